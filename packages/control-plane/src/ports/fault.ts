@@ -1,0 +1,83 @@
+// Fault: an operational error with a code that is written down.
+// Owns:          the table of codes; the class that carries one.
+// Must not know: HTTP framing (gateway/problem.ts renders), wire formats of older clients.
+// F1. A code is never derived from a message. F2. `retry` tells whether the same call may succeed later.
+
+export type Retry = "never" | "later" | "now";
+export interface FaultSpec {
+  /** HTTP status that a gateway answers with. */
+  readonly status: number;
+  readonly retry: Retry;
+  readonly title: string;
+}
+
+export const FAULTS = {
+  STATE_UNAVAILABLE: { status: 503, retry: "later", title: "State store unavailable" },
+  STATE_OUTCOME_UNKNOWN: { status: 503, retry: "later", title: "State store did not answer; the change may have happened" },
+  STATE_REFUSED: { status: 500, retry: "never", title: "State store refused the change" },
+  STATE_MISCONFIGURED: { status: 500, retry: "never", title: "State store is configured in a way that would lose jobs" },
+  BUS_UNAVAILABLE: { status: 503, retry: "later", title: "Message bus unavailable" },
+  PAYLOADS_UNAVAILABLE: { status: 503, retry: "later", title: "Payload store unavailable" },
+  PAYLOAD_TOO_LARGE: { status: 413, retry: "never", title: "Payload too large" },
+  INVALID_REQUEST: { status: 400, retry: "never", title: "Invalid request" },
+  BODY_TOO_LARGE: { status: 413, retry: "never", title: "Request body too large" },
+  UNAUTHENTICATED: { status: 401, retry: "never", title: "Missing or unknown API key" },
+  FORBIDDEN: { status: 403, retry: "never", title: "This key may not do that" },
+  TENANT_FORBIDDEN: { status: 403, retry: "never", title: "Tenant access denied" },
+  ORIGIN_FORBIDDEN: { status: 403, retry: "never", title: "Origin not allowed" },
+  ROUTE_NOT_FOUND: { status: 404, retry: "never", title: "No such route" },
+  METHOD_NOT_ALLOWED: { status: 405, retry: "never", title: "Method not allowed on this route" },
+  RATE_LIMITED: { status: 429, retry: "later", title: "Too many requests" },
+  INTERNAL: { status: 500, retry: "later", title: "Internal error" },
+  SHUTTING_DOWN: { status: 503, retry: "later", title: "This process is shutting down" },
+  JOB_NOT_FOUND: { status: 404, retry: "never", title: "No such job" },
+  JOB_CONTENDED: { status: 503, retry: "later", title: "The job is being changed by many at once" },
+  IDEMPOTENCY_CONFLICT: { status: 409, retry: "never", title: "Idempotency key already used with another request" },
+  APPROVAL_NOT_ACTIONABLE: { status: 409, retry: "never", title: "The job does not wait for an approval" },
+  APPROVAL_ALREADY_RESOLVED: { status: 409, retry: "never", title: "The approval is already resolved" },
+  APPROVAL_STALE_POLICY: { status: 409, retry: "never", title: "Policy has changed; look at the request again" },
+  APPROVAL_STALE_REQUEST: { status: 409, retry: "never", title: "The request is not the one that policy asked about" },
+  SELF_APPROVAL_DENIED: { status: 403, retry: "never", title: "Nobody approves a request of their own" },
+  POLICY_UNAVAILABLE: { status: 503, retry: "later", title: "No policy is loaded" },
+  POLICY_INVALID: { status: 400, retry: "never", title: "The policy is invalid" },
+  CURSOR_INVALID: { status: 400, retry: "never", title: "Invalid cursor" },
+} as const satisfies Record<string, FaultSpec>;
+
+export type FaultCode = keyof typeof FAULTS;
+
+export interface FaultDetails {
+  readonly cause?: unknown;
+  /** Which input is wrong, and why; shown to the caller. */
+  readonly fields?: readonly { readonly field: string; readonly reason: string }[];
+}
+
+export class Fault extends Error {
+  readonly code: FaultCode;
+  readonly fields: readonly { readonly field: string; readonly reason: string }[];
+
+  /** `detail` is shown to the caller: no internals, no secrets. */
+  constructor(code: FaultCode, detail: string, details: FaultDetails = {}) {
+    super(detail, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = "Fault";
+    this.code = code;
+    this.fields = details.fields ?? [];
+  }
+
+  get spec(): FaultSpec {
+    return FAULTS[this.code];
+  }
+}
+
+/** Ends a switch over a union: a new member does not compile until it is handled. */
+export function unreachable(value: never): never {
+  throw new Error(`unreachable: ${JSON.stringify(value)}`);
+}
+
+/** A programmer error when false: the process stops and is restarted. Never on bytes from outside. */
+export function assert(claim: boolean, says: string, about: Record<string, unknown> = {}): asserts claim {
+  if (!claim) throw new AssertionFailure(`assertion failed: ${says} ${JSON.stringify(about)}`);
+}
+
+export class AssertionFailure extends Error {
+  override readonly name = "AssertionFailure";
+}

@@ -1,0 +1,4 @@
+// JSON values, as records and log entries hold them.
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type JsonObject = { readonly [key: string]: Json };

@@ -1,0 +1,23 @@
+// Which partition a record lies in. Part of the data format: a change needs a migration.
+// The root is the id up to its first ":" – a rule for routing, not for parsing – so that a bare job id finds the record, and a run
+// and its jobs lie together.
+
+import type { Partition } from "./state.ts";
+
+/** FNV-1a over the UTF-8 bytes of the root, with the finaliser of MurmurHash3 so that the low bits spread. */
+export function partitionOf(id: string, partitions: number): Partition {
+  if (partitions === 1) return 0;
+  const colon = id.indexOf(":");
+  const root = colon === -1 ? id : id.slice(0, colon);
+  let hash = 0x811c9dc5;
+  for (const byte of bytesOf(root)) hash = Math.imul(hash ^ byte, 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) % partitions;
+}
+
+function bytesOf(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+
+const encoder = new TextEncoder();
