@@ -1,0 +1,253 @@
+// Real servers for tests.
+// Owns:          starting Redis and a Redis Cluster on free ports in folders of their own, and ending them in every case.
+// Must not know: what a test does with them; where the program comes from (ensure-servers.ts).
+// K1. A server ends with its handle, with the test process, and at the latest with the next test run (killLeftovers).
+// K2. Nothing waits for a span of time: a server is ready when it says so.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { Redis } from "ioredis";
+import { findRedis, STARTED_FOLDER } from "./ensure-servers.ts";
+
+export interface RedisOptions {
+  readonly appendonly?: "no" | "everysec" | "always";
+  /** More arguments for the server, such as ["--maxmemory", "10mb"]. */
+  readonly args?: readonly string[];
+}
+
+export interface RedisServer extends AsyncDisposable {
+  readonly port: number;
+  readonly url: string;
+  /** One connection for the test's own questions. */
+  admin(): Redis;
+  /** SIGKILL, as a crash; the folder stays. */
+  kill(): Promise<void>;
+  /** Starts again on the same port and folder. */
+  restart(): Promise<void>;
+  /** Ends the server and removes its folder. */
+  stop(): Promise<void>;
+}
+
+export interface RedisCluster extends AsyncDisposable {
+  readonly servers: readonly RedisServer[];
+  /** host:port of each, as REDIS_CLUSTER_ADDRESSES has them. */
+  readonly addresses: readonly string[];
+  stop(): Promise<void>;
+}
+
+const START_TIMEOUT_MS = 15_000;
+const START_ATTEMPTS_MAX = 5;
+
+/** Starts a Redis on 127.0.0.1. Rejects with the server's own words when it does not come up. */
+export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
+  for (let attempt = 1; ; attempt++) {
+    const server = new Server(await freePort(), options);
+    try {
+      await server.restart();
+      return server;
+    } catch (error) {
+      await server.stop();
+      // Between finding a free port and using it, another test may have taken it.
+      if (attempt === START_ATTEMPTS_MAX || !String(error).includes("in use")) throw error;
+    }
+  }
+}
+
+/** Starts `masters` Redis servers that share all slots. */
+export async function startRedisCluster(masters = 3, options: RedisOptions = {}): Promise<RedisCluster> {
+  const servers: RedisServer[] = [];
+  const stop = async (): Promise<void> => void (await Promise.all(servers.map((server) => server.stop())));
+  try {
+    for (let i = 0; i < masters; i++) servers.push(await startClusterServer(options));
+    await joinAll(servers);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    servers,
+    addresses: servers.map((server) => `127.0.0.1:${server.port}`),
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** A TCP port that nobody listens on at this moment. */
+export async function freePort(): Promise<number> {
+  const listener = createServer();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  listener.once("error", reject);
+  listener.listen(0, "127.0.0.1", resolve);
+  await promise;
+  const address = listener.address();
+  if (address === null || typeof address === "string") throw new Error("a TCP listener has a port");
+  const closed = Promise.withResolvers<void>();
+  listener.close(() => closed.resolve());
+  await closed.promise;
+  return address.port;
+}
+
+const SLOTS = 16_384;
+
+async function startClusterServer(options: RedisOptions): Promise<RedisServer> {
+  const busPort = String(await freePort());
+  const cluster = [
+    "--cluster-enabled",
+    "yes",
+    "--cluster-config-file",
+    "nodes.conf",
+    "--cluster-node-timeout",
+    "2000",
+    "--cluster-port",
+    busPort,
+  ];
+  return await startRedis({ ...options, args: [...cluster, ...(options.args ?? [])] });
+}
+
+async function joinAll(servers: readonly RedisServer[]): Promise<void> {
+  const admins = servers.map((server) => server.admin());
+  try {
+    await Promise.all(
+      admins.map(async (admin, i) => {
+        const [from, to] = [Math.floor((i * SLOTS) / admins.length), Math.floor(((i + 1) * SLOTS) / admins.length) - 1];
+        await admin.call("CLUSTER", "ADDSLOTSRANGE", from, to);
+        await admin.call("CLUSTER", "SET-CONFIG-EPOCH", i + 1);
+      }),
+    );
+    for (const server of servers.slice(1)) await meet(admins[0], server);
+    await Promise.all(admins.map(untilClusterIsWhole.bind(undefined, servers.length)));
+  } finally {
+    for (const admin of admins) admin.disconnect();
+  }
+}
+
+async function meet(first: Redis | undefined, server: RedisServer): Promise<void> {
+  const admin = server.admin();
+  try {
+    const [, busPort] = (await admin.config("GET", "cluster-port")) as string[];
+    await first?.call("CLUSTER", "MEET", "127.0.0.1", server.port, busPort ?? "");
+  } finally {
+    admin.disconnect();
+  }
+}
+
+async function untilClusterIsWhole(size: number, admin: Redis): Promise<void> {
+  const deadline = AbortSignal.timeout(START_TIMEOUT_MS);
+  for (;;) {
+    deadline.throwIfAborted();
+    const said = String(await admin.call("CLUSTER", "INFO"));
+    if (said.includes("cluster_state:ok") && said.includes(`cluster_size:${size}\r`)) return;
+  }
+}
+
+class Server implements RedisServer {
+  readonly port: number;
+  readonly url: string;
+  readonly #folder = mkdtempSync(join(tmpdir(), "cordum-redis-"));
+  readonly #options: RedisOptions;
+  #child: ChildProcess | undefined;
+  #note = "";
+
+  constructor(port: number, options: RedisOptions) {
+    this.port = port;
+    this.url = `redis://127.0.0.1:${port}`;
+    this.#options = options;
+  }
+
+  admin(): Redis {
+    return new Redis(this.port, "127.0.0.1", { maxRetriesPerRequest: 1 });
+  }
+
+  async restart(): Promise<void> {
+    const program = findRedis();
+    const env = Object.keys(program.env).length === 0 ? {} : { env: { ...program.env } };
+    const child = spawn(program.path, this.#args(), { stdio: ["ignore", "pipe", "pipe"], ...env });
+    this.#child = child;
+    this.#note = noteStarted(child, this.#folder);
+    await untilReady(child);
+  }
+
+  async kill(): Promise<void> {
+    await end(this.#child, "SIGKILL");
+    rmSync(this.#note, { force: true });
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  #args(): string[] {
+    const appendonly = this.#options.appendonly ?? "no";
+    const durability =
+      appendonly === "no" ? ["--appendonly", "no"] : ["--appendonly", "yes", "--appendfsync", appendonly];
+    const where = [
+      "--port",
+      String(this.port),
+      "--bind",
+      "127.0.0.1",
+      "--dir",
+      this.#folder,
+      "--save",
+      "",
+      "--daemonize",
+      "no",
+    ];
+    return [
+      ...where,
+      ...durability,
+      "--maxmemory-policy",
+      "noeviction",
+      "--enable-debug-command",
+      "yes",
+      ...(this.#options.args ?? []),
+    ];
+  }
+}
+
+async function untilReady(child: ChildProcess): Promise<void> {
+  const said: string[] = [];
+  const ready = Promise.withResolvers<void>();
+  const fail = (why: string): void =>
+    ready.reject(new Error(`redis-server did not start (${why}):\n${said.slice(-5).join("\n")}`));
+  if (child.stdout === null) throw new Error("the server's output is a pipe");
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    if (said.push(line) > 50) said.shift();
+    if (line.includes("Ready to accept connections")) ready.resolve();
+  });
+  child.stderr?.on("data", (text: Buffer) => said.push(String(text)));
+  child.once("error", (error) => fail(error.message));
+  child.once("close", (code) => fail(`it ended with ${code}`));
+  const deadline = AbortSignal.timeout(START_TIMEOUT_MS);
+  deadline.addEventListener("abort", () => fail("no answer in time"));
+  await ready.promise;
+}
+
+async function end(child: ChildProcess | undefined, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  const ended = Promise.withResolvers<void>();
+  child.once("exit", () => ended.resolve());
+  child.kill(signal);
+  await ended.promise;
+}
+
+const children = new Set<ChildProcess>();
+
+/** Notes a server for K1; returns the note's path. */
+function noteStarted(child: ChildProcess, folder: string): string {
+  if (children.size === 0) process.once("exit", () => children.forEach((one) => void one.kill("SIGKILL")));
+  children.add(child);
+  child.once("exit", () => children.delete(child));
+  mkdirSync(STARTED_FOLDER, { recursive: true });
+  const note = join(STARTED_FOLDER, `${process.pid}-${child.pid}`);
+  writeFileSync(note, folder);
+  return note;
+}
