@@ -1,0 +1,251 @@
+// Client: the REST API as typed calls.
+// Owns:          which call goes to which route; paging; waiting for a job's end.
+// Must not know: retries and deadlines (http.ts), how an error is read (problem.ts).
+// C1. Nothing here logs; the key cannot be read back from a client.
+// C2. Parts of paths are percent-encoded; "." and ".." are refused, because URLs would resolve them away.
+
+import { type Runtime, systemRuntime } from "../runtime.ts";
+import { type Call, type Fetch, Http } from "./http.ts";
+import {
+  type Page,
+  parseApprovalPage,
+  parseApproved,
+  parseCancelled,
+  parseDeadLetterPage,
+  parseDecisions,
+  parseJobDetail,
+  parseJobPage,
+  parseJson,
+  parseStatus,
+  parseSubmitted,
+  parseWorkers,
+} from "./parse.ts";
+import { CordumError } from "./problem.ts";
+import type {
+  Approval,
+  ApprovedJob,
+  CancelledJob,
+  DeadLetter,
+  JobDecision,
+  JobDetail,
+  JobQuery,
+  JobRecord,
+  JobSubmission,
+  SubmittedJob,
+  SystemStatus,
+  WorkerRecord,
+} from "./records.ts";
+import { parseApiKey, parseBaseUrl } from "./url.ts";
+import { waitForEnd } from "./wait.ts";
+
+export interface ClientOptions {
+  /** http(s)://host[:port][/base], without user, query and fragment. */
+  readonly url: string;
+  readonly apiKey?: string;
+  readonly fetch?: Fetch;
+  /** A whole call with all its tries: 30 s. */
+  readonly timeoutMs?: number;
+  /** One try: 10 s. */
+  readonly attemptTimeoutMs?: number;
+  /** Tries after the first: 3. */
+  readonly retries?: number;
+  /** Largest answer: 16 MiB. */
+  readonly responseBytesMax?: number;
+  readonly runtime?: Runtime;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /** Instead of the client's own. */
+  readonly timeoutMs?: number;
+}
+export interface SubmitOptions extends CallOptions {
+  /** Same key and same submission: same job. Made for the call when absent. */
+  readonly idempotencyKey?: string;
+}
+export interface WaitOptions {
+  readonly signal?: AbortSignal;
+  /** 5 minutes when absent. */
+  readonly timeoutMs?: number;
+}
+export interface ListOptions extends CallOptions {
+  /** Entries asked for at once: 1 to 500, 100 when absent. */
+  readonly pageSize?: number;
+}
+export interface Verdict {
+  readonly reason?: string;
+  readonly note?: string;
+}
+
+const WAIT_TIMEOUT_MS = 300_000;
+const PAGE_SIZE = 100;
+
+export class Client {
+  readonly #http: Http;
+  readonly #runtime: Runtime;
+
+  /** Throws TypeError on a URL, key or limit that cannot be right. Nothing is sent yet. */
+  constructor(options: ClientOptions) {
+    this.#runtime = options.runtime ?? systemRuntime;
+    this.#http = new Http({
+      baseUrl: parseBaseUrl(options.url),
+      apiKey: options.apiKey === undefined ? undefined : parseApiKey(options.apiKey),
+      fetch: options.fetch ?? ((url, init) => globalThis.fetch(url, init)),
+      runtime: this.#runtime,
+      limits: {
+        timeoutMs: positive("timeoutMs", options.timeoutMs ?? 30_000),
+        attemptTimeoutMs: positive("attemptTimeoutMs", options.attemptTimeoutMs ?? 10_000),
+        retries: atLeastZero("retries", options.retries ?? 3),
+        responseBytesMax: positive("responseBytesMax", options.responseBytesMax ?? 16 * 1024 * 1024),
+      },
+    });
+  }
+
+  /** Hands in a job. Repeats of this one call cannot make two jobs. */
+  async submit(job: JobSubmission, options: SubmitOptions = {}): Promise<SubmittedJob> {
+    const idempotencyKey = options.idempotencyKey ?? job.idempotency_key ?? this.#runtime.id(18);
+    const body = { ...job, idempotency_key: idempotencyKey };
+    return parseSubmitted(
+      await this.#text({ method: "POST", path: "/api/v1/jobs", body, idempotencyKey, ...sending(options) }),
+    );
+  }
+
+  async get(jobId: string, options: CallOptions = {}): Promise<JobDetail> {
+    return parseJobDetail(
+      await this.#text({ method: "GET", path: `/api/v1/jobs/${segment(jobId)}`, ...sending(options) }),
+    );
+  }
+
+  /** All jobs that fit, newest change first, page by page as the loop asks for them. */
+  list(query: JobQuery = {}, options: ListOptions = {}): AsyncIterable<JobRecord> {
+    return this.#pages({ method: "GET", path: "/api/v1/jobs", query: { ...query } }, options, parseJobPage);
+  }
+
+  async cancel(jobId: string, options: CallOptions = {}): Promise<CancelledJob> {
+    return parseCancelled(
+      await this.#text({ method: "POST", path: `/api/v1/jobs/${segment(jobId)}/cancel`, ...sending(options) }),
+    );
+  }
+
+  /** What policy decided about the job, newest first. */
+  async decisions(
+    jobId: string,
+    options: CallOptions & { readonly limit?: number } = {},
+  ): Promise<readonly JobDecision[]> {
+    const path = `/api/v1/jobs/${segment(jobId)}/decisions`;
+    return parseDecisions(
+      await this.#text({ method: "GET", path, query: { limit: options.limit }, ...sending(options) }),
+    );
+  }
+
+  /** The job once it is terminal, whichever way it ended. Throws CordumError WAIT_TIMEOUT when that takes longer. */
+  async wait(jobId: string, options: WaitOptions = {}): Promise<JobDetail> {
+    const signal = options.signal ?? new AbortController().signal;
+    return waitForEnd({
+      jobId,
+      timeoutMs: positive("timeoutMs", options.timeoutMs ?? WAIT_TIMEOUT_MS),
+      signal,
+      runtime: this.#runtime,
+      load: (timeoutMs) => this.get(jobId, { signal, timeoutMs }),
+    });
+  }
+
+  readonly approvals = {
+    /** Jobs that wait for a person. */
+    list: (options: ListOptions & { readonly includeResolved?: boolean } = {}): AsyncIterable<Approval> =>
+      this.#pages(
+        { method: "GET", path: "/api/v1/approvals", query: { include_resolved: options.includeResolved } },
+        options,
+        parseApprovalPage,
+      ),
+    approve: (jobId: string, verdict: Verdict = {}, options: CallOptions = {}): Promise<ApprovedJob> =>
+      this.#resolve(jobId, "approve", verdict, options),
+    reject: (jobId: string, verdict: Verdict = {}, options: CallOptions = {}): Promise<ApprovedJob> =>
+      this.#resolve(jobId, "reject", verdict, options),
+  };
+
+  readonly deadLetters = {
+    /** Jobs that ended without success, newest first. */
+    list: (options: ListOptions = {}): AsyncIterable<DeadLetter> =>
+      this.#pages({ method: "GET", path: "/api/v1/dlq/page", query: {} }, options, parseDeadLetterPage),
+  };
+
+  async workers(options: CallOptions = {}): Promise<readonly WorkerRecord[]> {
+    return parseWorkers(await this.#text({ method: "GET", path: "/api/v1/workers", ...sending(options) }));
+  }
+
+  async status(options: CallOptions = {}): Promise<SystemStatus> {
+    return parseStatus(await this.#text({ method: "GET", path: "/api/v1/status", ...sending(options) }));
+  }
+
+  /** Whether the gateway answers at all. Not being healthy is an answer, not an error. */
+  async health(options: CallOptions = {}): Promise<boolean> {
+    try {
+      await this.#http.send({ method: "GET", path: "/health", ...sending(options) });
+      return true;
+    } catch (error) {
+      if (error instanceof CordumError) return false;
+      throw error;
+    }
+  }
+
+  /** Any other route, with the same key, deadline and retries: the JSON of the answer, undefined when it is empty. */
+  async request(call: Call): Promise<unknown> {
+    if (!call.path.startsWith("/")) throw new TypeError(`path ${call.path} does not begin with "/"`);
+    return parseJson(await this.#text(call));
+  }
+
+  async #resolve(
+    jobId: string,
+    verb: "approve" | "reject",
+    verdict: Verdict,
+    options: CallOptions,
+  ): Promise<ApprovedJob> {
+    const path = `/api/v1/approvals/${segment(jobId)}/${verb}`;
+    return parseApproved(await this.#text({ method: "POST", path, body: verdict, ...sending(options) }));
+  }
+
+  async #text(call: Call): Promise<string> {
+    return (await this.#http.send(call)).text;
+  }
+
+  async *#pages<T>(
+    call: Call,
+    options: ListOptions,
+    parsePage: (text: string) => Page<T>,
+  ): AsyncGenerator<T, void, undefined> {
+    const limit = positive("pageSize", options.pageSize ?? PAGE_SIZE);
+    let cursor: string | undefined;
+    for (;;) {
+      const page = parsePage(
+        await this.#text({ ...call, query: { ...call.query, limit, cursor }, ...sending(options) }),
+      );
+      yield* page.items;
+      // A server that hands out the same cursor again would keep us here for ever.
+      if (page.nextCursor === undefined || page.nextCursor === cursor) return;
+      cursor = page.nextCursor;
+    }
+  }
+}
+
+function sending(options: CallOptions): Pick<Call, "signal" | "timeoutMs"> {
+  return {
+    signal: options.signal,
+    timeoutMs: options.timeoutMs === undefined ? undefined : positive("timeoutMs", options.timeoutMs),
+  };
+}
+
+function segment(id: string): string {
+  if (id === "" || id === "." || id === "..") throw new TypeError(`"${id}" is not an id`);
+  return encodeURIComponent(id);
+}
+
+function positive(name: string, value: number): number {
+  if (!(value > 0)) throw new TypeError(`${name} must be a positive number, got ${value}`);
+  return value;
+}
+
+function atLeastZero(name: string, value: number): number {
+  if (!Number.isInteger(value) || value < 0) throw new TypeError(`${name} must be a whole number from 0, got ${value}`);
+  return value;
+}

@@ -1,0 +1,264 @@
+// Records: what the API answers, member by member as on the wire (snake_case), and what it is asked.
+// Owns:          the types.
+// Must not know: how they travel.
+// A member marked optional is absent when it is empty. Times of jobs are Unix microseconds, as everywhere in this API.
+
+/** States of a job. Newer servers may have more. */
+export type JobState =
+  | "PENDING"
+  | "APPROVAL_REQUIRED"
+  | "SCHEDULED"
+  | "DISPATCHED"
+  | "RUNNING"
+  | "SUCCEEDED"
+  | "FAILED"
+  | "CANCELLED"
+  | "TIMEOUT"
+  | "DENIED"
+  | (string & Record<never, never>);
+
+const TERMINAL_STATES: ReadonlySet<string> = new Set([
+  "SUCCEEDED",
+  "FAILED",
+  "CANCELLED",
+  "TIMEOUT",
+  "DENIED",
+  "QUARANTINED",
+  "OUTPUT_QUARANTINED",
+]);
+
+/** True when nothing will happen to the job any more. */
+export function isTerminal(state: JobState): boolean {
+  return TERMINAL_STATES.has(state);
+}
+
+export interface JobSubmission {
+  /** Required by the server: at most 100,000 bytes. */
+  readonly prompt: string;
+  /** Begins with `job.`; the server's default is `job.default`. */
+  readonly topic?: string;
+  /** Any JSON: the input of a typed worker. */
+  readonly context?: unknown;
+  readonly priority?: "interactive" | "batch" | "critical";
+  readonly adapter_id?: string;
+  readonly memory_id?: string;
+  readonly context_mode?: "raw" | "chat" | "rag";
+  readonly tenant_id?: string;
+  readonly team_id?: string;
+  readonly project_id?: string;
+  readonly principal_id?: string;
+  readonly actor_id?: string;
+  readonly actor_type?: "human" | "service";
+  readonly idempotency_key?: string;
+  readonly pack_id?: string;
+  readonly capability?: string;
+  readonly risk_tags?: readonly string[];
+  readonly requires?: readonly string[];
+  readonly labels?: { readonly [label: string]: string };
+  readonly tags?: readonly string[];
+  readonly allow_summarization?: boolean;
+  readonly allow_retrieval?: boolean;
+  readonly max_input_tokens?: number;
+  readonly max_output_tokens?: number;
+  readonly max_total_tokens?: number;
+  /** Milliseconds from acceptance. */
+  readonly deadline_ms?: number;
+}
+
+export interface SubmittedJob {
+  readonly job_id: string;
+  readonly trace_id: string;
+  /** Only from servers that answer what policy decided. */
+  readonly status?: string;
+  readonly reason?: string;
+}
+
+export interface JobRecord {
+  readonly id: string;
+  readonly state: JobState;
+  /** Unix microseconds. */
+  readonly updated_at: number;
+  readonly trace_id?: string;
+  readonly topic?: string;
+  readonly tenant?: string;
+  readonly team?: string;
+  readonly principal?: string;
+  readonly actor_id?: string;
+  readonly actor_type?: string;
+  readonly idempotency_key?: string;
+  readonly capability?: string;
+  readonly risk_tags?: readonly string[];
+  readonly requires?: readonly string[];
+  readonly pack_id?: string;
+  readonly attempts?: number;
+  readonly safety_decision?: string;
+  readonly safety_reason?: string;
+  readonly safety_rule_id?: string;
+  readonly safety_snapshot?: string;
+  /** Unix seconds. */
+  readonly deadline_unix?: number;
+}
+
+export interface Constraints {
+  readonly budgets?: {
+    readonly max_runtime_ms?: number;
+    readonly max_retries?: number;
+    readonly max_artifact_bytes?: number;
+    readonly max_concurrent_jobs?: number;
+  };
+  readonly sandbox?: {
+    readonly isolated?: boolean;
+    readonly network_allowlist?: readonly string[];
+    readonly fs_read_only?: readonly string[];
+    readonly fs_read_write?: readonly string[];
+  };
+  readonly toolchain?: { readonly allowed_tools?: readonly string[]; readonly allowed_commands?: readonly string[] };
+  readonly diff?: {
+    readonly max_files?: number;
+    readonly max_lines?: number;
+    readonly deny_path_globs?: readonly string[];
+  };
+  readonly redaction_level?: string;
+}
+
+export interface Remediation {
+  readonly id: string;
+  readonly title?: string;
+  readonly summary?: string;
+  readonly replacement_topic?: string;
+  readonly replacement_capability?: string;
+  readonly add_labels?: { readonly [label: string]: string };
+  readonly remove_labels?: readonly string[];
+}
+
+export interface JobDetail {
+  readonly id: string;
+  readonly state: JobState;
+  readonly trace_id: string;
+  readonly topic: string;
+  readonly tenant: string;
+  readonly actor_id: string;
+  readonly actor_type: string;
+  readonly idempotency_key: string;
+  readonly capability: string;
+  readonly pack_id: string;
+  readonly risk_tags: readonly string[] | null;
+  readonly requires: readonly string[] | null;
+  readonly attempts: number;
+  readonly context_ptr: string;
+  readonly context: unknown;
+  readonly result_ptr: string;
+  /** What the worker returned; null when there is none (yet). */
+  readonly result: unknown;
+  readonly safety_decision: string;
+  readonly safety_reason: string;
+  readonly safety_rule_id: string;
+  readonly safety_snapshot: string;
+  readonly safety_job_hash: string;
+  readonly safety_constraints: Constraints | null;
+  readonly safety_remediations: readonly Remediation[] | null;
+  readonly approval_required: boolean;
+  readonly approval_ref: string;
+  readonly labels: { readonly [label: string]: string };
+  readonly workflow_id: string;
+  readonly run_id: string;
+  readonly step_id: string;
+  readonly error_message?: string;
+  readonly error_status?: string;
+  readonly error_code?: string;
+  readonly last_state?: string;
+  readonly approval_by?: string;
+  readonly approval_role?: string;
+  readonly approval_at?: number;
+  readonly approval_reason?: string;
+  readonly approval_note?: string;
+  readonly approval_policy_snapshot?: string;
+  readonly approval_job_hash?: string;
+}
+
+export interface CancelledJob {
+  readonly id: string;
+  readonly state: JobState;
+  /** `job already terminal` when there was nothing left to cancel. */
+  readonly reason?: string;
+}
+
+export interface JobDecision {
+  readonly decision?: string;
+  readonly reason?: string;
+  readonly rule_id?: string;
+  readonly policy_snapshot?: string;
+  readonly constraints?: Constraints;
+  readonly approval_required?: boolean;
+  readonly approval_ref?: string;
+  readonly job_hash?: string;
+  readonly remediations?: readonly Remediation[];
+  /** Unix microseconds. */
+  readonly checked_at?: number;
+}
+
+export interface Approval {
+  readonly job: JobRecord;
+  readonly decision?: string;
+  readonly policy_snapshot?: string;
+  readonly policy_rule_id?: string;
+  readonly policy_reason?: string;
+  readonly job_hash?: string;
+  readonly approval_ref?: string;
+  readonly constraints?: Constraints | null;
+  readonly approval_required?: boolean;
+  readonly approval_status?: string;
+}
+
+export interface ApprovedJob {
+  readonly job_id: string;
+  readonly trace_id?: string;
+  readonly status?: string;
+}
+
+export interface DeadLetter {
+  readonly job_id: string;
+  /** RFC 3339. */
+  readonly created_at: string;
+  readonly topic?: string;
+  readonly status?: string;
+  readonly reason?: string;
+  readonly reason_code?: string;
+  readonly last_state?: string;
+  readonly attempts?: number;
+}
+
+export interface WorkerRecord {
+  readonly worker_id: string;
+  readonly pool?: string;
+  readonly region?: string;
+  readonly type?: string;
+  readonly cpu_load?: number;
+  readonly gpu_utilization?: number;
+  readonly memory_load?: number;
+  readonly active_jobs?: number;
+  readonly max_parallel_jobs?: number;
+  readonly capabilities?: readonly string[];
+  readonly labels?: { readonly [label: string]: string };
+  readonly last_heartbeat_at?: string;
+}
+
+export interface SystemStatus {
+  readonly time: string;
+  readonly uptime_seconds: number;
+  readonly build: { readonly version: string; readonly commit: string; readonly date: string };
+  readonly nats?: { readonly connected: boolean; readonly status: string; readonly url?: string };
+  readonly redis?: { readonly ok: boolean; readonly error?: string };
+  readonly workers?: { readonly count: number };
+}
+
+export interface JobQuery {
+  readonly state?: JobState;
+  readonly topic?: string;
+  readonly team?: string;
+  readonly tenant?: string;
+  readonly trace_id?: string;
+  /** Unix seconds, milliseconds or microseconds, inclusive. */
+  readonly updated_after?: number;
+  readonly updated_before?: number;
+}
