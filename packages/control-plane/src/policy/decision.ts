@@ -17,8 +17,8 @@ export interface PolicyInput {
   readonly riskTags: readonly string[];
   readonly requires: readonly string[];
   readonly labels: { readonly [label: string]: string };
-  /** The effective config that applies to the job, when there is one. */
-  readonly effectiveConfig?: { readonly [key: string]: unknown };
+  /** The effective config that applies to the job, when there is one; "malformed" when it could not be parsed, which denies. */
+  readonly effectiveConfig?: { readonly [key: string]: unknown } | "malformed";
 }
 
 export interface Constraints {
@@ -35,7 +35,11 @@ export interface Constraints {
     readonly fsReadWrite?: readonly string[];
   };
   readonly toolchain?: { readonly allowedTools?: readonly string[]; readonly allowedCommands?: readonly string[] };
-  readonly diff?: { readonly maxFiles?: number; readonly maxLines?: number; readonly denyPathGlobs?: readonly string[] };
+  readonly diff?: {
+    readonly maxFiles?: number;
+    readonly maxLines?: number;
+    readonly denyPathGlobs?: readonly string[];
+  };
   readonly redactionLevel?: string;
 }
 
