@@ -26,6 +26,8 @@ export interface Judgement {
   readonly by: Decider;
   /** Position of the rule that matched; -1 when none did. */
   readonly ordinal: number;
+  /** False when an earlier check made rules irrelevant. */
+  readonly rulesAsked: boolean;
   readonly facts: Facts;
 }
 
@@ -46,7 +48,8 @@ export function evaluate(policy: CompiledPolicy, input: PolicyInput): Decision {
 export function judge(policy: CompiledPolicy, input: PolicyInput): Judgement {
   const facts = factsOf(input, policy.document.defaultTenant);
   const topicDecision = topicDenial(facts.topic);
-  if (topicDecision !== undefined) return { decision: topicDecision, by: "topic", ordinal: -1, facts };
+  if (topicDecision !== undefined)
+    return { decision: topicDecision, by: "topic", ordinal: -1, rulesAsked: false, facts };
   const tenant = policy.tenants.get(facts.tenant);
   const found = judgeTenantFirst(tenant, facts) ?? judgeRules(policy, tenant, facts);
   return tighten(found, tenant, input);
@@ -55,9 +58,10 @@ export function judge(policy: CompiledPolicy, input: PolicyInput): Judgement {
 function judgeTenantFirst(tenant: CompiledTenant | undefined, facts: Facts): Judgement | undefined {
   if (tenant === undefined) return undefined;
   const denied = entryFor(tenant.denied, facts.topic);
-  if (denied !== undefined) return { decision: denied.decision, by: "tenant_deny", ordinal: -1, facts };
+  if (denied !== undefined)
+    return { decision: denied.decision, by: "tenant_deny", ordinal: -1, rulesAsked: false, facts };
   if (tenant.restriction === undefined || entryFor(tenant.allowed, facts.topic) !== undefined) return undefined;
-  return { decision: tenant.restriction, by: "tenant_restrict", ordinal: -1, facts };
+  return { decision: tenant.restriction, by: "tenant_restrict", ordinal: -1, rulesAsked: false, facts };
 }
 
 function judgeRules(policy: CompiledPolicy, tenant: CompiledTenant | undefined, facts: Facts): Judgement {
@@ -67,10 +71,11 @@ function judgeRules(policy: CompiledPolicy, tenant: CompiledTenant | undefined, 
     return rule !== undefined && ruleMatches(rule, facts);
   });
   const rule = rules[ordinal];
-  if (rule !== undefined) return { decision: rule.decision, by: "rule", ordinal, facts };
+  if (rule !== undefined) return { decision: rule.decision, by: "rule", ordinal, rulesAsked: true, facts };
   const allowed = tenant && entryFor(tenant.allowed, facts.topic);
-  if (allowed !== undefined) return { decision: allowed.decision, by: "tenant_allow", ordinal, facts };
-  return { decision: policy.otherwise, by: "default", ordinal, facts };
+  if (allowed !== undefined)
+    return { decision: allowed.decision, by: "tenant_allow", ordinal, rulesAsked: true, facts };
+  return { decision: policy.otherwise, by: "default", ordinal, rulesAsked: true, facts };
 }
 
 function entryFor(entries: readonly TopicEntry[], topic: string): TopicEntry | undefined {
@@ -78,14 +83,14 @@ function entryFor(entries: readonly TopicEntry[], topic: string): TopicEntry | u
 }
 
 function tighten(found: Judgement, tenant: CompiledTenant | undefined, input: PolicyInput): Judgement {
-  const { facts, ordinal } = found;
+  const { facts } = found;
   const configReason = effectiveConfigDenial(input.effectiveConfig, facts);
   if (configReason !== undefined) {
-    return { decision: denied(found.decision, configReason), by: "effective_config", ordinal, facts };
+    return { ...found, decision: denied(found.decision, configReason), by: "effective_config" };
   }
   const mcpReason = tenant?.mcpCheck(facts.mcp);
   if (mcpReason === undefined) return found;
-  return { decision: denied(found.decision, mcpReason), by: "tenant_mcp", ordinal, facts };
+  return { ...found, decision: denied(found.decision, mcpReason), by: "tenant_mcp" };
 }
 
 function denied({ ruleId, ruleHash, snapshot, remediations }: Decision, reason: string): Decision {

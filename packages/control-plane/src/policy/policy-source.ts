@@ -8,6 +8,7 @@ import { Fault } from "../ports/fault.ts";
 import { type CompiledPolicy, compilePolicy } from "./compile.ts";
 import type { Decision, Policy, PolicyInput } from "./decision.ts";
 import { evaluate, topicDenial } from "./evaluate.ts";
+import { type Explanation, explain } from "./explain.ts";
 import type { PolicyWarning } from "./findings.ts";
 import { parsePolicy } from "./language.ts";
 
@@ -40,6 +41,11 @@ export class PolicySource implements Policy {
     return evaluate(policy, input);
   }
 
+  /** The decision with the rules that were considered; "unavailable" while nothing is loaded. */
+  explain(input: PolicyInput): Explanation | "unavailable" {
+    return this.#current === undefined ? "unavailable" : explain(this.#current, input);
+  }
+
   snapshot(): string {
     return this.#current?.snapshot ?? "";
   }
@@ -49,7 +55,7 @@ export class PolicySource implements Policy {
     return this.#current === undefined ? [] : this.#snapshots;
   }
 
-  /** For explaining and listing rules. */
+  /** For listing rules. */
   current(): CompiledPolicy | undefined {
     return this.#current;
   }

@@ -6,6 +6,7 @@
 // Y3. Duplicate keys are faults. Found here with a map, because the library compares every key with every other.
 
 import {
+  type Alias,
   type Document,
   isAlias,
   isMap,
