@@ -1,0 +1,209 @@
+// The table of all settings.
+// Owns:          names, defaults, one sentence about each. The reference page is printed from here.
+// Must not know: where the values come from, how they are grouped for the program (configuration.ts).
+// T1. Names and defaults are an interface to operators: a name is added, never given another meaning.
+// T2. A default is written as an operator would write it and read by the same kind as a given value.
+
+import { assert } from "../ports/fault.ts";
+import {
+  address,
+  addresses,
+  addressOrOff,
+  duration,
+  flag,
+  integer,
+  name,
+  oneOf,
+  origins,
+  path,
+  redisUrl,
+  text,
+  type ValueKind,
+  wholeUnits,
+} from "./configuration-values.ts";
+
+export interface Setting<T> {
+  readonly name: string;
+  readonly expected: string;
+  /** As an operator would write it; undefined: not set. */
+  readonly byDefault: string | undefined;
+  /** The value when nothing is given. */
+  readonly otherwise: T;
+  readonly says: string;
+  /** Never shown, not even when it is wrong. */
+  readonly isSecret: boolean;
+  parse(text: string): T | undefined;
+}
+
+const DAY_MS = 86_400_000;
+const interval = duration({ min: "100ms", max: "24h" });
+const retention = duration({ min: "1s", max: "87600h" });
+const retentionSeconds = wholeUnits({ called: "seconds", ms: 1_000, max: 315_360_000 });
+const bodyBytes = integer({ min: 1_024, max: 67_108_864 });
+const corsSays = "Origins that browsers may call from. The first of the three CORS names that is set counts.";
+const keySays = "One key with role admin. The first of the three names that is set counts, in the order of this table.";
+
+/** In the order of the reference page. The keys of the groups are its headings. */
+export const SETTINGS = {
+  "HTTP gateway": {
+    httpAddress: preset("GATEWAY_HTTP_ADDR", address, ":8081", "Where the REST API listens."),
+    metricsAddress: preset("GATEWAY_METRICS_ADDR", addressOrOff, ":9092", "Where `/metrics` listens, without a key."),
+    allowedOrigins: optional("CORDUM_ALLOWED_ORIGINS", origins, corsSays),
+    corsAllowOrigins: optional("CORDUM_CORS_ALLOW_ORIGINS", origins, "See `CORDUM_ALLOWED_ORIGINS`."),
+    plainCorsAllowOrigins: optional("CORS_ALLOW_ORIGINS", origins, "See `CORDUM_ALLOWED_ORIGINS`."),
+  },
+  "Keys and tenants": {
+    tenant: preset("TENANT_ID", name, "default", "Tenant of keys that name none."),
+    apiKeys: optional(
+      "CORDUM_API_KEYS",
+      secret(text),
+      "Keys with tenant, role and principal: JSON or `tenant:key:role:principal,…`.",
+    ),
+    apiKeysPath: optional("CORDUM_API_KEYS_PATH", path, "File with keys in the same forms."),
+    superSecretApiToken: optional("CORDUM_SUPER_SECRET_API_TOKEN", secret(text), keySays),
+    apiKey: optional("CORDUM_API_KEY", secret(text), "See `CORDUM_SUPER_SECRET_API_TOKEN`."),
+    plainApiKey: optional("API_KEY", secret(text), "See `CORDUM_SUPER_SECRET_API_TOKEN`."),
+    allowsNoAuth: preset(
+      "CORDUM_ALLOW_INSECURE_NO_AUTH",
+      flag,
+      "false",
+      "Start without any key: everybody who reaches the port is an admin.",
+    ),
+    allowsSelfApproval: preset("CORDUM_ALLOW_SELF_APPROVAL", flag, "false", "Let a principal approve its own jobs."),
+  },
+  Limits: {
+    ratePerSecond: preset(
+      "API_RATE_LIMIT_RPS",
+      integer({ min: 1, max: 1_000_000 }),
+      "50",
+      "Requests per second and key in the long run.",
+    ),
+    rateBurst: preset(
+      "API_RATE_LIMIT_BURST",
+      integer({ min: 1, max: 1_000_000 }),
+      "100",
+      "Requests that a key may send at once.",
+    ),
+    jsonBodyBytesMax: preset("GATEWAY_MAX_JSON_BODY_BYTES", bodyBytes, "2097152", "Largest request body."),
+    jobBodyBytesMax: preset("GATEWAY_MAX_JOB_PAYLOAD_BYTES", bodyBytes, "2097152", "Largest body of a job submission."),
+  },
+  Policy: {
+    policyPath: optional("SAFETY_POLICY_PATH", path, "Policy file. Without a policy every job waits."),
+    policyReloadMs: preset("SAFETY_POLICY_RELOAD_INTERVAL", interval, "30s", "How often the policy file is looked at."),
+  },
+  Scheduling: {
+    poolsPath: optional("POOL_CONFIG_PATH", path, "File that maps topics to pools."),
+    timeoutsPath: optional("TIMEOUT_CONFIG_PATH", path, "File with timeouts and retries by topic."),
+    schedulerReloadMs: preset(
+      "SCHEDULER_CONFIG_RELOAD_INTERVAL",
+      interval,
+      "30s",
+      "How often these two files are looked at.",
+    ),
+    isRoutingOpen: preset(
+      "CORDUM_OPEN_ROUTING",
+      flag,
+      "true",
+      "Topics that no file maps go to any worker that serves them; otherwise such jobs fail.",
+    ),
+    approvalTtlMs: preset(
+      "CORDUM_APPROVAL_TTL",
+      retention,
+      "720h",
+      "How long a job waits for a person before it is denied.",
+    ),
+    backlogMaxMs: preset(
+      "CORDUM_BACKLOG_MAX_WAIT",
+      retention,
+      "24h",
+      "How long a job waits for a worker before it fails.",
+    ),
+    drainTimeoutMs: preset(
+      "CORDUM_DRAIN_TIMEOUT",
+      duration({ min: "0s", max: "1h" }),
+      "15s",
+      "How long a stopping process lets work in hand end.",
+    ),
+  },
+  State: {
+    stateKind: preset("CORDUM_STATE", oneOf("sqlite", "memory", "redis"), "sqlite", "Where jobs are kept."),
+    folder: preset("CORDUM_DATA_DIR", path, ".cordum", "Folder of the SQLite files."),
+    partitions: optional(
+      "CORDUM_PARTITIONS",
+      integer({ min: 1, max: 4_096 }),
+      "Partitions of a new store; fixed from the first start on. Redis 16, otherwise 1.",
+    ),
+    redisUrl: preset("REDIS_URL", secret(redisUrl), "redis://localhost:6379", "Redis server."),
+    redisClusterAddresses: optional(
+      "REDIS_CLUSTER_ADDRESSES",
+      addresses,
+      "Nodes of a Redis Cluster; replaces the address of `REDIS_URL`.",
+    ),
+    redisTlsCa: optional("REDIS_TLS_CA", path, "CA file. Any `REDIS_TLS_…` setting turns TLS on."),
+    redisTlsCert: optional("REDIS_TLS_CERT", path, "Client certificate; needs `REDIS_TLS_KEY`."),
+    redisTlsKey: optional("REDIS_TLS_KEY", path, "Key file of the client certificate."),
+    redisTlsServerName: optional("REDIS_TLS_SERVER_NAME", name, "Name that the server's certificate must carry."),
+    redisTlsInsecure: preset("REDIS_TLS_INSECURE", flag, "false", "Accept any server certificate."),
+  },
+  Retention: {
+    jobMetaMs: preset("JOB_META_TTL", retention, "168h", "How long finished jobs are kept."),
+    jobMetaSeconds: optional("JOB_META_TTL_SECONDS", retentionSeconds, "The same in seconds; `JOB_META_TTL` wins."),
+    payloadMs: preset(
+      "REDIS_DATA_TTL",
+      retention,
+      "24h",
+      "How long contexts and results are kept after their job has ended.",
+    ),
+    payloadSeconds: optional("REDIS_DATA_TTL_SECONDS", retentionSeconds, "The same in seconds; `REDIS_DATA_TTL` wins."),
+    deadLetterMs: preset(
+      "CORDUM_DLQ_ENTRY_TTL_DAYS",
+      wholeUnits({ called: "days", ms: DAY_MS, max: 3_650 }),
+      "30",
+      "How long dead letters are kept.",
+    ),
+  },
+  Logs: {
+    logFormat: preset(
+      "CORDUM_LOG_FORMAT",
+      oneOf("json", "text"),
+      "json",
+      "One JSON object or one readable line per event.",
+    ),
+    logLevel: preset(
+      "CORDUM_LOG_LEVEL",
+      oneOf("debug", "info", "warn", "error"),
+      "info",
+      "The least important events that are written.",
+    ),
+  },
+} as const;
+
+/** Names that only the `cordum` command reads; a process that meets them in its environment has nothing to warn about. */
+export const CLIENT_NAMES: readonly string[] = ["CORDUM_API_URL", "CORDUM_GATEWAY"];
+
+export const ALL_SETTINGS: readonly Setting<unknown>[] = Object.values(SETTINGS).flatMap((group) =>
+  Object.values(group),
+);
+
+type SecretKind<T> = ValueKind<T> & { readonly isSecret: true };
+
+function secret<T>(kind: ValueKind<T>): SecretKind<T> {
+  return { ...kind, isSecret: true };
+}
+
+function preset<T>(name: string, kind: ValueKind<T> | SecretKind<T>, byDefault: string, says: string): Setting<T> {
+  const otherwise = kind.parse(byDefault);
+  assert(otherwise !== undefined, "a default fits its own kind", { name, byDefault });
+  return setting(kind, { name, byDefault, otherwise, says });
+}
+
+function optional<T>(name: string, kind: ValueKind<T> | SecretKind<T>, says: string): Setting<T | undefined> {
+  return setting<T | undefined>(kind, { name, byDefault: undefined, otherwise: undefined, says });
+}
+
+function setting<T>(
+  kind: ValueKind<T> | SecretKind<T>,
+  rest: Pick<Setting<T>, "name" | "byDefault" | "otherwise" | "says">,
+): Setting<T> {
+  return { ...rest, expected: kind.expected, isSecret: "isSecret" in kind, parse: (text) => kind.parse(text) };
+}

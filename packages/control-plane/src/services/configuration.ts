@@ -1,0 +1,261 @@
+// The configuration of a process: from environment variables to one typed value.
+// Owns:          reading all settings at once, what they mean together, how faults are told.
+// Must not know: where the variables come from (adapters/system/environment.ts); the contents of the files that are named.
+// C1. All faults are reported together. C2. Nothing falls back: a value that does not fit stops the start, a security switch above all.
+// C3. An empty value is an unset one. C4. Secrets are never shown, not even wrong ones.
+
+import type { Ms } from "../ports/time.ts";
+import { type UnknownName, unknownNames } from "./configuration-names.ts";
+import { SETTINGS, type Setting } from "./configuration-settings.ts";
+import type { Address } from "./configuration-values.ts";
+
+export type { Address } from "./configuration-values.ts";
+
+export interface Config {
+  readonly http: {
+    readonly address: Address;
+    readonly metricsAddress: Address | "off";
+    /** Undefined: origins on the same host. `*` alone: all. */
+    readonly allowedOrigins: readonly string[] | undefined;
+  };
+  readonly auth: {
+    readonly tenant: string;
+    /** CORDUM_API_KEYS as it was written. */
+    readonly apiKeys: string | undefined;
+    readonly apiKeysPath: string | undefined;
+    /** The first of the three names for one key, without quotes around it. */
+    readonly apiKey: string | undefined;
+    readonly allowsNoAuth: boolean;
+    readonly allowsSelfApproval: boolean;
+  };
+  readonly policy: { readonly path: string | undefined; readonly reloadIntervalMs: Ms };
+  readonly scheduling: {
+    readonly poolsPath: string | undefined;
+    readonly timeoutsPath: string | undefined;
+    readonly reloadIntervalMs: Ms;
+    readonly isRoutingOpen: boolean;
+    readonly approvalTtlMs: Ms;
+    readonly backlogMaxMs: Ms;
+    readonly drainTimeoutMs: Ms;
+  };
+  readonly state: StateConfig;
+  readonly retention: { readonly jobMs: Ms; readonly payloadMs: Ms; readonly deadLetterMs: Ms };
+  readonly log: { readonly format: "json" | "text"; readonly level: "debug" | "info" | "warn" | "error" };
+  readonly limits: {
+    readonly ratePerSecond: number;
+    readonly rateBurst: number;
+    readonly jsonBodyBytesMax: number;
+    readonly jobBodyBytesMax: number;
+  };
+}
+
+export type StateConfig =
+  | { readonly kind: "memory"; readonly partitions: number }
+  | { readonly kind: "sqlite"; readonly partitions: number; readonly folder: string }
+  | {
+      readonly kind: "redis";
+      readonly partitions: number;
+      readonly url: string;
+      /** Empty: no cluster. */
+      readonly clusterAddresses: readonly Address[];
+      readonly tls: RedisTls | undefined;
+    };
+export interface RedisTls {
+  readonly caPath: string | undefined;
+  readonly certPath: string | undefined;
+  readonly keyPath: string | undefined;
+  readonly serverName: string | undefined;
+  readonly acceptsAnyCertificate: boolean;
+}
+
+export interface ConfigProblem {
+  readonly name: string;
+  readonly expected: string;
+  /** What was found, as it is shown: quoted, shortened, masked when secret. */
+  readonly got: string;
+}
+
+export type ParsedConfiguration =
+  | { readonly kind: "valid"; readonly config: Config; readonly warnings: readonly UnknownName[] }
+  | {
+      readonly kind: "invalid";
+      readonly problems: readonly ConfigProblem[];
+      readonly warnings: readonly UnknownName[];
+    };
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads all settings. Names that begin with CORDUM_ and are no setting become warnings. Throws nothing. */
+export function parseConfiguration(env: Environment): ParsedConfiguration {
+  const reader = new Reader(env);
+  const config = readConfig(reader);
+  const warnings = unknownNames(Object.keys(env));
+  if (reader.problems.length > 0) return { kind: "invalid", problems: reader.problems, warnings };
+  return { kind: "valid", config, warnings };
+}
+
+/** All problems as one text for a person, one line each. */
+export function describeProblems(problems: readonly ConfigProblem[]): string {
+  const width = Math.max(...problems.map((problem) => problem.name.length));
+  const lines = problems.map(({ name, expected, got }) => `  ${name.padEnd(width)}  expected ${expected}, got ${got}`);
+  return [
+    `invalid configuration, ${problems.length} ${problems.length === 1 ? "problem" : "problems"}:`,
+    ...lines,
+  ].join("\n");
+}
+
+class Reader {
+  readonly problems: ConfigProblem[] = [];
+  readonly #env: Environment;
+
+  constructor(env: Environment) {
+    this.#env = env;
+  }
+
+  has(setting: Setting<unknown>): boolean {
+    return this.#given(setting) !== "";
+  }
+
+  read<T>(setting: Setting<T>): T {
+    const given = this.#given(setting);
+    if (given === "") return setting.otherwise;
+    const value = setting.parse(given);
+    if (value !== undefined) return value;
+    this.problems.push({
+      name: setting.name,
+      expected: setting.expected,
+      got: setting.isSecret ? "a value that is not shown" : quoted(given),
+    });
+    return setting.otherwise;
+  }
+
+  #given(setting: Setting<unknown>): string {
+    return (Object.hasOwn(this.#env, setting.name) ? (this.#env[setting.name] ?? "") : "").trim();
+  }
+}
+
+const SHOWN_CHARS_MAX = 80;
+
+function quoted(given: string): string {
+  return JSON.stringify(given.length <= SHOWN_CHARS_MAX ? given : `${given.slice(0, SHOWN_CHARS_MAX)}…`);
+}
+
+function readConfig(reader: Reader): Config {
+  return {
+    http: readHttp(reader),
+    auth: readAuth(reader),
+    policy: {
+      path: reader.read(SETTINGS.Policy.policyPath),
+      reloadIntervalMs: reader.read(SETTINGS.Policy.policyReloadMs),
+    },
+    scheduling: readScheduling(reader),
+    state: readState(reader),
+    retention: readRetention(reader),
+    log: { format: reader.read(SETTINGS.Logs.logFormat), level: reader.read(SETTINGS.Logs.logLevel) },
+    limits: {
+      ratePerSecond: reader.read(SETTINGS.Limits.ratePerSecond),
+      rateBurst: reader.read(SETTINGS.Limits.rateBurst),
+      jsonBodyBytesMax: reader.read(SETTINGS.Limits.jsonBodyBytesMax),
+      jobBodyBytesMax: reader.read(SETTINGS.Limits.jobBodyBytesMax),
+    },
+  };
+}
+
+function readHttp(reader: Reader): Config["http"] {
+  const settings = SETTINGS["HTTP gateway"];
+  const origins = [settings.allowedOrigins, settings.corsAllowOrigins, settings.plainCorsAllowOrigins].map((setting) =>
+    reader.read(setting),
+  );
+  return {
+    address: reader.read(settings.httpAddress),
+    metricsAddress: reader.read(settings.metricsAddress),
+    allowedOrigins: origins.find((list) => list !== undefined),
+  };
+}
+
+function readAuth(reader: Reader): Config["auth"] {
+  const settings = SETTINGS["Keys and tenants"];
+  const single = [settings.superSecretApiToken, settings.apiKey, settings.plainApiKey];
+  const auth = {
+    tenant: reader.read(settings.tenant),
+    apiKeys: reader.read(settings.apiKeys),
+    apiKeysPath: reader.read(settings.apiKeysPath),
+    apiKey: single.map((setting) => unquoted(reader.read(setting) ?? "")).find((key) => key !== ""),
+    allowsNoAuth: reader.read(settings.allowsNoAuth),
+    allowsSelfApproval: reader.read(settings.allowsSelfApproval),
+  };
+  const hasKeys =
+    [settings.apiKeys, settings.apiKeysPath].some((setting) => reader.has(setting)) || auth.apiKey !== undefined;
+  if (!hasKeys && !auth.allowsNoAuth) {
+    const expected = `a key (or ${settings.apiKeys.name}, or ${settings.apiKeysPath.name}; ${settings.allowsNoAuth.name}=true opens the API to everybody)`;
+    reader.problems.push({ name: settings.apiKey.name, expected, got: "none" });
+  }
+  return auth;
+}
+
+/** Shells and env files leave quotes around keys. */
+function unquoted(key: string): string {
+  return key.replace(/^["']+|["']+$/g, "");
+}
+
+function readScheduling(reader: Reader): Config["scheduling"] {
+  const settings = SETTINGS.Scheduling;
+  return {
+    poolsPath: reader.read(settings.poolsPath),
+    timeoutsPath: reader.read(settings.timeoutsPath),
+    reloadIntervalMs: reader.read(settings.schedulerReloadMs),
+    isRoutingOpen: reader.read(settings.isRoutingOpen),
+    approvalTtlMs: reader.read(settings.approvalTtlMs),
+    backlogMaxMs: reader.read(settings.backlogMaxMs),
+    drainTimeoutMs: reader.read(settings.drainTimeoutMs),
+  };
+}
+
+const PARTITIONS_OF_REDIS = 16;
+
+/** Every setting is read, whichever engine is chosen: a wrong value does not wait for the day on which the engine changes. */
+function readState(reader: Reader): StateConfig {
+  const settings = SETTINGS.State;
+  const kind = reader.read(settings.stateKind);
+  const partitions = reader.read(settings.partitions) ?? (kind === "redis" ? PARTITIONS_OF_REDIS : 1);
+  const folder = reader.read(settings.folder);
+  const url = reader.read(settings.redisUrl);
+  const clusterAddresses = reader.read(settings.redisClusterAddresses) ?? [];
+  const tls = readRedisTls(reader, url);
+  if (kind === "redis") return { kind, partitions, url, clusterAddresses, tls };
+  return kind === "sqlite" ? { kind, partitions, folder } : { kind, partitions };
+}
+
+function readRedisTls(reader: Reader, url: string): RedisTls | undefined {
+  const settings = SETTINGS.State;
+  const { redisTlsCert: cert, redisTlsKey: key } = settings;
+  if (reader.has(cert) !== reader.has(key)) {
+    const [missing, present] = reader.has(cert) ? [key, cert] : [cert, key];
+    reader.problems.push({ name: missing.name, expected: `a path, because ${present.name} is set`, got: "none" });
+  }
+  const tls = {
+    caPath: reader.read(settings.redisTlsCa),
+    certPath: reader.read(cert),
+    keyPath: reader.read(key),
+    serverName: reader.read(settings.redisTlsServerName),
+    acceptsAnyCertificate: reader.read(settings.redisTlsInsecure),
+  };
+  const isOn =
+    tls.acceptsAnyCertificate || [tls.caPath, tls.certPath, tls.serverName].some((given) => given !== undefined);
+  return isOn || url.startsWith("rediss:") ? tls : undefined;
+}
+
+function readRetention(reader: Reader): Config["retention"] {
+  const settings = SETTINGS.Retention;
+  return {
+    jobMs: longerForm(reader, settings.jobMetaMs, settings.jobMetaSeconds),
+    payloadMs: longerForm(reader, settings.payloadMs, settings.payloadSeconds),
+    deadLetterMs: reader.read(settings.deadLetterMs),
+  };
+}
+
+/** The duration when it is given, else the seconds, else the default. */
+function longerForm(reader: Reader, duration: Setting<Ms>, seconds: Setting<Ms | undefined>): Ms {
+  const [durationMs, secondsMs] = [reader.read(duration), reader.read(seconds)];
+  return reader.has(duration) ? durationMs : (secondsMs ?? durationMs);
+}
