@@ -13,9 +13,17 @@ export interface FaultSpec {
 
 export const FAULTS = {
   STATE_UNAVAILABLE: { status: 503, retry: "later", title: "State store unavailable" },
-  STATE_OUTCOME_UNKNOWN: { status: 503, retry: "later", title: "State store did not answer; the change may have happened" },
+  STATE_OUTCOME_UNKNOWN: {
+    status: 503,
+    retry: "later",
+    title: "State store did not answer; the change may have happened",
+  },
   STATE_REFUSED: { status: 500, retry: "never", title: "State store refused the change" },
-  STATE_MISCONFIGURED: { status: 500, retry: "never", title: "State store is configured in a way that would lose jobs" },
+  STATE_MISCONFIGURED: {
+    status: 500,
+    retry: "never",
+    title: "State store is configured in a way that would lose jobs",
+  },
   BUS_UNAVAILABLE: { status: 503, retry: "later", title: "Message bus unavailable" },
   PAYLOADS_UNAVAILABLE: { status: 503, retry: "later", title: "Payload store unavailable" },
   PAYLOAD_TOO_LARGE: { status: 413, retry: "never", title: "Payload too large" },

@@ -63,7 +63,13 @@ export type Check =
   | { readonly is: "fewer"; readonly index: IndexKey; readonly than: number };
 
 export type Change =
-  | { readonly do: "put"; readonly key: RecordKey; readonly value: Json; readonly keepMs?: Ms; readonly wakeAt: EpochMs | "never" }
+  | {
+      readonly do: "put";
+      readonly key: RecordKey;
+      readonly value: Json;
+      readonly keepMs?: Ms;
+      readonly wakeAt: EpochMs | "never";
+    }
   | { readonly do: "delete"; readonly key: RecordKey }
   | { readonly do: "enter"; readonly index: IndexKey; readonly member: string; readonly score: number }
   | { readonly do: "leave"; readonly index: IndexKey; readonly member: string }
@@ -138,7 +144,11 @@ export interface State {
   read(log: LogKey, after: string | undefined, limit: number, signal: AbortSignal): Promise<LogPage>;
   take(partition: Partition, limit: number, leaseMs: Ms, signal: AbortSignal): Promise<readonly Due[]>;
   /** Removes up to `budget` expired things; done: nothing expired is left. */
-  sweep(partition: Partition, budget: number, signal: AbortSignal): Promise<{ readonly removed: number; readonly done: boolean }>;
+  sweep(
+    partition: Partition,
+    budget: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly removed: number; readonly done: boolean }>;
   /** The store's clock. */
   now(signal: AbortSignal): Promise<EpochMs>;
   close(): Promise<void>;

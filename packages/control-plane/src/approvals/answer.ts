@@ -1,0 +1,113 @@
+// A person's answer to a job that waits for approval.
+// Owns:          who may answer, what an answer is bound to, and what happens when policy has changed since the question.
+// Must not know: HTTP; how jobs are placed.
+// Y1. Answer and state change are one commit: of two answers exactly one wins, and the other is told.
+// Y2. An approval is bound to the job's request and to the rule that asked. A change elsewhere in the policy does not strand it.
+// Y3. When the rule itself has changed, policy judges again: a denial or another question stops the approval, an allowance lets it pass.
+// Y4. Nobody approves a request of their own, whatever key they use.
+
+import { type Changed, changeSeen } from "../jobs/change.ts";
+import type { ApprovalAnswer, Job } from "../jobs/job.ts";
+import type { JobEvent } from "../jobs/job-event.ts";
+import type { JobParts } from "../jobs/job-parts.ts";
+import { hashOfRequest, policyInputOf } from "../jobs/job-request.ts";
+import { Fault } from "../ports/fault.ts";
+
+export interface Answer {
+  readonly tenant: string;
+  /** The principal of the credential. */
+  readonly by: string;
+  readonly role: string;
+  /** Both capped at 512 characters. */
+  readonly reason: string;
+  readonly note: string;
+}
+
+const TEXT_CHARS_MAX = 512;
+
+/** Faults: JOB_NOT_FOUND (also for foreign jobs), APPROVAL_*, SELF_APPROVAL_DENIED, POLICY_UNAVAILABLE, STATE_*. Repeating one's own answer changes nothing. */
+export function approveJob(jobId: string, answer: Answer, parts: JobParts, signal: AbortSignal): Promise<Changed> {
+  return resolve(jobId, answer, "approved", parts, signal);
+}
+
+export function rejectJob(jobId: string, answer: Answer, parts: JobParts, signal: AbortSignal): Promise<Changed> {
+  return resolve(jobId, answer, "rejected", parts, signal);
+}
+
+async function resolve(
+  jobId: string,
+  answer: Answer,
+  verdict: "approved" | "rejected",
+  parts: JobParts,
+  signal: AbortSignal,
+): Promise<Changed> {
+  const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
+  if (seen === undefined || seen.record.tenant !== answer.tenant) throw notFound(jobId);
+  const changed = await changeSeen(seen, (job) => eventFor(job, answer, verdict, parts), parts, signal);
+  if (changed === undefined) throw notFound(jobId);
+  if (changed.job.phase.state === "APPROVAL_REQUIRED" && changed.moved) {
+    throw new Fault(
+      "APPROVAL_STALE_POLICY",
+      `rule ${changed.job.phase.ask.ruleId} asks now: ${changed.job.phase.ask.reason}; look at the job and answer again`,
+    );
+  }
+  parts.log.info(`approval.${verdict}`, { jobId, tenant: answer.tenant, by: answer.by });
+  return changed;
+}
+
+/** Undefined: this very answer stands already. */
+function eventFor(job: Job, answer: Answer, verdict: "approved" | "rejected", parts: JobParts): JobEvent | undefined {
+  const { phase, approval } = job;
+  if (phase.state !== "APPROVAL_REQUIRED") {
+    if (approval?.answer === verdict && approval.by === answer.by) return undefined;
+    if (approval !== undefined) throw new Fault("APPROVAL_ALREADY_RESOLVED", `${approval.answer} by ${approval.by}`);
+    throw new Fault("APPROVAL_NOT_ACTIONABLE", `the job is ${phase.state}`);
+  }
+  const stands = {
+    answer: verdict,
+    by: answer.by,
+    role: answer.role,
+    reason: cap(answer.reason),
+    note: cap(answer.note),
+    at: parts.clock.now(),
+  };
+  const bound: ApprovalAnswer = {
+    ...stands,
+    jobHash: phase.ask.jobHash,
+    ruleHash: phase.ask.ruleHash,
+    snapshot: phase.ask.snapshot,
+  };
+  if (verdict === "rejected") return { kind: "rejected", answer: bound };
+  if (answer.by === job.principal && !parts.settings.allowsSelfApproval) {
+    throw new Fault("SELF_APPROVAL_DENIED", `${answer.by} submitted this job; somebody else must approve it`);
+  }
+  if (hashOfRequest(job) !== phase.ask.jobHash)
+    throw new Fault("APPROVAL_STALE_REQUEST", "the stored request is not the one that was asked about");
+  return approvalUnderPolicy(job, bound, parts);
+}
+
+/** See Y2 and Y3. */
+function approvalUnderPolicy(job: Job, bound: ApprovalAnswer, parts: JobParts): JobEvent {
+  if (parts.policy.snapshot() === bound.snapshot) return { kind: "approved", answer: bound };
+  const decision = parts.policy.decide(policyInputOf(job));
+  if (decision === "unavailable")
+    throw new Fault("POLICY_UNAVAILABLE", "no policy is loaded, so the approval cannot be checked against it");
+  const isSameQuestion = decision.kind === "require_approval" && decision.ruleHash === bound.ruleHash;
+  if (isSameQuestion || decision.kind === "allow" || decision.kind === "allow_with_constraints")
+    return { kind: "approved", answer: bound };
+  if (decision.kind === "require_approval") {
+    return { kind: "asked_again", decided: { at: parts.clock.now(), jobHash: job.hash, decision } };
+  }
+  throw new Fault(
+    "APPROVAL_STALE_POLICY",
+    `policy has changed since it asked; now it would ${decision.kind}: ${decision.reason}`,
+  );
+}
+
+function cap(text: string): string {
+  return text.trim().slice(0, TEXT_CHARS_MAX);
+}
+
+function notFound(jobId: string): Fault {
+  return new Fault("JOB_NOT_FOUND", `no job ${jobId}`);
+}

@@ -1,0 +1,79 @@
+// News about jobs, after each commit, for whoever watches.
+// Owns:          the packet of our own event subject, and sending many news in one packet.
+// Must not know: who listens. News may be lost or doubled; whoever must not miss anything reads State.
+
+import type { Bus } from "../ports/bus.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Log } from "../ports/telemetry.ts";
+import type { EpochMs } from "../ports/time.ts";
+import type { Job, JobState } from "./job.ts";
+
+export const JOB_NEWS_SUBJECT = "cordum.event.job";
+const NEWS_PER_PACKET = 100;
+
+export interface JobNews {
+  readonly id: string;
+  readonly tenant: string;
+  readonly topic: string;
+  readonly traceId: string;
+  readonly state: JobState;
+  readonly at: EpochMs;
+  readonly why: string;
+  readonly percent: number;
+}
+
+export class Announcer {
+  readonly #bus: Bus;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #signal: AbortSignal;
+  #waiting: JobNews[] = [];
+  #isSending = false;
+
+  constructor(parts: { readonly bus: Bus; readonly clock: Clock; readonly log: Log }, signal: AbortSignal) {
+    this.#bus = parts.bus;
+    this.#clock = parts.clock;
+    this.#log = parts.log;
+    this.#signal = signal;
+  }
+
+  /** Tells what the job's last step was. Never waits, never fails: news that cannot be sent are dropped and logged. */
+  tell(job: Job): void {
+    const step = job.steps.at(-1);
+    const { id, tenant, topic, traceId, phase } = job;
+    const percent = phase.state === "RUNNING" ? phase.percent : 0;
+    this.#waiting.push({
+      id,
+      tenant,
+      topic,
+      traceId,
+      state: phase.state,
+      at: job.updatedAt,
+      why: step?.why ?? "",
+      percent,
+    });
+    if (!this.#isSending) void this.#send();
+  }
+
+  async #send(): Promise<void> {
+    this.#isSending = true;
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const news = this.#waiting.slice(0, NEWS_PER_PACKET);
+      this.#waiting = this.#waiting.slice(NEWS_PER_PACKET);
+      try {
+        await this.#bus.publish(
+          JOB_NEWS_SUBJECT,
+          new TextEncoder().encode(JSON.stringify({ news })),
+          this.#clock.deadline(this.#signal, 5_000),
+        );
+      } catch (error) {
+        this.#log.warn("news.dropped", {
+          count: news.length,
+          reason: error instanceof Error ? error.message : String(error),
+        });
+      }
+    }
+    this.#isSending = false;
+  }
+}

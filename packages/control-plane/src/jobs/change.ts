@@ -1,0 +1,94 @@
+// Load, change, commit, carry out: the one way in which a job's record is changed.
+// Owns:          the retry after a lost race; slots of workers around a commit.
+// Must not know: why the change happens.
+// H1. Commit first, then publish. What must be true is in the commit; an effect may be lost (the alarm repeats it) or doubled.
+// H2. Who loses a race goes on from the record that the conflict brings; nothing goes back to the bus.
+// H3. A worker's slot is taken before the commit that dispatches to it and given back when that commit fails.
+
+import { Fault } from "../ports/fault.ts";
+import { carryOut } from "./effects.ts";
+import { isTerminal, type Job } from "./job.ts";
+import type { JobEvent } from "./job-event.ts";
+import type { JobParts } from "./job-parts.ts";
+import type { SeenJob } from "./job-store.ts";
+import { changeAndSettle } from "./settle.ts";
+import type { Transition } from "./transition.ts";
+
+export interface Changed {
+  readonly job: Job;
+  /** False: the event changed nothing, because the job is past it. */
+  readonly moved: boolean;
+}
+
+/** Undefined when there is no such job. Faults: STATE_*, JOB_CONTENDED. */
+export async function changeJob(
+  jobId: string,
+  event: JobEvent | "pull",
+  parts: JobParts,
+  signal: AbortSignal,
+): Promise<Changed | undefined> {
+  const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
+  return seen === undefined ? undefined : changeSeen(seen, () => event, parts, signal);
+}
+
+/** As changeJob, from a record that was read already. `decide` is asked again after each lost race; undefined: nothing to do any more. */
+export async function changeSeen(
+  first: SeenJob,
+  decide: (job: Job) => JobEvent | "pull" | undefined,
+  parts: JobParts,
+  signal: AbortSignal,
+): Promise<Changed | undefined> {
+  let seen: SeenJob | undefined = first;
+  for (let attempt = 1; seen !== undefined; attempt++) {
+    const event = decide(seen.record);
+    if (event === undefined) return { job: seen.record, moved: false };
+    const moved = changeAndSettle(seen.record, event, parts.clock.now(), parts);
+    if (moved.next === seen.record) return { job: seen.record, moved: false };
+    const before: SeenJob = seen;
+    const saved = await commitMove(moved, parts, () =>
+      parts.jobs.replace(before, moved.next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
+    );
+    if (saved.kind === "committed") {
+      await carryOut(moved, parts, signal);
+      return { job: moved.next, moved: true };
+    }
+    if (attempt === parts.settings.conflictsMax)
+      throw new Fault("JOB_CONTENDED", `job ${seen.record.id} changed ${attempt} times under way`);
+    seen = saved.seen;
+  }
+  return undefined;
+}
+
+/** Runs the commit of a move with the worker's slot held. */
+export async function commitMove<S extends { readonly kind: "committed" | "conflict" }>(
+  moved: Transition,
+  parts: JobParts,
+  commit: () => Promise<S>,
+): Promise<S> {
+  const { next, effects } = moved;
+  const delivers = effects.some((effect) => effect.kind === "deliver");
+  if (delivers && "dispatch" in next.phase) parts.registry.reserve(next.phase.dispatch.workerId, next.id);
+  let committed = false;
+  try {
+    const saved = await commit();
+    committed = saved.kind === "committed";
+    return saved;
+  } finally {
+    if (committed) settleBooks(next, parts);
+    else if (delivers) parts.registry.release(next.id);
+  }
+}
+
+function settleBooks(next: Job, parts: JobParts): void {
+  const isOut = "dispatch" in next.phase;
+  if (!isOut) {
+    parts.outbound.forget(next.id);
+    parts.registry.release(next.id);
+  }
+  if (isTerminal(next))
+    parts.meter.count("cordum_scheduler_jobs_completed_total", {
+      topic: next.topic,
+      status: `JOB_STATUS_${next.phase.state}`,
+    });
+  parts.announcer.tell(next);
+}

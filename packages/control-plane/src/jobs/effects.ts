@@ -1,0 +1,186 @@
+// Effects: what is published after a commit.
+// Owns:          the packets that the control plane sends about a job.
+// Must not know: why the job changed.
+// F1. Effects may be lost or doubled; a publish that fails is logged and left to the job's alarm.
+// F2. A dispatched packet is the stored request with fields appended: what a newer client put in survives.
+
+import {
+  directCancelSubject,
+  encodePacket,
+  jobStatusNames,
+  parsePointer,
+  SENDERS,
+  SUBJECTS,
+  wrapJobRequest,
+} from "@cordum/protocol";
+import { constraintsEnv } from "../policy/constraints.ts";
+import { constraintsOf } from "../policy/decision-forms.ts";
+import type { EpochMs } from "../ports/time.ts";
+import { changeJob } from "./change.ts";
+import type { Dispatch, Job } from "./job.ts";
+import type { Effect } from "./job-event.ts";
+import type { JobParts } from "./job-parts.ts";
+import { bytesOfRequest } from "./job-request.ts";
+import type { Transition } from "./transition.ts";
+
+export interface DeliveryHistory {
+  /** The same dispatch may have been heard before: nobody listening now means that its worker is lost. */
+  readonly maybeBefore: boolean;
+}
+
+/** Never throws for what the bus does; faults of State go through. */
+export async function carryOut(
+  moved: Transition,
+  parts: JobParts,
+  signal: AbortSignal,
+  history: DeliveryHistory = { maybeBefore: false },
+): Promise<void> {
+  for (const effect of moved.effects) await carryOutOne(effect, moved.next, parts, signal, history);
+  keepResult(moved.next, parts, signal);
+}
+
+async function carryOutOne(
+  effect: Effect,
+  job: Job,
+  parts: JobParts,
+  signal: AbortSignal,
+  history: DeliveryHistory,
+): Promise<void> {
+  if (effect.kind === "deliver") return deliver(effect.dispatch, job, parts, signal, history);
+  const until = parts.clock.deadline(signal, parts.settings.busTimeoutMs);
+  try {
+    if (effect.kind === "stop_worker") await publishCancel(job, effect, parts, until);
+    else
+      await parts.bus.publish(
+        effect.kind === "announce_end" ? SUBJECTS.jobResult : SUBJECTS.jobDeadLetter,
+        resultPacket(job, parts.clock.now()),
+        until,
+      );
+  } catch (error) {
+    parts.log.error("effect.not_published", error, { jobId: job.id, effect: effect.kind });
+  }
+}
+
+async function deliver(
+  dispatch: Dispatch,
+  job: Job,
+  parts: JobParts,
+  signal: AbortSignal,
+  history: DeliveryHistory,
+): Promise<void> {
+  const { bus, clock, registry, settings } = parts;
+  let verdict: "heard" | "nobody";
+  try {
+    verdict = await bus.deliver(
+      dispatch.subject,
+      dispatchPacket(job, dispatch, clock.now()),
+      clock.deadline(signal, settings.busTimeoutMs),
+    );
+  } catch (error) {
+    parts.log.error("dispatch.not_published", error, { jobId: job.id, subject: dispatch.subject });
+    return;
+  }
+  if (verdict === "heard") {
+    registry.noteHeard(dispatch.workerId);
+    parts.outbound.noteHeard(job.id, dispatch.id, clock.now());
+    parts.meter.count("cordum_scheduler_jobs_dispatched_total", { topic: job.topic });
+    return;
+  }
+  registry.noteMissed(dispatch.workerId, dispatch.direct, clock.now());
+  parts.log.info("dispatch.nobody_listens", { jobId: job.id, subject: dispatch.subject });
+  const { maybeBefore } = history;
+  await changeJob(
+    job.id,
+    {
+      kind: "undelivered",
+      dispatchId: dispatch.id,
+      maybeBefore,
+      retryAfterMs: retryDelayMs(job.attempts, clock.random()),
+    },
+    parts,
+    signal,
+  );
+}
+
+/** The packet that a worker gets. */
+export function dispatchPacket(job: Job, dispatch: Dispatch, now: EpochMs): Uint8Array {
+  const decision = job.decisions.at(-1)?.decision;
+  const constraints = decision === undefined ? undefined : constraintsOf(decision);
+  const maxRuntimeMs = constraints?.budgets?.maxRuntimeMs ?? 0;
+  return wrapJobRequest(
+    bytesOfRequest(job),
+    { traceId: job.traceId, senderId: SENDERS.scheduler, createdAt: timestamp(now), protocolVersion: 1 },
+    {
+      dispatch: { dispatchId: dispatch.id, attempt: job.attempts, assignedWorkerId: dispatch.workerId },
+      ...(constraints === undefined ? {} : { env: constraintsEnv(constraints) }),
+      ...(maxRuntimeMs > 0 ? { budget: { deadlineMs: maxRuntimeMs } } : {}),
+    },
+  );
+}
+
+async function publishCancel(
+  job: Job,
+  effect: Effect & { kind: "stop_worker" },
+  parts: JobParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const value = { jobId: job.id, reason: effect.reason, requestedBy: effect.by };
+  const bytes = encodePacket({
+    traceId: job.id,
+    senderId: SENDERS.scheduler,
+    createdAt: timestamp(parts.clock.now()),
+    protocolVersion: 1,
+    payload: { kind: "jobCancel", value },
+  });
+  await parts.bus.publish(SUBJECTS.jobCancel, bytes, signal);
+  const { phase } = job;
+  if ("outcome" in phase && phase.outcome.workerId !== "")
+    await parts.bus.publish(directCancelSubject(phase.outcome.workerId), bytes, signal);
+}
+
+function resultPacket(job: Job, now: EpochMs): Uint8Array {
+  const { phase } = job;
+  const status = jobStatusNames.numberOf.get(phase.state) ?? 0;
+  const outcome = "outcome" in phase ? phase.outcome : undefined;
+  const value = {
+    jobId: job.id,
+    status,
+    resultPtr: outcome?.resultPtr ?? "",
+    workerId: outcome?.workerId ?? "",
+    errorCode: outcome?.code ?? "",
+    errorMessage: outcome?.message ?? "",
+  };
+  return encodePacket({
+    traceId: job.traceId,
+    senderId: SENDERS.scheduler,
+    createdAt: timestamp(now),
+    protocolVersion: 1,
+    payload: { kind: "jobResult", value },
+  });
+}
+
+/** A result that its worker stored without an end gets one. Only results: no other key is touched on a worker's word. */
+function keepResult(job: Job, parts: JobParts, signal: AbortSignal): void {
+  const { phase } = job;
+  if (!("outcome" in phase) || phase.outcome.resultPtr === "") return;
+  const pointer = parsePointer(phase.outcome.resultPtr);
+  if (pointer.kind !== "key" || pointer.family !== "result") return;
+  parts.payloads
+    .keep(
+      pointer.fallbackKey ?? pointer.key,
+      parts.settings.resultKeepMs,
+      parts.clock.deadline(signal, parts.settings.storeTimeoutMs),
+    )
+    .catch((error: unknown) => {
+      if (!signal.aborted) parts.log.error("result.not_kept", error, { jobId: job.id });
+    });
+}
+
+/** Full jitter up to 1 s, 2 s, 4 s … 30 s. Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. */
+export function retryDelayMs(attempt: number, random: number): number {
+  return Math.round(random * Math.min(30_000, 1_000 * 2 ** Math.max(0, Math.min(attempt - 1, 10))));
+}
+
+export function timestamp(at: EpochMs): { readonly seconds: number; readonly nanos: number } {
+  return { seconds: Math.floor(at / 1000), nanos: (at % 1000) * 1_000_000 };
+}

@@ -1,0 +1,54 @@
+// What can happen to a job, and what follows outside of its record.
+// Owns:          the two unions; nothing else.
+// Must not know: who causes an event, how an effect is carried out.
+
+import type { DecisionRecord } from "../policy/decision.ts";
+import type { Ms } from "../ports/time.ts";
+import type { ApprovalAnswer, Dispatch, TerminalState, WaitReason } from "./job.ts";
+
+/** A worker's result, read by report.ts: the status is already one of the states a job can end in, or "retry". */
+export interface Report {
+  readonly ends: TerminalState | "retry";
+  readonly reported: string;
+  readonly code: string;
+  readonly message: string;
+  readonly resultPtr: string;
+  readonly workerId: string;
+  readonly executionMs: Ms;
+  readonly artifactPtrs: readonly string[];
+  /** Dispatch that the worker answers, where it says so; "" for workers that do not know it. */
+  readonly dispatchId: string;
+}
+
+export type JobEvent =
+  | { readonly kind: "decided"; readonly decided: DecisionRecord }
+  | { readonly kind: "policy_unavailable"; readonly retryAfterMs: Ms }
+  | { readonly kind: "placed"; readonly dispatch: Dispatch; readonly timeoutMs: Ms; readonly attemptsMax: number }
+  | { readonly kind: "unplaced"; readonly waiting: WaitReason; readonly pools: readonly string[] }
+  /** No configuration could ever place it. */
+  | { readonly kind: "unroutable"; readonly code: string; readonly message: string }
+  /** Nobody listened. `maybeBefore`: an earlier delivery of the same dispatch may have been heard. */
+  | {
+      readonly kind: "undelivered";
+      readonly dispatchId: string;
+      readonly maybeBefore: boolean;
+      readonly retryAfterMs: Ms;
+    }
+  | { readonly kind: "heard"; readonly dispatchId: string }
+  | { readonly kind: "progressed"; readonly workerId: string; readonly dispatchId: string; readonly percent: number }
+  | { readonly kind: "reported"; readonly report: Report; readonly retryAfterMs: Ms }
+  | { readonly kind: "worker_lost"; readonly workerId: string; readonly retryAfterMs: Ms }
+  | { readonly kind: "cancelled"; readonly by: string; readonly reason: string }
+  | { readonly kind: "approved"; readonly answer: ApprovalAnswer }
+  | { readonly kind: "rejected"; readonly answer: ApprovalAnswer }
+  /** The question has changed under way: policy asks again, by another rule or for another request. */
+  | { readonly kind: "asked_again"; readonly decided: DecisionRecord }
+  | { readonly kind: "woke" };
+
+/** Publishes only, and each may be repeated: what must be true is in the commit. */
+export type Effect =
+  | { readonly kind: "deliver"; readonly dispatch: Dispatch }
+  | { readonly kind: "stop_worker"; readonly reason: string; readonly by: string }
+  /** A result packet for an end that no worker reported, so that listeners to results hear of it. */
+  | { readonly kind: "announce_end" }
+  | { readonly kind: "announce_dead_letter" };

@@ -1,0 +1,64 @@
+// What the use cases of jobs work with.
+// Owns:          the list of parts and settings; compose.ts in services builds them.
+// Must not know: which adapters stand behind.
+
+import type { Policy } from "../policy/decision.ts";
+import type { Bus } from "../ports/bus.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Payloads } from "../ports/payloads.ts";
+import type { State } from "../ports/state.ts";
+import type { Log, Meter } from "../ports/telemetry.ts";
+import type { Ms } from "../ports/time.ts";
+import type { Registry } from "../scheduling/registry.ts";
+import type { Routing, Timeouts } from "../scheduling/routing.ts";
+import type { Announcer } from "./announce.ts";
+import type { JobStore } from "./job-store.ts";
+import type { Outbound } from "./outbound.ts";
+import type { JobLimits } from "./transition.ts";
+
+/** Pools and timeouts as they are now: one immutable object, swapped as a whole. */
+export interface SchedulingConfig {
+  readonly routing: Routing;
+  readonly timeouts: Timeouts;
+}
+
+export interface JobSettings extends JobLimits {
+  readonly conflictsMax: number;
+  readonly policyRetryMs: Ms;
+  readonly contextKeepMs: Ms;
+  readonly resultKeepMs: Ms;
+  readonly storeTimeoutMs: Ms;
+  readonly busTimeoutMs: Ms;
+  readonly allowsSelfApproval: boolean;
+}
+
+export interface JobParts {
+  readonly state: State;
+  readonly jobs: JobStore;
+  readonly payloads: Payloads;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+  readonly policy: Policy;
+  readonly registry: Registry;
+  readonly scheduling: { readonly current: SchedulingConfig };
+  readonly outbound: Outbound;
+  readonly announcer: Announcer;
+  readonly settings: JobSettings;
+}
+
+export const DEFAULT_JOB_SETTINGS: JobSettings = {
+  doorbellMs: 5_000,
+  approvalTtlMs: 30 * 86_400_000,
+  backlogMaxMs: 86_400_000,
+  upkeepMs: 43_200_000,
+  relistMs: 5 * 86_400_000,
+  conflictsMax: 20,
+  policyRetryMs: 5_000,
+  contextKeepMs: 86_400_000,
+  resultKeepMs: 86_400_000,
+  storeTimeoutMs: 5_000,
+  busTimeoutMs: 5_000,
+  allowsSelfApproval: false,
+};

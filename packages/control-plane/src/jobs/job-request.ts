@@ -1,0 +1,86 @@
+// The request inside a job's record.
+// Owns:          reading it: what policy is asked, what placement needs, what an approval is bound to.
+// Must not know: State, Bus.
+// N1. One canonical hash: of the request as it is stored, without the labels and the env entry that the control plane itself may add. The
+//     list of what is left out is fixed; nothing that a client can set freely is on it.
+
+import { createHash } from "node:crypto";
+import { decodeJobRequest, encodeJobRequest, type JobRequest } from "@cordum/protocol";
+import type { PolicyInput } from "../policy/decision.ts";
+import type { JobNeeds } from "../scheduling/placement.ts";
+import type { Job } from "./job.ts";
+
+/** Labels that only the control plane sets. Submissions lose them. */
+export const RESERVED_LABELS: ReadonlySet<string> = new Set([
+  "approval_granted",
+  "approval_reason",
+  "approval_note",
+  "approval_snapshot",
+  "cordum.bus_msg_id",
+]);
+const EFFECTIVE_CONFIG_ENV = "CORDUM_EFFECTIVE_CONFIG";
+
+export function requestOf(job: Job): JobRequest {
+  return decodeText(job.request);
+}
+
+export function bytesOfRequest(job: Job): Uint8Array {
+  return Buffer.from(job.request, "base64");
+}
+
+/** Lower-case hex SHA-256, see N1. */
+export function hashRequest(request: JobRequest, encoded: Uint8Array): string {
+  const isPlain =
+    !Object.keys(request.labels).some((label) => RESERVED_LABELS.has(label)) &&
+    request.env[EFFECTIVE_CONFIG_ENV] === undefined;
+  const bytes = isPlain
+    ? encoded
+    : encodeJobRequest({
+        ...request,
+        labels: withoutKeys(request.labels, RESERVED_LABELS),
+        env: withoutKeys(request.env, new Set([EFFECTIVE_CONFIG_ENV])),
+      });
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+export function hashOfRequest(job: Job): string {
+  return hashRequest(requestOf(job), bytesOfRequest(job));
+}
+
+/** The exact input of a decision: nothing but the stored request and who asked. */
+export function policyInputOf(job: Job): PolicyInput {
+  const request = requestOf(job);
+  const { meta } = request;
+  return {
+    jobId: job.id,
+    topic: job.topic,
+    tenant: job.tenant,
+    principal: job.principal,
+    actorId: meta?.actorId || job.principal,
+    actorType: meta?.actorType === 1 ? "human" : meta?.actorType === 2 ? "service" : "",
+    capability: meta?.capability ?? "",
+    packId: meta?.packId ?? "",
+    riskTags: meta?.riskTags ?? [],
+    requires: meta?.requires ?? [],
+    labels: request.labels,
+  };
+}
+
+export function needsOf(job: Job): JobNeeds {
+  const request = requestOf(job);
+  return { topic: job.topic, requires: request.meta?.requires ?? [], labels: request.labels };
+}
+
+export function withoutKeys(map: Readonly<Record<string, string>>, keys: ReadonlySet<string>): Record<string, string> {
+  const kept: Record<string, string> = Object.create(null);
+  for (const [key, value] of Object.entries(map)) if (!keys.has(key)) kept[key] = value;
+  return kept;
+}
+
+/** Deciding and placing read one request several times in a row: the last one is remembered. */
+let last: { readonly text: string; readonly request: JobRequest } | undefined;
+
+function decodeText(text: string): JobRequest {
+  if (last?.text !== text) last = { text, request: decodeJobRequest(Buffer.from(text, "base64")) };
+  return last.request;
+}

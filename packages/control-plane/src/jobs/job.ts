@@ -1,0 +1,168 @@
+// The job's record.
+// Owns:          its shape, its states, its parser.
+// Must not know: how it is stored, who changes it (transition.ts does), what its request contains (job-request.ts reads it).
+// J1. A terminal state never changes. J2. An unfinished job has at least one wake. J3. Fields of a phase exist in that phase alone.
+// J4. `request` is the encoded JobRequest that policy judged, byte for byte; dispatch appends to it and changes nothing.
+
+import type { DecisionRecord } from "../policy/decision.ts";
+import type { Json } from "../ports/json.ts";
+import type { EpochMs, Ms } from "../ports/time.ts";
+
+/** Number of the shape below. Readers accept this and the previous one, see parseJob. */
+export const JOB_SHAPE = 1;
+
+export const OPEN_STATES = ["PENDING", "APPROVAL_REQUIRED", "SCHEDULED", "DISPATCHED", "RUNNING"] as const;
+export const TERMINAL_STATES = ["SUCCEEDED", "FAILED", "CANCELLED", "TIMEOUT", "DENIED"] as const;
+export type OpenState = (typeof OPEN_STATES)[number];
+export type TerminalState = (typeof TERMINAL_STATES)[number];
+export type JobState = OpenState | TerminalState;
+
+/** Why a job that could run does not run yet; stable, shown to people. */
+export type WaitReason =
+  | "policy_unavailable"
+  | "throttled"
+  | "placing"
+  | "no_workers"
+  | "pool_overloaded"
+  | "no_listener"
+  | "retry_backoff"
+  | "not_before";
+
+/** What the job's alarm is for; the alarm is the earliest of them. */
+export type WakeName =
+  | "deadline"
+  | "decide"
+  | "place"
+  | "doorbell"
+  | "timeout"
+  | "approval"
+  | "waited_too_long"
+  | "upkeep";
+export type Wakes = { readonly [name in WakeName]?: EpochMs };
+
+/** The policy's question to a person: what is asked about, and by which rule. */
+export interface ApprovalAsk {
+  readonly at: EpochMs;
+  readonly jobHash: string;
+  readonly ruleId: string;
+  readonly ruleHash: string;
+  readonly snapshot: string;
+  readonly reason: string;
+}
+
+/** A person's answer. It stays valid for this request and this rule until the job ends. */
+export interface ApprovalAnswer {
+  readonly answer: "approved" | "rejected";
+  readonly by: string;
+  readonly role: string;
+  readonly at: EpochMs;
+  readonly reason: string;
+  readonly note: string;
+  readonly jobHash: string;
+  readonly ruleHash: string;
+  readonly snapshot: string;
+}
+
+export interface Dispatch {
+  /** New for each attempt; workers that know it deduplicate by it, results may carry it. */
+  readonly id: string;
+  readonly workerId: string;
+  readonly pool: string;
+  /** Where it was published. On the worker's own subject nobody else may answer; on the topic anybody of the group may. */
+  readonly subject: string;
+  readonly direct: boolean;
+  readonly at: EpochMs;
+  /** Somebody heard it: the process that published says so, or the worker itself did. */
+  readonly heard: boolean;
+}
+
+export interface JobOutcome {
+  readonly at: EpochMs;
+  /** Stable code of what went wrong; "" on success. Codes of workers are theirs. */
+  readonly code: string;
+  readonly message: string;
+  readonly resultPtr: string;
+  readonly workerId: string;
+  readonly executionMs: Ms;
+  readonly artifactPtrs: readonly string[];
+  /** Status name as the worker reported it, e.g. JOB_STATUS_FAILED_FATAL; "" when no worker did. */
+  readonly reported: string;
+  /** Who ended it: a person's or key's principal, "worker", "policy", "scheduler". */
+  readonly by: string;
+}
+
+export type Phase =
+  | { readonly state: "PENDING"; readonly waiting: WaitReason }
+  | { readonly state: "APPROVAL_REQUIRED"; readonly ask: ApprovalAsk }
+  | { readonly state: "SCHEDULED"; readonly waiting: WaitReason; readonly pools: readonly string[] }
+  | { readonly state: "DISPATCHED" | "RUNNING"; readonly dispatch: Dispatch; readonly percent: number }
+  | { readonly state: TerminalState; readonly outcome: JobOutcome };
+
+/** A state that the job passed. `why` is a wait reason, an error code or a rule id. */
+export interface JobStep {
+  readonly at: EpochMs;
+  readonly state: JobState;
+  readonly why: string;
+}
+
+export interface Job {
+  readonly shape: typeof JOB_SHAPE;
+  readonly id: string;
+  readonly tenant: string;
+  readonly topic: string;
+  readonly traceId: string;
+  readonly team: string;
+  /** Who asked, from the credential; "" for packets that name nobody. */
+  readonly principal: string;
+  readonly priority: JobPriority;
+  /** base64 of the encoded JobRequest, see J4. */
+  readonly request: string;
+  readonly hash: string;
+  /** SHA-256 of the body that came with the idempotency key; "" without one. */
+  readonly bodyHash: string;
+  readonly contextPtr: string;
+  readonly acceptedAt: EpochMs;
+  readonly updatedAt: EpochMs;
+  /** Score in the indexes by topic, team and trace: acceptance, or later for a job that stays open for days (see job-indexes.ts). */
+  readonly listedAt: EpochMs;
+  readonly attempts: number;
+  readonly attemptsMax: number;
+  readonly phase: Phase;
+  readonly wakes: Wakes;
+  /** The newest 50 steps. */
+  readonly steps: readonly JobStep[];
+  /** The newest 20 decisions, oldest first. */
+  readonly decisions: readonly DecisionRecord[];
+  readonly approval?: ApprovalAnswer;
+}
+
+export type JobPriority = "critical" | "interactive" | "batch";
+
+export const STEPS_MAX = 50;
+export const DECISIONS_MAX = 20;
+
+export function isTerminalState(state: JobState): state is TerminalState {
+  return (TERMINAL_STATES as readonly string[]).includes(state);
+}
+
+export function isTerminal(job: Job): boolean {
+  return isTerminalState(job.phase.state);
+}
+
+/** The moment at which somebody must look at the job again; "never" for finished ones. */
+export function alarmOf(job: Job): EpochMs | "never" {
+  let earliest: EpochMs | "never" = "never";
+  for (const at of Object.values(job.wakes)) if (earliest === "never" || at < earliest) earliest = at;
+  return earliest;
+}
+
+/** Reads a record of State. A shape that is neither ours nor the previous one stops the reader: a newer process wrote it. */
+export function parseJob(value: Json): Job {
+  const shape =
+    value !== null && typeof value === "object" && !Array.isArray(value)
+      ? (value as { shape?: Json }).shape
+      : undefined;
+  if (shape !== JOB_SHAPE)
+    throw new Error(`job record of shape ${String(shape)}; this process reads shape ${JOB_SHAPE}`);
+  return value as unknown as Job;
+}

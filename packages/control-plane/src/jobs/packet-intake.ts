@@ -1,0 +1,207 @@
+// Packets from the bus, led to the use cases.
+// Owns:          which subjects the scheduler listens to, and what a packet that is no good becomes.
+// Must not know: how a use case works; which bus it is.
+// X1. A packet that cannot be read is refused, counted and said on sys.alert; it never loops and never stops anybody.
+// X2. A packet whose change could not be stored comes again: the handler throws, the bus delivers later.
+// X3. Identity is not what a packet says: results belong to the job's tenant; a submit's tenant is checked like any other input.
+
+import {
+  type BusPacket,
+  encodePacket,
+  type Heartbeat as HeartbeatOnWire,
+  jobRequestBytes,
+  parsePacket,
+  QUEUE_GROUPS,
+  SENDERS,
+  SUBJECTS,
+} from "@cordum/protocol";
+import type { About, Handle, Subscription, Verdict } from "../ports/bus.ts";
+import { Fault } from "../ports/fault.ts";
+import type { Heartbeat } from "../scheduling/registry.ts";
+import type { Backlog } from "./backlog.ts";
+import { cancelJob } from "./cancel.ts";
+import { timestamp } from "./effects.ts";
+import type { JobParts } from "./job-parts.ts";
+import { receiveProgress, receiveResult } from "./report.ts";
+import { submitPacket } from "./submit-packet.ts";
+
+const ACK: Verdict = { kind: "ack" };
+const IN_FLIGHT_MAX = 256;
+const WORKER_ID_CHARS_MAX = 256;
+
+type Payload = NonNullable<BusPacket["payload"]>;
+type ValueOf<K extends Payload["kind"]> = Extract<Payload, { readonly kind: K }>["value"];
+interface Received<V> {
+  readonly value: V;
+  readonly packet: BusPacket;
+  readonly bytes: Uint8Array;
+}
+type Lead<V> = (received: Received<V>, signal: AbortSignal) => Promise<Verdict>;
+
+/** Subscribes the scheduler. The caller drains what comes back. */
+export async function listenToPackets(parts: JobParts, backlog: Backlog): Promise<readonly Subscription[]> {
+  const group = QUEUE_GROUPS.scheduler;
+  const { bus } = parts;
+  const inFlightMax = IN_FLIGHT_MAX;
+  return Promise.all([
+    bus.subscribe({ subject: SUBJECTS.jobSubmit, group, keep: true, inFlightMax, laneOf: jobLane }, submits(parts)),
+    bus.subscribe(
+      { subject: SUBJECTS.jobResult, group, keep: true, inFlightMax, laneOf: jobLane },
+      results(parts, backlog),
+    ),
+    bus.subscribe({ subject: SUBJECTS.jobProgress, group, keep: false, inFlightMax, laneOf: jobLane }, progress(parts)),
+    bus.subscribe({ subject: SUBJECTS.jobCancel, group, keep: false, inFlightMax }, cancels(parts)),
+    bus.subscribe({ subject: SUBJECTS.heartbeat, keep: false, inFlightMax }, heartbeats(parts, backlog)),
+    bus.subscribe({ subject: SUBJECTS.handshake, keep: false, inFlightMax }, handshakes(parts, backlog)),
+  ]);
+}
+
+const submits = (parts: JobParts): Handle =>
+  leading(
+    (payload) => (payload.kind === "jobRequest" ? payload.value : undefined),
+    parts,
+    ({ value, packet, bytes }, signal) =>
+      submitPacket({ request: value, packet, requestBytes: jobRequestBytes(bytes) }, parts, signal),
+  );
+
+const results = (parts: JobParts, backlog: Backlog): Handle =>
+  leading(
+    (payload) => (payload.kind === "jobResult" ? payload.value : undefined),
+    parts,
+    async ({ value }, signal) => {
+      const reception = await receiveResult(value, parts, signal);
+      if (reception === "accepted") backlog.hintJobEnded();
+      return reception === "unknown_job" ? { kind: "refuse", reason: "unknown_job" } : ACK;
+    },
+  );
+
+const progress = (parts: JobParts): Handle =>
+  leading(
+    (payload) => (payload.kind === "jobProgress" ? payload.value : undefined),
+    parts,
+    async ({ value, packet }, signal) => {
+      await receiveProgress(value, packet.senderId, parts, signal);
+      return ACK;
+    },
+  );
+
+const cancels = (parts: JobParts): Handle =>
+  leading(
+    (payload) => (payload.kind === "jobCancel" ? payload.value : undefined),
+    parts,
+    ({ value }, signal) => receiveCancel(value, parts, signal),
+  );
+
+const heartbeats = (parts: JobParts, backlog: Backlog): Handle =>
+  leading(
+    (payload) => (payload.kind === "heartbeat" ? payload.value : undefined),
+    parts,
+    async ({ value }) => {
+      const { workerId, pool } = value;
+      if (workerId === "" || workerId.length > WORKER_ID_CHARS_MAX) return { kind: "refuse", reason: "worker_id" };
+      const now = parts.clock.now();
+      if (parts.registry.hear(readHeartbeat(value), now)) parts.log.info("worker.appeared", { workerId, pool });
+      backlog.hint(parts.registry.find(workerId, now));
+      return ACK;
+    },
+  );
+
+const handshakes = (parts: JobParts, backlog: Backlog): Handle =>
+  leading(
+    (payload) => (payload.kind === "handshake" ? payload.value : undefined),
+    parts,
+    async ({ value }) => {
+      const workerId = value.componentId.slice(0, WORKER_ID_CHARS_MAX);
+      if (parts.registry.announce(workerId, value.readyTopics))
+        backlog.hint(parts.registry.find(workerId, parts.clock.now()));
+      return ACK;
+    },
+  );
+
+async function receiveCancel(cancel: ValueOf<"jobCancel">, parts: JobParts, signal: AbortSignal): Promise<Verdict> {
+  const by = cancel.requestedBy === "" ? "bus" : cancel.requestedBy.slice(0, 128);
+  try {
+    await cancelJob(cancel.jobId, { tenant: undefined, by, reason: cancel.reason }, parts, signal);
+  } catch (error) {
+    if (!(error instanceof Fault) || error.code !== "JOB_NOT_FOUND") throw error;
+  }
+  return ACK;
+}
+
+function leading<V>(pick: (payload: Payload) => V | undefined, parts: JobParts, lead: Lead<V>): Handle {
+  return async (bytes: Uint8Array, about: About, signal: AbortSignal) => {
+    const parsed = parsePacket(bytes);
+    if (parsed.kind === "malformed")
+      return refuse(parts, about, { code: "PROTOCOL_MALFORMED_PACKET", senderId: "" }, signal);
+    const { packet } = parsed;
+    const { senderId, payload } = packet;
+    if (packet.protocolVersion > 1)
+      return refuse(parts, about, { code: "PROTOCOL_VERSION_MISMATCH", senderId }, signal);
+    const value = payload === undefined ? undefined : pick(payload);
+    if (value === undefined) return refuse(parts, about, { code: "PROTOCOL_UNKNOWN_PAYLOAD", senderId }, signal);
+    return lead({ value, packet, bytes }, signal);
+  };
+}
+
+async function refuse(
+  parts: JobParts,
+  about: About,
+  fault: { readonly code: string; readonly senderId: string },
+  signal: AbortSignal,
+): Promise<Verdict> {
+  const { code } = fault;
+  const senderId = fault.senderId.slice(0, 256);
+  parts.meter.count("cordum_scheduler_validation_rejections_total", { reason: code });
+  parts.log.warn("packet.refused", { subject: about.subject, code, senderId });
+  const details = { offending_sender: senderId, subject: about.subject };
+  const bytes = encodePacket({
+    senderId: SENDERS.scheduler,
+    createdAt: timestamp(parts.clock.now()),
+    protocolVersion: 1,
+    payload: {
+      kind: "alert",
+      value: {
+        level: "ERROR",
+        message: `packet refused: ${code}`,
+        component: SENDERS.scheduler,
+        code,
+        sourceComponent: SENDERS.scheduler,
+        details,
+      },
+    },
+  });
+  try {
+    await parts.bus.publish(SUBJECTS.alert, bytes, parts.clock.deadline(signal, parts.settings.busTimeoutMs));
+  } catch (error) {
+    parts.log.warn("alert.not_published", { reason: error instanceof Error ? error.message : String(error) });
+  }
+  return { kind: "refuse", reason: code };
+}
+
+/** Packets of one job stay in order; unreadable ones share a lane. */
+function jobLane(bytes: Uint8Array): string {
+  const parsed = parsePacket(bytes);
+  if (parsed.kind === "malformed") return "";
+  const { payload } = parsed.packet;
+  return payload !== undefined && "jobId" in payload.value ? payload.value.jobId : "";
+}
+
+function readHeartbeat(heartbeat: HeartbeatOnWire): Heartbeat {
+  return {
+    workerId: heartbeat.workerId,
+    pool: heartbeat.pool,
+    region: heartbeat.region,
+    type: heartbeat.type,
+    activeJobs: Math.max(0, heartbeat.activeJobs),
+    capacity: heartbeat.maxParallelJobs,
+    cpuLoad: finite(heartbeat.cpuLoad),
+    gpuUtilization: finite(heartbeat.gpuUtilization),
+    memoryLoad: finite(heartbeat.memoryLoad),
+    capabilities: heartbeat.capabilities,
+    labels: heartbeat.labels,
+  };
+}
+
+function finite(load: number): number {
+  return Number.isFinite(load) ? load : 0;
+}

@@ -1,0 +1,134 @@
+// What workers say about jobs: results and progress.
+// Owns:          how a result packet is read into a report; that late, doubled and foreign results change nothing and are counted.
+// Must not know: the bus (packet-intake.ts), what a result contains.
+// R1. A status that means nothing is a failure with a code, never silence. R2. Texts of workers are capped.
+// R3. Whether a failure is tried again: only where attempts are left; never after FAILED_FATAL or a code that repeating cannot help.
+
+import { ErrorCode, type JobProgress, type JobResult, JobStatus, jobStatusNames } from "@cordum/protocol";
+import { changeSeen } from "./change.ts";
+import { retryDelayMs } from "./effects.ts";
+import { isTerminal, type Job } from "./job.ts";
+import type { Report } from "./job-event.ts";
+import type { JobParts } from "./job-parts.ts";
+import { acceptsReport } from "./transition.ts";
+
+const MESSAGE_CHARS_MAX = 4_096;
+const CODE_CHARS_MAX = 128;
+const POINTER_CHARS_MAX = 1_024;
+const ARTIFACTS_MAX = 100;
+
+/** What became of a result. */
+export type Reception = "accepted" | "late" | "foreign" | "unknown_job";
+
+/** Faults: STATE_*, JOB_CONTENDED: the result was not stored, and should come again. */
+export async function receiveResult(result: JobResult, parts: JobParts, signal: AbortSignal): Promise<Reception> {
+  const seen = await parts.jobs.load(result.jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
+  if (seen === undefined) return stray("unknown_job", result, undefined, parts);
+  const report = readReport(result);
+  const retryAfterMs = retryDelayMs(seen.record.attempts, parts.clock.random());
+  const changed = await changeSeen(
+    seen,
+    (job) => (acceptsReport(job, report) ? { kind: "reported", report, retryAfterMs } : undefined),
+    parts,
+    signal,
+  );
+  if (changed === undefined) return stray("unknown_job", result, undefined, parts);
+  if (!changed.moved) return stray(isTerminal(changed.job) ? "late" : "foreign", result, changed.job, parts);
+  return "accepted";
+}
+
+/** A claim (the first progress) or progress of a job. Unknown and foreign ones change nothing. */
+export async function receiveProgress(
+  progress: JobProgress,
+  senderId: string,
+  parts: JobParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const seen = await parts.jobs.load(progress.jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
+  if (seen === undefined || isTerminal(seen.record)) return;
+  const percent = Math.max(0, Math.min(100, progress.percent));
+  const event = {
+    kind: "progressed",
+    workerId: senderId,
+    dispatchId: progress.dispatch?.dispatchId ?? "",
+    percent,
+  } as const;
+  await changeSeen(seen, () => event, parts, signal);
+}
+
+export function readReport(result: JobResult): Report {
+  const reported = jobStatusNames.nameOf.get(result.status) ?? String(result.status);
+  const { ends, code } = endingOf(result);
+  return {
+    ends,
+    reported: `JOB_STATUS_${reported}`,
+    code,
+    message: result.errorMessage.slice(0, MESSAGE_CHARS_MAX),
+    resultPtr: result.resultPtr.length <= POINTER_CHARS_MAX ? result.resultPtr : "",
+    workerId: result.workerId,
+    executionMs: Math.max(0, Math.min(Number(result.executionMs), Number.MAX_SAFE_INTEGER)),
+    artifactPtrs: result.artifactPtrs.filter((pointer) => pointer.length <= POINTER_CHARS_MAX).slice(0, ARTIFACTS_MAX),
+    dispatchId: result.dispatch?.dispatchId ?? "",
+  };
+}
+
+function endingOf(result: JobResult): Pick<Report, "ends" | "code"> {
+  const code = codeOf(result);
+  switch (result.status) {
+    case JobStatus.SUCCEEDED:
+      return { ends: "SUCCEEDED", code: "" };
+    case JobStatus.FAILED:
+      return { ends: NEVER_AGAIN.has(result.errorCodeEnum) ? "FAILED" : "retry", code };
+    case JobStatus.FAILED_RETRYABLE:
+      return { ends: "retry", code };
+    case JobStatus.FAILED_FATAL:
+      return { ends: "FAILED", code };
+    case JobStatus.CANCELLED:
+      return { ends: "CANCELLED", code };
+    case JobStatus.DENIED:
+      return { ends: "DENIED", code };
+    case JobStatus.TIMEOUT:
+      return { ends: "TIMEOUT", code };
+    case JobStatus.UNSPECIFIED:
+      if (result.resultPtr !== "" && result.errorMessage === "" && code === "") return { ends: "SUCCEEDED", code: "" };
+      return { ends: "FAILED", code: code || "PROTOCOL_MALFORMED_PACKET" };
+    default:
+      return { ends: "FAILED", code: code || "PROTOCOL_MALFORMED_PACKET" };
+  }
+}
+
+const NEVER_AGAIN: ReadonlySet<number> = new Set([
+  ErrorCode.JOB_INVALID_INPUT,
+  ErrorCode.JOB_PERMISSION_DENIED,
+  ErrorCode.SAFETY_DENIED,
+]);
+
+function codeOf(result: JobResult): string {
+  if (result.errorCode !== "") return result.errorCode.slice(0, CODE_CHARS_MAX);
+  return errorCodeName(result.errorCodeEnum);
+}
+
+function errorCodeName(code: number): string {
+  if (code === 0) return "";
+  for (const [name, value] of Object.entries(ErrorCode)) if (value === code) return name;
+  return String(code);
+}
+
+function stray(
+  reception: Exclude<Reception, "accepted">,
+  result: JobResult,
+  job: Job | undefined,
+  parts: JobParts,
+): Reception {
+  const isEcho =
+    job !== undefined && "outcome" in job.phase && job.phase.state === jobStatusNames.nameOf.get(result.status);
+  if (reception === "late" && isEcho) return reception;
+  parts.meter.count("cordum_scheduler_stray_results_total", { reason: reception });
+  parts.log.warn("result.refused", {
+    jobId: result.jobId.slice(0, 256),
+    reason: reception,
+    workerId: result.workerId.slice(0, 256),
+    state: job?.phase.state,
+  });
+  return reception;
+}

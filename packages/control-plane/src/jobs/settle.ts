@@ -1,0 +1,110 @@
+// Decide and place, in memory, as far as a job can get right now.
+// Owns:          the order: policy first, then placement; and that no decision of another policy or another request is used.
+// Must not know: State, Bus: the caller commits what comes out, once.
+// E1. A job is placed only under a decision for exactly this request by the policy that is loaded now; after a change of policy it is
+//     judged again first. E2. No policy loaded means waiting.
+
+import { directSubject } from "@cordum/protocol";
+import type { Decision, DecisionRecord } from "../policy/decision.ts";
+import { constraintsOf } from "../policy/decision-forms.ts";
+import type { EpochMs, Ms } from "../ports/time.ts";
+import { place } from "../scheduling/placement.ts";
+import { limitsFor } from "../scheduling/routing.ts";
+import { isTerminal, type Job } from "./job.ts";
+import type { Effect, JobEvent } from "./job-event.ts";
+import type { JobParts } from "./job-parts.ts";
+import { needsOf, policyInputOf } from "./job-request.ts";
+import { holdsApproval, isDue, type Transition, transition } from "./transition.ts";
+
+/** Each round decides or places; more than this many in a row would be a loop. */
+const ROUNDS_MAX = 8;
+
+/** Applies the event and settles. `pull`: a worker has a free slot, so try to place a job that waits. */
+export function changeAndSettle(job: Job, event: JobEvent | "pull", now: EpochMs, parts: JobParts): Transition {
+  const first: Transition =
+    event === "pull" ? { next: pulled(job, now), effects: [] } : transition(job, event, now, parts.settings);
+  let { next } = first;
+  let effects: readonly Effect[] = first.effects;
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const step = nextEvent(next, now, parts);
+    if (step === undefined) break;
+    const moved = transition(next, step, now, parts.settings);
+    if (moved.next === next) break;
+    next = moved.next;
+    effects = [...effects, ...moved.effects];
+  }
+  return event === "pull" && isSameWait(job, next) ? { next: job, effects: [] } : { next, effects };
+}
+
+/** A pull that found no place writes nothing. */
+function isSameWait(before: Job, after: Job): boolean {
+  const [from, to] = [before.phase, after.phase];
+  if (from.state !== "SCHEDULED" || to.state !== "SCHEDULED" || before.wakes.place !== undefined) return false;
+  return from.waiting === to.waiting && from.pools.join("\n") === to.pools.join("\n");
+}
+
+/** The decision under which the job may be placed now, or undefined when it must be judged (again) first. */
+export function standingDecision(job: Job, snapshot: string): Decision | undefined {
+  const record = job.decisions.at(-1);
+  if (record === undefined || record.jobHash !== job.hash || record.decision.snapshot !== snapshot) return undefined;
+  return allows(job, record) ? record.decision : undefined;
+}
+
+function pulled(job: Job, now: EpochMs): Job {
+  return job.phase.state === "SCHEDULED" ? { ...job, wakes: { ...job.wakes, place: now } } : job;
+}
+
+function nextEvent(job: Job, now: EpochMs, parts: JobParts): JobEvent | undefined {
+  if (isTerminal(job)) return undefined;
+  if (job.phase.state === "PENDING") return isDue(job, "decide", now) ? judge(job, now, parts) : undefined;
+  if (job.phase.state !== "SCHEDULED" || !isDue(job, "place", now)) return undefined;
+  const decision = standingDecision(job, parts.policy.snapshot());
+  return decision === undefined ? judge(job, now, parts) : placing(job, decision, now, parts);
+}
+
+function judge(job: Job, now: EpochMs, parts: JobParts): JobEvent {
+  const decision = parts.policy.decide(policyInputOf(job));
+  if (decision === "unavailable") return { kind: "policy_unavailable", retryAfterMs: parts.settings.policyRetryMs };
+  return { kind: "decided", decided: { at: now, jobHash: job.hash, decision } };
+}
+
+function allows(job: Job, record: DecisionRecord): boolean {
+  const { kind } = record.decision;
+  return (
+    kind === "allow" || kind === "allow_with_constraints" || (kind === "require_approval" && holdsApproval(job, record))
+  );
+}
+
+function placing(job: Job, decision: Decision, now: EpochMs, parts: JobParts): JobEvent {
+  const { routing, timeouts } = parts.scheduling.current;
+  const placement = place(needsOf(job), routing, parts.registry.alive(now), () => parts.clock.random());
+  if (placement.kind !== "placed") return placement;
+  const { worker, pool } = placement;
+  const direct = worker.listens === "directly";
+  const limits = limitsFor(timeouts, job.topic);
+  const budgets = constraintsOf(decision)?.budgets;
+  return {
+    kind: "placed",
+    dispatch: {
+      id: parts.clock.id(),
+      workerId: worker.id,
+      pool,
+      subject: direct ? directSubject(worker.id) : job.topic,
+      direct,
+      at: now,
+      heard: false,
+    },
+    timeoutMs: smaller(limits.timeoutMs, budgets?.maxRuntimeMs),
+    attemptsMax: 1 + retriesOf(limits.maxRetries, budgets?.maxRetries),
+  };
+}
+
+/** The topic's setting is a wish, the policy's a bound; alone, each is what holds. */
+function retriesOf(wished: number, bound: number | undefined): number {
+  if (bound === undefined) return wished;
+  return wished === 0 ? bound : Math.min(wished, bound);
+}
+
+function smaller(a: Ms, b: Ms | undefined): Ms {
+  return b === undefined || b <= 0 ? a : Math.min(a, b);
+}

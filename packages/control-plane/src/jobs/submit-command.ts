@@ -1,0 +1,247 @@
+// What is asked for when a job is submitted, and the request that comes of it.
+// Owns:          the fields, their limits, the context blob, env and hints as workers of the original know them.
+// Must not know: ids, State, who sent it. Source of names and defaults: REST submit and CAP JobRequest.
+
+import { isTopic, JobRequest, JobPriority as PriorityOnWire } from "@cordum/protocol";
+import { refersToSecret } from "../policy/secrets.ts";
+import { Fault } from "../ports/fault.ts";
+import type { EpochMs, Ms } from "../ports/time.ts";
+import type { JobPriority } from "./job.ts";
+import { RESERVED_LABELS, withoutKeys } from "./job-request.ts";
+
+export interface SubmitCommand {
+  readonly tenant: string;
+  readonly principal: string;
+  readonly team: string;
+  readonly topic: string;
+  readonly priority: JobPriority;
+  /** As the caller wrote it; kept in the context blob. */
+  readonly priorityText: string;
+  readonly prompt: string;
+  /** JSON; undefined when there is none. */
+  readonly context: unknown;
+  readonly adapterId: string;
+  readonly memoryId: string;
+  readonly contextMode: string;
+  readonly projectId: string;
+  readonly actorId: string;
+  readonly actorType: "human" | "service" | "";
+  readonly idempotencyKey: string;
+  readonly packId: string;
+  readonly capability: string;
+  readonly riskTags: readonly string[];
+  readonly requires: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly tags: readonly string[];
+  readonly allowSummarization: boolean;
+  readonly allowRetrieval: boolean;
+  /** 0: the default, 8000. */
+  readonly maxInputTokens: number;
+  /** 0: the default, 1024. */
+  readonly maxOutputTokens: number;
+  readonly maxTotalTokens: number;
+  /** 0: none. */
+  readonly deadlineMs: Ms;
+}
+
+const PROMPT_BYTES_MAX = 100_000;
+const LABELS_MAX = 50;
+const LABEL_KEY_BYTES_MAX = 256;
+const LABEL_VALUE_BYTES_MAX = 4_096;
+const TAGS_MAX = 50;
+const LIST_MAX = 100;
+const TEXT_CHARS_MAX = 512;
+const INT32_MAX = 2_147_483_647;
+/** Ten years: a deadline beyond is a slip of units. */
+const DEADLINE_MS_MAX = 315_360_000_000;
+const TENANT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+type Complaint = { readonly field: string; readonly reason: string };
+
+/** Throws INVALID_REQUEST naming every field that is wrong and why. */
+export function validateCommand(command: SubmitCommand): void {
+  const complaints = [...complaintsOfText(command), ...complaintsOfLists(command), ...complaintsOfNumbers(command)];
+  const [first] = complaints;
+  if (first !== undefined) throw new Fault("INVALID_REQUEST", first.reason, { fields: complaints });
+}
+
+export interface CompleteRequest {
+  readonly message: JobRequest;
+  /** The bytes behind the context pointer. */
+  readonly context: Uint8Array;
+}
+
+/** The request as it is stored, judged and sent. */
+export function toRequest(command: SubmitCommand, jobId: string, contextPtr: string, now: EpochMs): CompleteRequest {
+  const holdsSecrets = refersToSecret(command.prompt) || refersToSecret(command.context);
+  const labels = withoutKeys(command.labels, RESERVED_LABELS);
+  if (holdsSecrets) labels.secrets_present = "true";
+  else delete labels.secrets_present;
+  const isTagged = command.riskTags.some((tag) => tag.toLowerCase() === "secrets");
+  const riskTags = holdsSecrets && !isTagged ? [...command.riskTags, "secrets"] : command.riskTags;
+  const memoryId = command.memoryId === "" ? `mem:${jobId}` : command.memoryId;
+  const maxInputTokens = command.maxInputTokens || 8_000;
+  const maxOutputTokens = command.maxOutputTokens || 1_024;
+  const unset = JobRequest.make();
+  const { tenant, tags, allowSummarization, allowRetrieval, maxTotalTokens, deadlineMs } = command;
+  const message: JobRequest = {
+    ...unset,
+    jobId,
+    topic: command.topic,
+    priority: PRIORITY_ON_WIRE[command.priority],
+    contextPtr,
+    adapterId: command.adapterId,
+    env: envOf(command, memoryId, maxInputTokens, maxOutputTokens),
+    memoryId,
+    contextHints: { maxInputTokens, allowSummarization, allowRetrieval, tags, unknownFields: undefined },
+    budget: { maxInputTokens, maxOutputTokens, maxTotalTokens, deadlineMs, unknownFields: undefined },
+    tenantId: tenant,
+    principalId: command.principal,
+    labels,
+    meta: {
+      tenantId: tenant,
+      actorId: command.actorId === "" ? command.principal : command.actorId,
+      actorType: command.actorType === "human" ? 1 : command.actorType === "service" ? 2 : 0,
+      idempotencyKey: command.idempotencyKey,
+      capability: command.capability,
+      riskTags,
+      requires: command.requires,
+      packId: command.packId,
+      labels,
+      unknownFields: undefined,
+    },
+  };
+  return { message, context: contextBlob(command, now) };
+}
+
+const PRIORITY_ON_WIRE = {
+  interactive: PriorityOnWire.INTERACTIVE,
+  batch: PriorityOnWire.BATCH,
+  critical: PriorityOnWire.CRITICAL,
+} as const satisfies Record<JobPriority, number>;
+
+function envOf(
+  command: SubmitCommand,
+  memoryId: string,
+  maxInputTokens: number,
+  maxOutputTokens: number,
+): Record<string, string> {
+  const env: Record<string, string> = Object.create(null);
+  env.tenant_id = command.tenant;
+  env.max_input_tokens = String(maxInputTokens);
+  env.max_output_tokens = String(maxOutputTokens);
+  env.memory_id = memoryId;
+  if (command.team !== "") env.team_id = command.team;
+  if (command.projectId !== "") env.project_id = command.projectId;
+  if (command.contextMode !== "") env.context_mode = command.contextMode;
+  return env;
+}
+
+function contextBlob(command: SubmitCommand, now: EpochMs): Uint8Array {
+  const { context } = command;
+  const blob = {
+    prompt: command.prompt,
+    adapter_id: command.adapterId,
+    priority: command.priorityText,
+    topic: command.topic,
+    created_at: `${new Date(now).toISOString().slice(0, 19)}Z`,
+    tenant_id: command.tenant,
+    ...(context === undefined || context === null ? {} : { context }),
+  };
+  return Buffer.from(JSON.stringify(blob));
+}
+
+function complaintsOfText(command: SubmitCommand): readonly Complaint[] {
+  const complaints: Complaint[] = [];
+  if (command.prompt === "") complaints.push({ field: "prompt", reason: "prompt is required" });
+  if (Buffer.byteLength(command.prompt) > PROMPT_BYTES_MAX)
+    complaints.push({ field: "prompt", reason: "prompt too long (>100000 chars)" });
+  complaints.push(...complaintsOfTopic(command.topic));
+  if (!TENANT.test(command.tenant))
+    complaints.push({ field: "tenant_id", reason: "tenant_id must be 1 to 128 letters, digits, '.', '_' or '-'" });
+  const texts = {
+    adapter_id: command.adapterId,
+    memory_id: command.memoryId,
+    context_mode: command.contextMode,
+    team_id: command.team,
+    project_id: command.projectId,
+    principal_id: command.principal,
+    actor_id: command.actorId,
+    idempotency_key: command.idempotencyKey,
+    pack_id: command.packId,
+    capability: command.capability,
+  };
+  for (const [field, text] of Object.entries(texts)) {
+    if (text.length > TEXT_CHARS_MAX)
+      complaints.push({ field, reason: `${field} is longer than ${TEXT_CHARS_MAX} characters` });
+    else if (!text.isWellFormed() || hasControls(text))
+      complaints.push({ field, reason: `${field} must be text without control characters` });
+  }
+  return complaints;
+}
+
+export function complaintsOfTopic(topic: string): readonly Complaint[] {
+  if (!topic.startsWith("job.")) return [{ field: "topic", reason: "topic must start with job." }];
+  if (isTopic(topic)) return [];
+  return [
+    {
+      field: "topic",
+      reason: "topic must be job. and dot-separated names of letters, digits, '_' and '-', at most 256 characters",
+    },
+  ];
+}
+
+function complaintsOfLists(command: SubmitCommand): readonly Complaint[] {
+  const complaints: Complaint[] = [];
+  if (command.tags.length > TAGS_MAX) complaints.push({ field: "tags", reason: `too many tags (max ${TAGS_MAX})` });
+  const labels = Object.entries(command.labels);
+  if (labels.length > LABELS_MAX) complaints.push({ field: "labels", reason: `too many labels (max ${LABELS_MAX})` });
+  for (const [key, value] of labels.slice(0, LABELS_MAX)) {
+    if (key === "" || Buffer.byteLength(key) > LABEL_KEY_BYTES_MAX || !key.isWellFormed()) {
+      complaints.push({ field: "labels", reason: `a label's name must be 1 to ${LABEL_KEY_BYTES_MAX} bytes of text` });
+    } else if (Buffer.byteLength(value) > LABEL_VALUE_BYTES_MAX || !value.isWellFormed()) {
+      complaints.push({
+        field: `labels.${key}`,
+        reason: `a label's value must be at most ${LABEL_VALUE_BYTES_MAX} bytes of text`,
+      });
+    }
+  }
+  for (const [field, list] of Object.entries({
+    risk_tags: command.riskTags,
+    requires: command.requires,
+    tags: command.tags.slice(0, TAGS_MAX),
+  })) {
+    if (list.length > LIST_MAX) complaints.push({ field, reason: `${field} has more than ${LIST_MAX} entries` });
+    else if (list.some((entry) => entry.length > TEXT_CHARS_MAX || !entry.isWellFormed())) {
+      complaints.push({
+        field,
+        reason: `an entry of ${field} is longer than ${TEXT_CHARS_MAX} characters or not text`,
+      });
+    }
+  }
+  return complaints;
+}
+
+function complaintsOfNumbers(command: SubmitCommand): readonly Complaint[] {
+  const complaints: Complaint[] = [];
+  const tokens = {
+    max_input_tokens: command.maxInputTokens,
+    max_output_tokens: command.maxOutputTokens,
+    max_total_tokens: command.maxTotalTokens,
+  };
+  for (const [field, count] of Object.entries(tokens)) {
+    if (count < 0) complaints.push({ field, reason: "token limits must be non-negative" });
+    else if (!Number.isSafeInteger(count) || (field === "max_input_tokens" && count > INT32_MAX))
+      complaints.push({ field, reason: `${field} is not an integer in range` });
+  }
+  const { deadlineMs } = command;
+  if (deadlineMs < 0) complaints.push({ field: "deadline_ms", reason: "deadline_ms must be non-negative" });
+  else if (!Number.isSafeInteger(deadlineMs) || deadlineMs > DEADLINE_MS_MAX)
+    complaints.push({ field: "deadline_ms", reason: "deadline_ms must be an integer up to ten years" });
+  return complaints;
+}
+
+function hasControls(text: string): boolean {
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) < 0x20 || text.charCodeAt(at) === 0x7f) return true;
+  return false;
+}

@@ -1,0 +1,147 @@
+// Submitting a job: one use case for HTTP, the bus and whoever comes later.
+// Owns:          validation, ids, the request that is stored and judged, idempotency, and the one commit that creates the job.
+// Must not know: HTTP, packets' envelopes.
+// B1. Validate, decide, place, then one commit that creates the record in the state it has reached; then publish; then answer.
+// B2. An idempotency key makes the job's id: same tenant, key and body → the same answer; another body → IDEMPOTENCY_CONFLICT. Nothing is
+//     reserved, so a failed submit leaves nothing behind.
+// B3. The context is stored before the record. Under an idempotency key its name holds the body's hash, so that of two bodies that race
+//     each keeps its own. B4. Labels that only the control plane sets are dropped.
+
+import { createHash } from "node:crypto";
+import { contextKey, encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
+import { Fault } from "../ports/fault.ts";
+import type { Ms } from "../ports/time.ts";
+import { commitMove } from "./change.ts";
+import { carryOut } from "./effects.ts";
+import { derivedUuid, newUuid } from "./ids.ts";
+import { JOB_SHAPE, type Job, type JobPriority, type JobState } from "./job.ts";
+import type { JobParts } from "./job-parts.ts";
+import { hashRequest } from "./job-request.ts";
+import { changeAndSettle } from "./settle.ts";
+import { type SubmitCommand, toRequest, validateCommand } from "./submit-command.ts";
+
+export interface Submitted {
+  readonly jobId: string;
+  readonly traceId: string;
+  readonly state: JobState;
+  /** The answer of an earlier submit with the same idempotency key. */
+  readonly isRepeat: boolean;
+}
+
+/** Faults: INVALID_REQUEST with fields, IDEMPOTENCY_CONFLICT, PAYLOAD_TOO_LARGE, STATE_*, PAYLOADS_UNAVAILABLE. */
+export async function submitJob(command: SubmitCommand, parts: JobParts, signal: AbortSignal): Promise<Submitted> {
+  validateCommand(command);
+  const { tenant, idempotencyKey } = command;
+  if (idempotencyKey === "") return createFrom(command, newUuid(parts.clock), "", parts, signal);
+  const bodyHash = fingerprint(command);
+  const jobId = derivedUuid("job", tenant, idempotencyKey);
+  const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
+  return seen === undefined ? createFrom(command, jobId, bodyHash, parts, signal) : repeatOf(seen.record, bodyHash);
+}
+
+async function createFrom(
+  command: SubmitCommand,
+  jobId: string,
+  bodyHash: string,
+  parts: JobParts,
+  signal: AbortSignal,
+): Promise<Submitted> {
+  const key = bodyHash === "" ? contextKey(jobId) : `${contextKey(jobId)}.${bodyHash.slice(0, 12)}`;
+  const now = parts.clock.now();
+  const request = toRequest(command, jobId, pointerTo(key), now);
+  await parts.payloads.put(
+    key,
+    request.context,
+    parts.settings.contextKeepMs,
+    parts.clock.deadline(signal, parts.settings.storeTimeoutMs),
+  );
+  const encoded = encodeJobRequest(request.message);
+  const draft: JobDraft = {
+    ...command,
+    jobId,
+    traceId: newUuid(parts.clock),
+    request: request.message,
+    encoded,
+    contextPtr: pointerTo(key),
+    bodyHash,
+    deadlineMs: command.deadlineMs,
+  };
+  return createJob(draft, parts, signal);
+}
+
+export interface JobDraft {
+  readonly jobId: string;
+  readonly tenant: string;
+  readonly topic: string;
+  readonly traceId: string;
+  readonly team: string;
+  readonly principal: string;
+  readonly priority: JobPriority;
+  readonly request: JobRequest;
+  readonly encoded: Uint8Array;
+  readonly contextPtr: string;
+  readonly bodyHash: string;
+  /** 0: none. */
+  readonly deadlineMs: Ms;
+}
+
+/** Creates the job of a request that is complete, in the state that it can reach now. An id that is taken answers as a repeat. */
+export async function createJob(draft: JobDraft, parts: JobParts, signal: AbortSignal): Promise<Submitted> {
+  const now = parts.clock.now();
+  const accepted: Job = {
+    shape: JOB_SHAPE,
+    id: draft.jobId,
+    tenant: draft.tenant,
+    topic: draft.topic,
+    traceId: draft.traceId,
+    team: draft.team,
+    principal: draft.principal,
+    priority: draft.priority,
+    request: Buffer.from(draft.encoded.buffer, draft.encoded.byteOffset, draft.encoded.byteLength).toString("base64"),
+    hash: hashRequest(draft.request, draft.encoded),
+    bodyHash: draft.bodyHash,
+    contextPtr: draft.contextPtr,
+    acceptedAt: now,
+    updatedAt: now,
+    listedAt: now,
+    attempts: 0,
+    attemptsMax: 1,
+    phase: { state: "PENDING", waiting: "placing" },
+    wakes: {
+      decide: now,
+      upkeep: now + parts.settings.upkeepMs,
+      ...(draft.deadlineMs > 0 ? { deadline: now + draft.deadlineMs } : {}),
+    },
+    steps: [{ at: now, state: "PENDING", why: "accepted" }],
+    decisions: [],
+  };
+  parts.meter.count("cordum_scheduler_jobs_received_total", { topic: draft.topic });
+  const moved = changeAndSettle(accepted, { kind: "woke" }, now, parts);
+  const saved = await commitMove(moved, parts, () =>
+    parts.jobs.create(moved.next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
+  );
+  if (saved.kind === "conflict") return repeatOf(saved.seen?.record, draft.bodyHash);
+  await carryOut(moved, parts, signal);
+  return { jobId: moved.next.id, traceId: moved.next.traceId, state: moved.next.phase.state, isRepeat: false };
+}
+
+function repeatOf(job: Job | undefined, bodyHash: string): Submitted {
+  if (job === undefined)
+    throw new Fault("JOB_CONTENDED", "the job with this id was removed while it was being submitted again");
+  if (job.bodyHash !== bodyHash)
+    throw new Fault("IDEMPOTENCY_CONFLICT", "idempotency key already used with another request");
+  return { jobId: job.id, traceId: job.traceId, state: job.phase.state, isRepeat: true };
+}
+
+/** SHA-256 over the command in a form where the order of members does not matter. */
+function fingerprint(command: SubmitCommand): string {
+  return createHash("sha256").update(stable(command)).digest("hex");
+}
+
+function stable(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(stable).join(",")}]`;
+  if (value === null || typeof value !== "object") return JSON.stringify(value) ?? "null";
+  const members = Object.entries(value).filter(([, member]) => member !== undefined);
+  members.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return `{${members.map(([key, member]) => `${JSON.stringify(key)}:${stable(member)}`).join(",")}}`;
+}

@@ -1,0 +1,361 @@
+// The whole life of a job: same job, event and time, same result on every machine.
+// Owns:          which state follows which, wakes, attempts, steps.
+// Must not know: State, Bus, the clock, chance: what of these matters comes with the event.
+// T1. A terminal job stays as it is, whatever comes (J1). T2. `next === job` means: nothing to write.
+// T3. Only "placed" leads to DISPATCHED, and only from SCHEDULED, which only an allowing decision or a person's yes leads to.
+// T4. An attempt counts from its placing; it is given back only when certainly nobody heard of it.
+
+import type { DecisionRecord } from "../policy/decision.ts";
+import { assert, unreachable } from "../ports/fault.ts";
+import type { EpochMs, Ms } from "../ports/time.ts";
+import {
+  DECISIONS_MAX,
+  type Dispatch,
+  isTerminal,
+  type Job,
+  type JobOutcome,
+  type Phase,
+  STEPS_MAX,
+  type TerminalState,
+  type WakeName,
+  type Wakes,
+} from "./job.ts";
+import type { Effect, JobEvent, Report } from "./job-event.ts";
+
+export interface Transition {
+  readonly next: Job;
+  readonly effects: readonly Effect[];
+}
+
+/** Limits of a job's life, in milliseconds. */
+export interface JobLimits {
+  /** A dispatch that the process which published it has not vouched for by then is delivered again. */
+  readonly doorbellMs: Ms;
+  readonly approvalTtlMs: Ms;
+  /** How long a job may wait for a worker. */
+  readonly backlogMaxMs: Ms;
+  /** How often an open job is looked after: its context is kept alive, and it is listed anew before its index entries would expire. */
+  readonly upkeepMs: Ms;
+  readonly relistMs: Ms;
+}
+
+export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobLimits): Transition {
+  if (isTerminal(job)) return stay(job);
+  switch (event.kind) {
+    case "decided":
+      return onDecided(job, event.decided, now, limits);
+    case "policy_unavailable":
+      return job.phase.state === "PENDING" || job.phase.state === "SCHEDULED"
+        ? wait(job, event.retryAfterMs, now)
+        : stay(job);
+    case "placed":
+      return onPlaced(job, event, now, limits);
+    case "unplaced":
+      return onUnplaced(job, event, now, limits);
+    case "unroutable":
+      return job.phase.state === "SCHEDULED"
+        ? end(job, "FAILED", now, { code: event.code, message: event.message, by: "scheduler" })
+        : stay(job);
+    case "undelivered":
+      return onUndelivered(job, event, now);
+    case "heard":
+      return onHeard(job, event.dispatchId, now);
+    case "progressed":
+      return onProgressed(job, event, now);
+    case "reported":
+      return onReported(job, event.report, event.retryAfterMs, now);
+    case "worker_lost":
+      return onWorkerLost(job, event.workerId, event.retryAfterMs, now);
+    case "cancelled":
+      return end(job, "CANCELLED", now, { code: "cancelled", message: event.reason, by: event.by });
+    case "approved":
+      return onApproved(job, event.answer, now);
+    case "rejected":
+      if (job.phase.state !== "APPROVAL_REQUIRED") return stay(job);
+      return end({ ...job, approval: event.answer }, "DENIED", now, {
+        code: "approval_rejected",
+        message: event.answer.reason === "" ? "approval rejected" : event.answer.reason,
+        by: event.answer.by,
+      });
+    case "asked_again":
+      return job.phase.state === "APPROVAL_REQUIRED" ? onDecided(job, event.decided, now, limits) : stay(job);
+    case "woke":
+      return onWoke(job, now, limits);
+    default:
+      return unreachable(event);
+  }
+}
+
+/** Is this wake due? */
+export function isDue(job: Job, name: WakeName, now: EpochMs): boolean {
+  const at = job.wakes[name];
+  return at !== undefined && at <= now;
+}
+
+function onDecided(job: Job, decided: DecisionRecord, now: EpochMs, limits: JobLimits): Transition {
+  if (job.phase.state === "DISPATCHED" || job.phase.state === "RUNNING") return stay(job);
+  const { decision } = decided;
+  const judged: Job = { ...job, decisions: [...job.decisions, decided].slice(-DECISIONS_MAX) };
+  switch (decision.kind) {
+    case "allow":
+    case "allow_with_constraints":
+      return schedule(judged, "placing", now, now);
+    case "throttle":
+      return move(
+        judged,
+        { state: "PENDING", waiting: "throttled" },
+        { decide: now + decision.retryAfterMs },
+        now,
+        "throttled",
+      );
+    case "require_approval":
+      if (holdsApproval(judged, decided)) return schedule(judged, "placing", now, now);
+      return move(
+        judged,
+        {
+          state: "APPROVAL_REQUIRED",
+          ask: {
+            at: now,
+            jobHash: decided.jobHash,
+            ruleId: decision.ruleId,
+            ruleHash: decision.ruleHash,
+            snapshot: decision.snapshot,
+            reason: decision.reason,
+          },
+        },
+        { approval: now + limits.approvalTtlMs },
+        now,
+        decision.ruleId,
+      );
+    case "deny":
+      return end(judged, "DENIED", now, { code: "safety_denied", message: decision.reason, by: "policy" });
+    default:
+      return unreachable(decision);
+  }
+}
+
+/** A person's yes to this request and this rule: it stays valid whatever else in the policy changes. */
+export function holdsApproval(job: Job, decided: DecisionRecord): boolean {
+  const { approval } = job;
+  return (
+    approval?.answer === "approved" &&
+    approval.jobHash === decided.jobHash &&
+    approval.ruleHash === decided.decision.ruleHash
+  );
+}
+
+function wait(job: Job, retryAfterMs: Ms, now: EpochMs): Transition {
+  return move(
+    job,
+    { state: "PENDING", waiting: "policy_unavailable" },
+    { decide: now + retryAfterMs },
+    now,
+    "policy_unavailable",
+  );
+}
+
+function schedule(
+  job: Job,
+  waiting: "placing" | "retry_backoff" | "no_listener",
+  placeAt: EpochMs,
+  now: EpochMs,
+): Transition {
+  return move(job, { state: "SCHEDULED", waiting, pools: [] }, { place: placeAt }, now, waiting);
+}
+
+function onPlaced(job: Job, event: JobEvent & { kind: "placed" }, now: EpochMs, limits: JobLimits): Transition {
+  if (job.phase.state !== "SCHEDULED") return stay(job);
+  const { dispatch } = event;
+  const placed: Job = { ...job, attempts: job.attempts + 1, attemptsMax: event.attemptsMax };
+  const wakes = { doorbell: now + limits.doorbellMs, timeout: now + event.timeoutMs };
+  const { next } = move(placed, { state: "DISPATCHED", dispatch, percent: 0 }, wakes, now, dispatch.workerId);
+  return { next, effects: [{ kind: "deliver", dispatch }] };
+}
+
+function onUnplaced(job: Job, event: JobEvent & { kind: "unplaced" }, now: EpochMs, limits: JobLimits): Transition {
+  if (job.phase.state !== "SCHEDULED") return stay(job);
+  const { waiting, pools } = event;
+  const since = job.wakes.waited_too_long;
+  const phase: Phase = { state: "SCHEDULED", waiting, pools };
+  if (since !== undefined) return update(job, phase, without(job.wakes, "place"), now);
+  return move(job, phase, { waited_too_long: now + limits.backlogMaxMs }, now, waiting);
+}
+
+function onUndelivered(job: Job, event: JobEvent & { kind: "undelivered" }, now: EpochMs): Transition {
+  const dispatch = dispatchOf(job, event.dispatchId);
+  if (dispatch === undefined || job.phase.state === "RUNNING") return stay(job);
+  if (event.maybeBefore) return lose(job, dispatch, event.retryAfterMs, now);
+  return schedule({ ...job, attempts: job.attempts - 1 }, "no_listener", now, now);
+}
+
+function onHeard(job: Job, dispatchId: string, now: EpochMs): Transition {
+  const dispatch = dispatchOf(job, dispatchId);
+  if (dispatch === undefined || dispatch.heard || job.phase.state !== "DISPATCHED") return stay(job);
+  return update(job, { ...job.phase, dispatch: { ...dispatch, heard: true } }, without(job.wakes, "doorbell"), now);
+}
+
+function onProgressed(job: Job, event: JobEvent & { kind: "progressed" }, now: EpochMs): Transition {
+  const { phase } = job;
+  if (phase.state !== "DISPATCHED" && phase.state !== "RUNNING") return stay(job);
+  if (!answers(phase.dispatch, event.workerId, event.dispatchId)) return stay(job);
+  const percent = Math.max(phase.percent, event.percent);
+  if (phase.state === "RUNNING")
+    return percent === phase.percent ? stay(job) : update(job, { ...phase, percent }, job.wakes, now);
+  const dispatch = {
+    ...phase.dispatch,
+    heard: true,
+    workerId: event.workerId === "" ? phase.dispatch.workerId : event.workerId,
+  };
+  return move(job, { state: "RUNNING", dispatch, percent }, without(job.wakes, "doorbell"), now, dispatch.workerId);
+}
+
+function onReported(job: Job, report: Report, retryAfterMs: Ms, now: EpochMs): Transition {
+  if (!acceptsReport(job, report)) return stay(job);
+  if (report.ends === "retry" && job.attempts < job.attemptsMax)
+    return schedule(job, "retry_backoff", now + retryAfterMs, now);
+  const state = report.ends === "retry" ? "FAILED" : report.ends;
+  return end(job, state, now, { ...report, by: "worker" });
+}
+
+/** May this report end the job? Late ones of an earlier attempt may, if the job has been out before and nobody else has it now. */
+export function acceptsReport(job: Job, report: Report): boolean {
+  const { phase } = job;
+  if (phase.state === "SCHEDULED") return job.attempts > 0 && report.ends !== "retry";
+  return (
+    (phase.state === "DISPATCHED" || phase.state === "RUNNING") &&
+    answers(phase.dispatch, report.workerId, report.dispatchId)
+  );
+}
+
+function answers(dispatch: Dispatch, workerId: string, dispatchId: string): boolean {
+  if (dispatchId !== "" && dispatchId !== dispatch.id) return false;
+  return !dispatch.direct || workerId === "" || workerId === dispatch.workerId;
+}
+
+function onWorkerLost(job: Job, workerId: string, retryAfterMs: Ms, now: EpochMs): Transition {
+  const { phase } = job;
+  if (phase.state !== "DISPATCHED" && phase.state !== "RUNNING") return stay(job);
+  return phase.dispatch.workerId === workerId ? lose(job, phase.dispatch, retryAfterMs, now) : stay(job);
+}
+
+function lose(job: Job, dispatch: Dispatch, retryAfterMs: Ms, now: EpochMs): Transition {
+  if (job.attempts < job.attemptsMax) return schedule(job, "retry_backoff", now + retryAfterMs, now);
+  const message = `worker ${dispatch.workerId} was lost; attempt ${job.attempts} of ${job.attemptsMax}`;
+  return end(job, "TIMEOUT", now, { code: "worker_lost", message, workerId: dispatch.workerId, by: "scheduler" });
+}
+
+function onApproved(job: Job, answer: NonNullable<Job["approval"]>, now: EpochMs): Transition {
+  if (job.phase.state !== "APPROVAL_REQUIRED") return stay(job);
+  return schedule({ ...job, approval: answer }, "placing", now, now);
+}
+
+function onWoke(job: Job, now: EpochMs, limits: JobLimits): Transition {
+  const by = "scheduler";
+  if (isDue(job, "deadline", now))
+    return end(job, "TIMEOUT", now, { code: "deadline_exceeded", message: "the job's deadline has passed", by });
+  if (isDue(job, "timeout", now))
+    return end(job, "TIMEOUT", now, { code: "running_timeout", message: "no result within the time allowed", by });
+  if (isDue(job, "approval", now))
+    return end(job, "TIMEOUT", now, { code: "approval_expired", message: "nobody answered the approval", by });
+  if (isDue(job, "waited_too_long", now) && job.phase.state === "SCHEDULED") {
+    return end(job, "FAILED", now, {
+      code: job.phase.waiting,
+      message: `waited too long for a worker of ${job.phase.pools.join(", ")}`,
+      by,
+    });
+  }
+  if (isDue(job, "upkeep", now)) {
+    const wakes = { ...job.wakes, upkeep: now + limits.upkeepMs };
+    const isOld = now - Math.min(job.listedAt, job.updatedAt) > limits.relistMs;
+    return { next: isOld ? { ...job, wakes, listedAt: now, updatedAt: now } : { ...job, wakes }, effects: [] };
+  }
+  return stay(job);
+}
+
+type Ending = { readonly code: string; readonly message: string; readonly by: string } & Partial<Report>;
+
+function end(job: Job, state: TerminalState, now: EpochMs, ending: Ending): Transition {
+  const { phase } = job;
+  const isOut = phase.state === "DISPATCHED" || phase.state === "RUNNING";
+  const byWorker = ending.by === "worker";
+  const outcome: JobOutcome = {
+    at: now,
+    code: ending.code,
+    message: ending.message,
+    resultPtr: ending.resultPtr ?? "",
+    workerId: ending.workerId || (isOut ? phase.dispatch.workerId : ""),
+    executionMs: ending.executionMs ?? 0,
+    artifactPtrs: ending.artifactPtrs ?? [],
+    reported: ending.reported ?? "",
+    by: ending.by,
+  };
+  const effects: Effect[] = [];
+  if (isOut && !byWorker)
+    effects.push({ kind: "stop_worker", reason: ending.message === "" ? ending.code : ending.message, by: ending.by });
+  if (!byWorker) effects.push({ kind: "announce_end" });
+  const next = advance(job, { state, outcome }, {}, now, ending.code);
+  if (isDeadLetter(next)) effects.push({ kind: "announce_dead_letter" });
+  return { next: { ...next, listedAt: listedAtOfEnd(job, now) }, effects };
+}
+
+/** Ended jobs that somebody should look at: all but the successful ones and those that a person or key cancelled. */
+export function isDeadLetter(job: Job): boolean {
+  const { phase } = job;
+  if (!isTerminal(job) || phase.state === "SUCCEEDED") return false;
+  return phase.state !== "CANCELLED" || ("outcome" in phase && phase.outcome.by === "worker");
+}
+
+const RELISTED_AFTER_MS = 3_600_000;
+
+/** A job that was open for long is listed by its end, so that its index entries live as long as its record. */
+function listedAtOfEnd(job: Job, now: EpochMs): EpochMs {
+  return now - job.listedAt > RELISTED_AFTER_MS ? now : job.listedAt;
+}
+
+function dispatchOf(job: Job, dispatchId: string): Dispatch | undefined {
+  const { phase } = job;
+  if (phase.state !== "DISPATCHED" && phase.state !== "RUNNING") return undefined;
+  return phase.dispatch.id === dispatchId ? phase.dispatch : undefined;
+}
+
+function move(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: string): Transition {
+  return { next: advance(job, phase, wakes, now, why), effects: [] };
+}
+
+function advance(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: string): Job {
+  const lasting = "outcome" in phase ? {} : pick(job.wakes, ["deadline", "upkeep"]);
+  const next: Job = {
+    ...job,
+    phase,
+    wakes: { ...lasting, ...wakes },
+    updatedAt: Math.max(now, job.updatedAt),
+    steps: [...job.steps, { at: now, state: phase.state, why }].slice(-STEPS_MAX),
+  };
+  assert("outcome" in phase || Object.keys(next.wakes).length > 0, "an unfinished job has a wake", {
+    jobId: job.id,
+    state: phase.state,
+  });
+  return next;
+}
+
+function update(job: Job, phase: Phase, wakes: Wakes, now: EpochMs): Transition {
+  return { next: { ...job, phase, wakes, updatedAt: Math.max(now, job.updatedAt) }, effects: [] };
+}
+
+function without(wakes: Wakes, name: WakeName): Wakes {
+  const { [name]: _, ...rest } = wakes;
+  return rest;
+}
+
+function pick(wakes: Wakes, names: readonly WakeName[]): Wakes {
+  const kept: { [name in WakeName]?: EpochMs } = {};
+  for (const name of names) {
+    const at = wakes[name];
+    if (at !== undefined) kept[name] = at;
+  }
+  return kept;
+}
+
+function stay(job: Job): Transition {
+  return { next: job, effects: [] };
+}

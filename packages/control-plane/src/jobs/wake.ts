@@ -1,0 +1,53 @@
+// A job's alarm rang: do what is due.
+// Owns:          which wake means what.
+// Must not know: who takes alarms (alarms.ts), how often.
+
+import { parsePointer } from "@cordum/protocol";
+import { changeSeen } from "./change.ts";
+import { carryOut } from "./effects.ts";
+import { isTerminal, type Job } from "./job.ts";
+import type { JobEvent } from "./job-event.ts";
+import type { JobParts } from "./job-parts.ts";
+import { isDue } from "./transition.ts";
+
+/** Safe to call at any time and as often as one likes. Faults: STATE_*, JOB_CONTENDED; the alarm then rings again. */
+export async function wakeJob(jobId: string, parts: JobParts, signal: AbortSignal): Promise<void> {
+  const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
+  if (seen === undefined || isTerminal(seen.record)) return;
+  if (isDue(seen.record, "upkeep", parts.clock.now())) await keepContext(seen.record, parts, signal);
+  const changed = await changeSeen(seen, (job) => eventFor(job, parts), parts, signal);
+  if (changed === undefined || changed.moved) return;
+  const { job } = changed;
+  if ("dispatch" in job.phase && isDue(job, "doorbell", parts.clock.now())) {
+    parts.log.info("dispatch.rung_again", { jobId, workerId: job.phase.dispatch.workerId, attempt: job.attempts });
+    await carryOut({ next: job, effects: [{ kind: "deliver", dispatch: job.phase.dispatch }] }, parts, signal, {
+      maybeBefore: true,
+    });
+  }
+}
+
+/** A context lives as long as its job is unfinished. */
+async function keepContext(job: Job, parts: JobParts, signal: AbortSignal): Promise<void> {
+  const pointer = parsePointer(job.contextPtr);
+  if (pointer.kind !== "key" || pointer.family !== "context") return;
+  await parts.payloads.keep(
+    pointer.fallbackKey ?? pointer.key,
+    parts.settings.contextKeepMs,
+    parts.clock.deadline(signal, parts.settings.storeTimeoutMs),
+  );
+}
+
+/** Undefined when only the doorbell is due: that is a publish, not a change. */
+function eventFor(job: Job, parts: JobParts): JobEvent | "pull" | undefined {
+  const now = parts.clock.now();
+  if (
+    isDue(job, "deadline", now) ||
+    isDue(job, "timeout", now) ||
+    isDue(job, "approval", now) ||
+    isDue(job, "waited_too_long", now)
+  )
+    return { kind: "woke" };
+  if (isDue(job, "place", now)) return "pull";
+  if (isDue(job, "decide", now) || isDue(job, "upkeep", now)) return { kind: "woke" };
+  return undefined;
+}

@@ -1,0 +1,196 @@
+// The workers that this process has heard of.
+// Owns:          who is alive, what each can do, and which jobs this process has out with each.
+// Must not know: State, Bus, how a worker is chosen (placement.ts).
+// G1. A worker is alive for 30 s after its last packet. G2. Heartbeats correct, they do not grant: a slot is taken when a job is placed
+//     and given back when it ends, so that a burst between two heartbeats does not go to one worker.
+// G3. Absence of an announcement is not "not ready": only a worker that announced topics is limited to them.
+
+import type { EpochMs, Ms } from "../ports/time.ts";
+import { virtualPool } from "./routing.ts";
+
+export const WORKER_TTL_MS: Ms = 30_000;
+/** Slots of a worker that does not say how many it has. */
+const UNSTATED_CAPACITY = 100;
+
+export interface Heartbeat {
+  readonly workerId: string;
+  readonly pool: string;
+  readonly region: string;
+  readonly type: string;
+  readonly activeJobs: number;
+  readonly capacity: number;
+  readonly cpuLoad: number;
+  readonly gpuUtilization: number;
+  readonly memoryLoad: number;
+  readonly capabilities: readonly string[];
+  readonly labels: { readonly [label: string]: string };
+}
+
+export interface Worker {
+  readonly id: string;
+  readonly heartbeat: Heartbeat;
+  readonly seenAt: EpochMs;
+  /** Announced topics; undefined when it announced none. */
+  readonly topics: ReadonlySet<string> | undefined;
+  readonly pools: ReadonlySet<string>;
+  /** Where deliveries have found it: on its own subject (assumed until shown otherwise), on its topics, or nowhere. */
+  readonly listens: Listens;
+  readonly isDraining: boolean;
+  /** Jobs that are out with it, by our own count. */
+  readonly busy: number;
+  readonly free: number;
+}
+
+export type Listens = "directly" | "on_topic" | "nowhere";
+
+interface Entry {
+  heartbeat: Heartbeat;
+  seenAt: EpochMs;
+  topics: ReadonlySet<string> | undefined;
+  pools: ReadonlySet<string>;
+  listens: Listens;
+  /** Deliveries in a row that found nobody, and when the next may be tried. */
+  misses: number;
+  tryAgainAt: EpochMs;
+  jobs: Set<string>;
+  /** Jobs of ours that ended since its last heartbeat counted them. */
+  endedSinceHeartbeat: number;
+}
+
+export class Registry {
+  readonly #entries = new Map<string, Entry>();
+  readonly #announced = new Map<string, ReadonlySet<string>>();
+  readonly #workerOfJob = new Map<string, string>();
+
+  /** True when the worker is new, or was gone. */
+  hear(heartbeat: Heartbeat, now: EpochMs): boolean {
+    const id = heartbeat.workerId;
+    const known = this.#entries.get(id);
+    const topics = this.#announced.get(id);
+    const pools = poolsOf(heartbeat.pool, topics);
+    if (known === undefined) {
+      this.#entries.set(id, {
+        heartbeat,
+        seenAt: now,
+        topics,
+        pools,
+        listens: "directly",
+        misses: 0,
+        tryAgainAt: 0,
+        jobs: new Set(),
+        endedSinceHeartbeat: 0,
+      });
+      return true;
+    }
+    const wasGone = now - known.seenAt > WORKER_TTL_MS;
+    Object.assign(known, { heartbeat, seenAt: now, topics, pools, endedSinceHeartbeat: 0 });
+    if (wasGone || (known.listens === "nowhere" && now >= known.tryAgainAt)) known.listens = "directly";
+    return wasGone;
+  }
+
+  /** A handshake: the worker says which topics it serves. True when that is news. */
+  announce(workerId: string, topics: readonly string[]): boolean {
+    if (topics.length === 0) return false;
+    const before = this.#announced.get(workerId);
+    const announced = new Set(topics);
+    this.#announced.set(workerId, announced);
+    const entry = this.#entries.get(workerId);
+    if (entry !== undefined)
+      Object.assign(entry, {
+        topics: announced,
+        pools: poolsOf(entry.heartbeat.pool, announced),
+        listens: "directly",
+        misses: 0,
+      });
+    return before === undefined || before.size !== announced.size || topics.some((topic) => !before.has(topic));
+  }
+
+  /** Takes a slot. The caller has chosen a worker that is alive. */
+  reserve(workerId: string, jobId: string): void {
+    this.release(jobId);
+    this.#entries.get(workerId)?.jobs.add(jobId);
+    this.#workerOfJob.set(jobId, workerId);
+  }
+
+  /** Gives the job's slot back; the worker that had it, or undefined when it was not ours. */
+  release(jobId: string): string | undefined {
+    const workerId = this.#workerOfJob.get(jobId);
+    if (workerId === undefined) return undefined;
+    this.#workerOfJob.delete(jobId);
+    const entry = this.#entries.get(workerId);
+    if (entry?.jobs.delete(jobId)) entry.endedSinceHeartbeat++;
+    return workerId;
+  }
+
+  /** A delivery to `worker.<id>.jobs`, or to the topic, has found nobody. */
+  noteMissed(workerId: string, direct: boolean, now: EpochMs): void {
+    const entry = this.#entries.get(workerId);
+    if (entry === undefined) return;
+    if (direct) entry.listens = "on_topic";
+    else
+      Object.assign(entry, {
+        listens: "nowhere",
+        misses: entry.misses + 1,
+        tryAgainAt: now + missDelayMs(entry.misses),
+      });
+  }
+
+  noteHeard(workerId: string): void {
+    const entry = this.#entries.get(workerId);
+    if (entry !== undefined) entry.misses = 0;
+  }
+
+  find(workerId: string, now: EpochMs): Worker | undefined {
+    const entry = this.#entries.get(workerId);
+    return entry === undefined || now - entry.seenAt > WORKER_TTL_MS ? undefined : view(workerId, entry);
+  }
+
+  alive(now: EpochMs): readonly Worker[] {
+    const workers: Worker[] = [];
+    for (const [id, entry] of this.#entries) if (now - entry.seenAt <= WORKER_TTL_MS) workers.push(view(id, entry));
+    return workers;
+  }
+
+  /** Forgets workers that have been silent for too long, and returns their ids. */
+  expire(now: EpochMs): readonly string[] {
+    const lost: string[] = [];
+    for (const [id, entry] of this.#entries) {
+      if (now - entry.seenAt <= WORKER_TTL_MS) continue;
+      lost.push(id);
+      this.#entries.delete(id);
+      this.#announced.delete(id);
+      for (const jobId of entry.jobs) this.#workerOfJob.delete(jobId);
+    }
+    return lost;
+  }
+}
+
+function missDelayMs(misses: number): Ms {
+  return Math.min(60_000, 5_000 * 2 ** Math.min(misses, 10));
+}
+
+function poolsOf(pool: string, topics: ReadonlySet<string> | undefined): ReadonlySet<string> {
+  const pools = new Set<string>();
+  if (pool !== "") pools.add(pool);
+  for (const topic of topics ?? []) pools.add(virtualPool(topic));
+  return pools;
+}
+
+function view(id: string, entry: Entry): Worker {
+  const { heartbeat } = entry;
+  const capacity = heartbeat.capacity > 0 ? heartbeat.capacity : UNSTATED_CAPACITY;
+  const reported = heartbeat.activeJobs - entry.endedSinceHeartbeat;
+  const busy = Math.max(entry.jobs.size, reported, 0);
+  const isDraining = heartbeat.labels.draining === "true" || heartbeat.capacity < 0;
+  return {
+    id,
+    heartbeat,
+    seenAt: entry.seenAt,
+    topics: entry.topics,
+    pools: entry.pools,
+    listens: entry.listens,
+    isDraining,
+    busy,
+    free: isDraining || entry.listens === "nowhere" ? 0 : Math.max(0, capacity - busy),
+  };
+}

@@ -1,0 +1,90 @@
+// The core of a control plane: everything that turns submissions into finished jobs.
+// Owns:          which parts there are, the order in which they start and stop.
+// Must not know: which adapters stand behind the ports, HTTP.
+
+import { DEFAULT_ALARM_SETTINGS, runAlarms } from "../alarms/alarms.ts";
+import { deadLetterLayout } from "../dead-letters/dead-letter.ts";
+import { Announcer } from "../jobs/announce.ts";
+import { Backlog } from "../jobs/backlog.ts";
+import { runCycles } from "../jobs/job-cycles.ts";
+import { jobLayout } from "../jobs/job-indexes.ts";
+import { DEFAULT_JOB_SETTINGS, type JobParts, type JobSettings, type SchedulingConfig } from "../jobs/job-parts.ts";
+import { JOB_KIND, type JobRetention, JobStore } from "../jobs/job-store.ts";
+import { Outbound } from "../jobs/outbound.ts";
+import { listenToPackets } from "../jobs/packet-intake.ts";
+import { wakeJob } from "../jobs/wake.ts";
+import type { Policy } from "../policy/decision.ts";
+import type { Bus, Subscription } from "../ports/bus.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Payloads } from "../ports/payloads.ts";
+import type { Layout, State } from "../ports/state.ts";
+import type { Log, Meter } from "../ports/telemetry.ts";
+import { laneLayout } from "../scheduling/backlog-lanes.ts";
+import { Registry } from "../scheduling/registry.ts";
+
+export interface CorePorts {
+  readonly state: State;
+  readonly payloads: Payloads;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly meter: Meter;
+  readonly policy: Policy;
+}
+export interface CoreConfig {
+  readonly scheduling: SchedulingConfig;
+  readonly retention: JobRetention;
+  readonly settings: JobSettings;
+}
+
+export interface Core {
+  readonly parts: JobParts;
+  /** Subscribes, then lets alarms and cycles run. */
+  start(): Promise<void>;
+  /** Pools and timeouts have changed; jobs that wait are looked at with the new ones. */
+  useScheduling(next: SchedulingConfig): void;
+  /** No new packets; what is in hand is finished, as far as `deadline` allows. */
+  settle(deadline: AbortSignal): Promise<void>;
+}
+
+export const DEFAULT_RETENTION: JobRetention = { jobKeepMs: 7 * 86_400_000, deadLetterKeepMs: 30 * 86_400_000 };
+export { DEFAULT_JOB_SETTINGS };
+
+/** What State must be opened with. */
+export function stateLayout(retention: JobRetention): Layout {
+  return { indexes: { ...jobLayout(retention.jobKeepMs), ...deadLetterLayout(retention.deadLetterKeepMs), ...laneLayout() }, logs: {} };
+}
+
+export function composeCore(ports: CorePorts, config: CoreConfig): Core {
+  const stopping = new AbortController();
+  const scheduling = { current: config.scheduling };
+  const parts: JobParts = {
+    ...ports,
+    jobs: new JobStore(ports.state, ports.clock, config.retention),
+    registry: new Registry(),
+    scheduling,
+    outbound: new Outbound(),
+    announcer: new Announcer(ports, stopping.signal),
+    settings: config.settings,
+  };
+  const backlog = new Backlog(parts, stopping.signal);
+  const handlers = new Map([[JOB_KIND, (id: string, signal: AbortSignal) => wakeJob(id, parts, signal)]]);
+  let subscriptions: readonly Subscription[] = [];
+  let cycles: Promise<unknown> = Promise.resolve();
+  return {
+    parts,
+    async start() {
+      subscriptions = await listenToPackets(parts, backlog);
+      cycles = Promise.all([runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, stopping.signal), runCycles(parts, backlog, stopping.signal)]);
+    },
+    useScheduling(next) {
+      scheduling.current = next;
+      backlog.tick();
+    },
+    async settle(deadline) {
+      await Promise.all(subscriptions.map((subscription) => subscription.drain(deadline)));
+      stopping.abort();
+      await cycles;
+    },
+  };
+}
