@@ -18,6 +18,11 @@ export interface ParsedPolicy {
   readonly warnings: readonly PolicyWarning[];
 }
 
+const DEFAULT_DECISIONS: ReadonlyMap<string, "allow" | "deny"> = new Map([
+  ["allow", "allow"],
+  ["deny", "deny"],
+]);
+
 /** Reads a policy file of at most 1 MiB. Throws POLICY_INVALID with one field per fault (field: path; reason begins with `line:column`). */
 export function parsePolicy(text: string): ParsedPolicy {
   if (text === "") return { policy: "none", warnings: [] };
@@ -32,7 +37,7 @@ export function parsePolicy(text: string): ParsedPolicy {
 
 function readDocument(root: Section): PolicyDocument {
   const strict = root.flag("strict") === true;
-  const defaultDecision = readDefaultDecision(root);
+  const defaultDecision = root.choice("default_decision", DEFAULT_DECISIONS);
   const ruleSections = root.sections("rules");
   const document: PolicyDocument = {
     version: root.text("version").trim(),
@@ -45,14 +50,6 @@ function readDocument(root: Section): PolicyDocument {
   warnAboutRepeatedRules(ruleSections, document);
   warnAboutRepeatedTenants(root, document);
   return document;
-}
-
-function readDefaultDecision(root: Section): "allow" | "deny" | undefined {
-  const written = root.text("default_decision");
-  if (!root.has("default_decision")) return undefined;
-  if (written === "allow" || written === "deny") return written;
-  root.findings.fault(root.placeOf("default_decision"), "default_decision", "expected allow or deny");
-  return "deny";
 }
 
 // The original ignores unknown keys here. A misspelt `rules` would then be a policy that allows everything, hence the warning.

@@ -48,18 +48,12 @@ export function readRule(section: Section, strict: boolean): Rule {
 
 function readDecision(section: Section, strict: boolean): Decision["kind"] {
   const { findings } = section;
-  const written = section.text("decision");
-  if (!section.has("decision")) {
-    const path = section.pathOf("decision");
-    if (strict) findings.fault(section.at, path, "a rule needs a decision when `strict` is set");
-    else findings.warn("decision_missing", section.at, path, "a rule without decision allows what it matches");
-    return "allow";
-  }
-  const decision = DECISIONS.get(written);
-  if (decision !== undefined) return decision;
-  const at = section.placeOf("decision");
-  findings.fault(at, section.pathOf("decision"), `expected one of ${[...DECISIONS.keys()].join(", ")}`);
-  return "deny";
+  const decision = section.choice("decision", DECISIONS);
+  if (section.has("decision")) return decision ?? "deny"; // a fault was reported, so nothing is decided by this value
+  const path = section.pathOf("decision");
+  if (strict) findings.fault(section.at, path, "a rule needs a decision when `strict` is set");
+  else findings.warn("decision_missing", section.at, path, "a rule without decision allows what it matches");
+  return "allow";
 }
 
 function warnAboutRule(section: Section, rule: Rule): void {

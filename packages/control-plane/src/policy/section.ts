@@ -49,6 +49,16 @@ export class Section {
     return "";
   }
 
+  /** One of the named values; undefined when absent or none of them. */
+  choice<T>(key: string, values: ReadonlyMap<string, T>): T | undefined {
+    const expected = `one of ${[...values.keys()].join(", ")}`;
+    const node = this.#scalar(key, expected);
+    if (node === undefined) return undefined;
+    const value = typeof node.value === "string" ? values.get(node.value) : undefined;
+    if (value === undefined) this.#mistyped(node, this.pathOf(key), expected);
+    return value;
+  }
+
   flag(key: string): boolean | undefined {
     const node = this.#scalar(key, "true or false");
     if (node === undefined) return undefined;

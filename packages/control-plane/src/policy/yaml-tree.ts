@@ -19,7 +19,7 @@ import {
 } from "yaml";
 import type { Findings, Place } from "./findings.ts";
 
-export const YAML_LIMITS = { bytesMax: 1_048_576, depthMax: 32, nodesMax: 600_000 } as const;
+export const YAML_LIMITS = { bytesMax: 1_048_576, depthMax: 32, nodesMax: 200_000 } as const;
 
 export type TreeNode = MapNode | ListNode | ScalarNode;
 export interface MapNode {
@@ -109,6 +109,9 @@ class TreeBuilder {
   /** Filled in the order of the document: the library's own look-up walks the whole document for every alias. */
   readonly #anchors = new Map<string, Node>();
   #nodes = 0;
+  /** Nothing more is built. */
+  #stopped = false;
+  /** Something could not be built, so the tree must not be read. */
   failed = false;
 
   constructor(lines: LineCounter, findings: Findings) {
@@ -128,22 +131,24 @@ class TreeBuilder {
   }
 
   #admits(at: Place, spot: Spot): boolean {
-    if (this.failed) return false;
+    if (this.#stopped) return false;
     this.#nodes++;
     if (spot.depth > YAML_LIMITS.depthMax)
-      this.#fail(at, spot.path, `nested deeper than ${YAML_LIMITS.depthMax} levels`);
-    else if (this.#nodes > YAML_LIMITS.nodesMax) this.#fail(at, spot.path, `more than ${YAML_LIMITS.nodesMax} values`);
-    return !this.failed;
+      this.#stop(at, spot.path, `nested deeper than ${YAML_LIMITS.depthMax} levels`);
+    else if (this.#nodes > YAML_LIMITS.nodesMax) this.#stop(at, spot.path, `more than ${YAML_LIMITS.nodesMax} values`);
+    return !this.#stopped;
   }
 
   #follow(alias: Alias, spot: Spot): TreeNode {
     const target = this.#anchors.get(alias.source);
     if (target !== undefined) return this.build(target, spot);
+    this.failed = true;
     this.#findings.fault(spot.parent, spot.path, `no anchor &${alias.source} before this alias`);
     return { kind: "scalar", at: spot.parent, value: null };
   }
 
-  #fail(at: Place, path: string, reason: string): void {
+  #stop(at: Place, path: string, reason: string): void {
+    this.#stopped = true;
     this.failed = true;
     this.#findings.fault(at, path, reason);
   }
@@ -151,7 +156,7 @@ class TreeBuilder {
   #buildItems(items: readonly unknown[], { depth, path, parent }: Spot): readonly TreeNode[] {
     const built: TreeNode[] = [];
     for (const [index, item] of items.entries()) {
-      if (this.failed) break;
+      if (this.#stopped) break;
       built.push(this.build(item, { depth: depth + 1, path: `${path}[${index}]`, parent }));
     }
     return built;
@@ -160,7 +165,7 @@ class TreeBuilder {
   #buildMap(map: YAMLMap, spot: Spot): MapNode {
     const entries = new Map<string, { keyAt: Place; node: TreeNode }>();
     for (const pair of map.items) {
-      if (this.failed) break;
+      if (this.#stopped) break;
       const keyAt = this.#placeOf(pair.key) ?? spot.parent;
       const key = keyOf(pair.key);
       if (key === undefined) {
