@@ -126,6 +126,30 @@ export {
   type StrictVerdict,
 } from "./pointers.ts";
 export {
+  PRODUCTION_ALGORITHM,
+  PRODUCTION_PROFILE,
+  type ProductionExpectation,
+  type ProductionRefusal,
+  type ProductionVerification,
+  signProduction,
+  verifyProduction,
+} from "./production-profile.ts";
+export {
+  type ParsedKey,
+  parseSigningKey,
+  parseVerifyingKey,
+  type SignatureForm,
+  type SignatureWay,
+  type SigningKey,
+  signInDomain,
+  signPacket,
+  TRUST_DOMAINS,
+  type Verification,
+  type VerifyingKey,
+  verifyInDomain,
+  verifyPacket,
+} from "./signature.ts";
+export {
   APPROVAL_GATE_TOPIC,
   directCancelSubject,
   directSubject,

@@ -13,7 +13,10 @@ import type { Init } from "./wire/schema.ts";
 import { Writer } from "./wire/writer.ts";
 
 /** Envelope of a packet without payload and signature. */
-export type Envelope = Omit<Init<BusPacket>, "payload" | "signature">;
+export type Envelope = Omit<Init<BusPacket>, "payload" | "signature"> & {
+  readonly payload?: undefined;
+  readonly signature?: undefined;
+};
 
 const REQUEST_TAG = 0x52;
 const SIGNATURE_TAG = 0x72;
@@ -24,7 +27,8 @@ const writer = new Writer();
 
 /**
  * The bytes of the JobRequest that a packet carries, as they came, or undefined when it carries another payload or none. Parts of a
- * request that was sent in several pieces are joined. Walks over the packet's top level only. Throws WireError.
+ * request that was sent in several pieces are joined; of one in a single piece the answer is a view into the packet. Walks over the
+ * packet's top level only. Throws WireError.
  */
 export function jobRequestBytes(packetBytes: Uint8Array): Uint8Array | undefined {
   const reader = new Reader(packetBytes);

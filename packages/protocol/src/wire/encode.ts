@@ -121,14 +121,31 @@ function writeMap(field: Field, entries: Loose, writer: Writer): void {
   }
 }
 
-function sortedKeys(entries: Loose): string[] {
+function sortedKeys(entries: Loose): readonly string[] {
   const keys = Object.keys(entries);
   if (keys.length < 2) return keys;
-  // UTF-16 units sort as UTF-8 bytes do, unless surrogates meet units above them.
-  return keys.some((key) => SURROGATE.test(key)) ? keys.sort(byBytes) : keys.sort();
+  if (keys.some(hasSurrogate)) return keys.sort(byBytes);
+  return keys.length > SMALL ? keys.sort() : insertionSort(keys);
 }
 
-const SURROGATE = /[\ud800-\udfff]/;
+// Most maps are small, and the runtime's sort costs several times as much as a few comparisons.
+const SMALL = 16;
+
+function insertionSort(keys: string[]): readonly string[] {
+  for (let at = 1; at < keys.length; at++) {
+    const key = keys[at] ?? "";
+    let to = at;
+    for (; to > 0 && (keys[to - 1] ?? "") > key; to--) keys[to] = keys[to - 1] ?? "";
+    keys[to] = key;
+  }
+  return keys;
+}
+
+/** Only then do UTF-16 units sort otherwise than UTF-8 bytes. */
+function hasSurrogate(key: string): boolean {
+  for (let at = 0; at < key.length; at++) if ((key.charCodeAt(at) & 0xf800) === 0xd800) return true;
+  return false;
+}
 
 function byBytes(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));

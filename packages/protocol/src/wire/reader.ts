@@ -109,10 +109,16 @@ export class Reader {
     const length = this.length();
     const start = this.at;
     this.at += length;
-    if (length > SHORT) return this.longText(start, length);
-    const { bytes, at: end } = this;
-    for (let at = start; at < end; at++) codes[at - start] = bytes[at] ?? 0;
-    return textOfCodes(length) ?? this.longText(start, length);
+    const codes = codesOf[length];
+    if (codes === undefined) return this.longText(start, length);
+    const { bytes } = this;
+    let all = 0;
+    for (let at = 0; at < length; at++) {
+      const code = bytes[start + at] ?? 0;
+      all |= code;
+      codes[at] = code;
+    }
+    return all < 0x80 ? String.fromCharCode.apply(undefined, codes) : this.longText(start, length);
   }
 
   private longText(start: number, length: number): string {
@@ -188,16 +194,12 @@ export class Reader {
   }
 }
 
-// Below this length a loop over the bytes is faster than a call into the runtime (measured: 30 against 60 ns at 6 bytes).
-const SHORT = 12;
-const codes: number[] = new Array(SHORT).fill(0);
-
-function textOfCodes(length: number): string | undefined {
-  let all = 0;
-  for (let at = 0; at < length; at++) all |= codes[at] ?? 0;
-  if (all >= 0x80) return undefined;
-  return String.fromCharCode.apply(undefined, length === SHORT ? codes : codes.slice(0, length));
-}
+// Up to this length a loop over the bytes is faster than a call into the runtime (measured: 21 against 60 ns at 4 bytes, 60 at 24).
+const SHORT = 24;
+/** One array of each length, reused: nothing is allocated for a short text but the text. */
+const codesOf: readonly number[][] = Array.from({ length: SHORT + 1 }, (_, length) =>
+  new Array<number>(length).fill(0),
+);
 
 function join(low: number, high: number): number | bigint {
   const joined = high * 0x1_0000_0000 + low;

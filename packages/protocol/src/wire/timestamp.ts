@@ -15,10 +15,10 @@ export function epochMsOf(timestamp: Timestamp): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000 + Math.floor(timestamp.nanos / 1_000_000);
 }
 
-/** From whole milliseconds since 1970. */
+/** From milliseconds since 1970, fractions allowed. */
 export function timestampOf(epochMs: number): Timestamp {
   const seconds = Math.floor(epochMs / 1000);
-  return { seconds, nanos: (epochMs - seconds * 1000) * 1_000_000, unknownFields: undefined };
+  return { seconds, nanos: Math.round((epochMs - seconds * 1000) * 1_000_000), unknownFields: undefined };
 }
 
 /** RFC 3339 text, or undefined for a moment that has none. */

@@ -8,6 +8,8 @@ import type { Init, MessageType } from "./schema.ts";
 
 export interface UnaryMethod<Request, Response> {
   readonly path: string;
+  readonly requestType: MessageType<Request>;
+  readonly responseType: MessageType<Response>;
   readonly requestStream: false;
   readonly responseStream: false;
   requestSerialize(value: Init<Request>): Buffer;
@@ -27,6 +29,8 @@ export function unary<Request, Response>(
 ): UnaryMethod<Request, Response> {
   return {
     path,
+    requestType: request,
+    responseType: response,
     requestStream: false,
     responseStream: false,
     requestSerialize: (value) => toBuffer(encode(request, value)),

@@ -1,0 +1,1 @@
+export function generate(): readonly { readonly file: string; readonly content: string }[];
