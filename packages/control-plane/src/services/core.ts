@@ -52,7 +52,10 @@ export { DEFAULT_JOB_SETTINGS };
 
 /** What State must be opened with. */
 export function stateLayout(retention: JobRetention): Layout {
-  return { indexes: { ...jobLayout(retention.jobKeepMs), ...deadLetterLayout(retention.deadLetterKeepMs), ...laneLayout() }, logs: {} };
+  return {
+    indexes: { ...jobLayout(retention.jobKeepMs), ...deadLetterLayout(retention.deadLetterKeepMs), ...laneLayout() },
+    logs: {},
+  };
 }
 
 export function composeCore(ports: CorePorts, config: CoreConfig): Core {
@@ -75,7 +78,10 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
     parts,
     async start() {
       subscriptions = await listenToPackets(parts, backlog);
-      cycles = Promise.all([runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, stopping.signal), runCycles(parts, backlog, stopping.signal)]);
+      cycles = Promise.all([
+        runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, stopping.signal),
+        runCycles(parts, backlog, stopping.signal),
+      ]);
     },
     useScheduling(next) {
       scheduling.current = next;
