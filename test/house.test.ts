@@ -178,6 +178,8 @@ describe("globals", () => {
     "const { env } = process;",
     "const home = process.env.HOME;",
     "const home = globalThis.process.env.HOME;",
+    "const t = globalThis.Date.now();",
+    'const home = process["env"].HOME;',
     "const t = performance.now();",
     "const t = process.hrtime.bigint();",
     "const s = AbortSignal.timeout(5);",
@@ -203,6 +205,7 @@ describe("globals", () => {
     "const n = Math.floor(1.5);",
     'import { createHash, timingSafeEqual } from "node:crypto";',
     "const pid = process.pid;",
+    "function start(process) { process.start(); return new Life(process); }",
   ])("allows %s", (text) => {
     expect(check(text)).toEqual([]);
   });

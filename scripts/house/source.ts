@@ -47,7 +47,7 @@ export function treeOf(files: { readonly [path: string]: string }): Tree {
 }
 
 export function isCode(path: string): boolean {
-  return /\.(ts|mts|mjs|js)$/.test(path) && !path.endsWith(".d.ts") && !/(^|\/)gen\//.test(path);
+  return /\.(ts|mts|mjs|js)$/.test(path) && !/\.d\.m?ts$/.test(path) && !/(^|\/)gen\//.test(path);
 }
 
 export function isTest(path: string): boolean {

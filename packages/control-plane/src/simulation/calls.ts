@@ -1,0 +1,92 @@
+// Calls that wait for their fate.
+// Owns:          the queue of port calls: who made them, how each is done, answered or failed.
+// Must not know: which is next, and what becomes of it.
+// Q1. A call is answered once at most, and never to an ended life. Q2. A call whose signal fired is answered at once, as a real port
+//     does: the work stays in the queue, since it may be on the wire. Q3. The order of the queue depends on nothing but the seed.
+
+import { Fault, type FaultCode } from "../ports/fault.ts";
+import type { CallKind } from "./fate.ts";
+import type { Life } from "./process.ts";
+
+export interface CallAbout {
+  readonly life: Life;
+  readonly port: "state" | "payloads" | "bus";
+  readonly method: string;
+  /** Names what is called in the trace; the same in every run. */
+  readonly key: string;
+  readonly kind: CallKind;
+}
+
+export interface Call extends CallAbout {
+  /** Nobody waits for the answer any more. */
+  isAbandoned: boolean;
+  /** Does the work; `answer` tells whether the caller hears of it. */
+  perform(answer: boolean): void;
+  fail(code: FaultCode, detail: string): void;
+}
+
+const UNAVAILABLE = { state: "STATE_UNAVAILABLE", payloads: "PAYLOADS_UNAVAILABLE", bus: "BUS_UNAVAILABLE" } as const;
+
+/** What the caller hears when nothing was done. */
+export function unavailable(call: CallAbout): FaultCode {
+  return UNAVAILABLE[call.port];
+}
+
+/** What the caller hears when nobody knows whether it was done. */
+export function outcomeUnknown(call: CallAbout): FaultCode {
+  return call.port === "state" && call.kind === "write" ? "STATE_OUTCOME_UNKNOWN" : unavailable(call);
+}
+
+export class CallQueue {
+  readonly #ready: Call[] = [];
+
+  get size(): number {
+    return this.#ready.length;
+  }
+
+  enqueue<T>(about: CallAbout, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const finish = (tell: () => void): void => {
+        signal.removeEventListener("abort", onAbort);
+        if (call.isAbandoned || !about.life.isAlive) return;
+        call.isAbandoned = true;
+        tell();
+      };
+      const call: Call = {
+        ...about,
+        isAbandoned: false,
+        perform: (answer) => {
+          const done = work();
+          if (answer)
+            done.then(
+              (value) => finish(() => resolve(value)),
+              (error: unknown) => finish(() => reject(error)),
+            );
+          else done.catch(() => undefined); // nobody waits for it
+        },
+        fail: (code, detail) => finish(() => reject(new Fault(code, detail))),
+      };
+      const onAbort = (): void => call.fail(outcomeUnknown(about), "the call's signal fired");
+      if (signal.aborted) return call.fail(unavailable(about), "the call was given up before it was sent");
+      signal.addEventListener("abort", onAbort, { once: true });
+      this.#ready.push(call);
+    });
+  }
+
+  put(call: Call): void {
+    this.#ready.push(call);
+  }
+
+  /** Takes the call at a place from 0 to size - 1; the last one moves there. */
+  takeAt(place: number): Call | undefined {
+    const last = this.#ready.pop();
+    const chosen = this.#ready[place];
+    if (chosen === undefined || last === undefined) return last;
+    this.#ready[place] = last;
+    return chosen;
+  }
+
+  abandonAll(life: Life): void {
+    for (const call of this.#ready) if (call.life === life) call.isAbandoned = true;
+  }
+}

@@ -1,0 +1,92 @@
+// What can go wrong with a call, and how often.
+// Owns:          the kinds of fate, their odds, the draw.
+// Must not know: how a fate is carried out (world.ts does).
+
+import { type SeededRandom, seededRandom } from "../adapters/system/seeded-random.ts";
+
+/** How a call is spoken of: a read of State or Payloads, a write there, a message on its way out, a message at a subscriber's door. */
+export type CallKind = "read" | "write" | "send" | "arrive";
+
+export type Fate =
+  | "run"
+  /** Done a little later; others overtake it. */
+  | "delay"
+  /** Done, and done again later, when much else may have happened. */
+  | "duplicate"
+  /** Nothing is done, and the caller hears so. */
+  | "error"
+  /** Done, but the caller hears that the outcome is unknown. */
+  | "lost_answer"
+  /** The caller hears that the outcome is unknown; it is done later. */
+  | "late"
+  /** A message that never arrives, and nobody hears so. */
+  | "lost"
+  | "crash_before"
+  | "crash_after";
+
+/** One in so many calls of a kind that can have it; 0: never. */
+export type Faults = { readonly [fate in Exclude<Fate, "run">]: number } & {
+  /** One in so many steps the store goes away for everybody for some time. */
+  readonly outage: number;
+};
+
+const POSSIBLE: { readonly [kind in CallKind]: readonly Exclude<Fate, "run">[] } = {
+  read: ["delay", "error", "crash_before", "crash_after"],
+  write: ["delay", "duplicate", "error", "lost_answer", "late", "crash_before", "crash_after"],
+  send: ["delay", "duplicate", "error", "lost_answer", "crash_before", "crash_after"],
+  arrive: ["delay", "duplicate", "lost", "crash_before", "crash_after"],
+};
+
+export const NO_FAULTS: Faults = {
+  delay: 0,
+  duplicate: 0,
+  error: 0,
+  lost_answer: 0,
+  late: 0,
+  lost: 0,
+  crash_before: 0,
+  crash_after: 0,
+  outage: 0,
+};
+
+const COMMON = [0, 200, 50, 12, 4] as const;
+const CRASHES = [0, 4_000, 800, 200, 60] as const;
+const OUTAGES = [0, 20_000, 4_000] as const;
+
+/** Each kind of fault is off, rare or common by itself: a run in which everything fails all the time finds less than many in which a
+ *  few things do (Groce and others, "Swarm Testing", 2012). */
+export function drawFaults(seed: number): Faults {
+  const chance = seededRandom(seed).fork("faults");
+  const draw = (odds: readonly number[]): number => odds[chance.below(odds.length)] ?? 0;
+  return {
+    delay: draw(COMMON),
+    duplicate: draw(COMMON),
+    error: draw(COMMON),
+    lost_answer: draw(COMMON),
+    late: draw(COMMON),
+    lost: draw(COMMON),
+    crash_before: draw(CRASHES),
+    crash_after: draw(CRASHES),
+    outage: draw(OUTAGES),
+  };
+}
+
+export type DrawFate = (kind: CallKind, chance: SeededRandom) => Fate;
+
+/** One draw per call, so that switching one fault off leaves the others where they were as far as can be. */
+export function fatesOf(faults: Faults): DrawFate {
+  const spans = new Map<CallKind, readonly { readonly fate: Fate; readonly below: number }[]>();
+  for (const [kind, fates] of Object.entries(POSSIBLE) as [CallKind, readonly Exclude<Fate, "run">[]][]) {
+    let below = 0;
+    const entries = fates.flatMap((fate) => {
+      if (faults[fate] === 0) return [];
+      below += 1 / faults[fate];
+      return [{ fate, below }];
+    });
+    spans.set(kind, entries);
+  }
+  return (kind, chance) => {
+    const at = chance.next();
+    return spans.get(kind)?.find(({ below }) => at < below)?.fate ?? "run";
+  };
+}

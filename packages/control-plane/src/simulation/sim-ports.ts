@@ -1,0 +1,137 @@
+// Ports of a simulated process: every call waits in the world's queue.
+// Owns:          State and Payloads in front of the real ones; the clock of one life.
+// Must not know: which fate a call will have.
+
+import { createDeadline } from "../adapters/system/deadlines.ts";
+import type { SeededRandom } from "../adapters/system/seeded-random.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Payloads } from "../ports/payloads.ts";
+import type { Batch, IndexKey, Outcome, RecordKey, State } from "../ports/state.ts";
+import type { EpochMs, Ms } from "../ports/time.ts";
+import type { CallAbout, CallQueue } from "./calls.ts";
+import type { CallKind } from "./fate.ts";
+import type { Life } from "./process.ts";
+
+/** The real call has no deadline of its own: the queued one has. */
+const never = new AbortController().signal;
+const ID_BYTES = 9;
+
+export type OnCommit = (batch: Batch, outcome: Outcome, who: string) => void;
+
+export function simState(target: State, queue: CallQueue, life: Life, onCommit: OnCommit): State {
+  const about = (method: string, kind: CallKind, key: string): CallAbout => ({
+    life,
+    port: "state",
+    method,
+    kind,
+    key,
+  });
+  return {
+    traits: target.traits,
+    get: (keys, signal) =>
+      queue.enqueue(about("get", "read", keys.map(recordName).join()), signal, () => target.get(keys, never)),
+    commit: (batch, signal) =>
+      queue.enqueue(
+        about("commit", "write", `${batch.id} ${batch.changes.map(changeName).join()}`),
+        signal,
+        async () => {
+          const outcome = await target.commit(batch, never);
+          onCommit(batch, outcome, life.label);
+          return outcome;
+        },
+      ),
+    list: (query, signal) =>
+      queue.enqueue(about("list", "read", indexName(query.span.index)), signal, () => target.list(query, never)),
+    count: (spans, signal) =>
+      queue.enqueue(about("count", "read", spans.map((span) => indexName(span.index)).join()), signal, () =>
+        target.count(spans, never),
+      ),
+    read: (log, after, limit, signal) =>
+      queue.enqueue(about("read", "read", `${log.log}/${log.of}`), signal, () => target.read(log, after, limit, never)),
+    // A take moves alarms: what was taken and never heard of comes back after the lease.
+    take: (partition, limit, leaseMs, signal) =>
+      queue.enqueue(about("take", "read", String(partition)), signal, () =>
+        target.take(partition, limit, leaseMs, never),
+      ),
+    sweep: (partition, budget, signal) =>
+      queue.enqueue(about("sweep", "read", String(partition)), signal, () => target.sweep(partition, budget, never)),
+    now: (signal) => queue.enqueue(about("now", "read", ""), signal, () => target.now(never)),
+    close: async () => undefined, // the store outlives the process
+  };
+}
+
+function recordName(key: RecordKey): string {
+  return `${key.kind}:${key.id}`;
+}
+
+function indexName(key: IndexKey): string {
+  return `${key.partition}/${key.index}/${key.of.join("/")}`;
+}
+
+function changeName(change: Batch["changes"][number]): string {
+  if (change.do === "put" || change.do === "delete") return `${change.do} ${recordName(change.key)}`;
+  return change.do === "append" ? `append ${change.log.log}` : `${change.do} ${change.index.index}`;
+}
+
+export function simPayloads(target: Payloads, queue: CallQueue, life: Life): Payloads {
+  const about = (method: string, kind: CallKind, key: string): CallAbout => ({
+    life,
+    port: "payloads",
+    method,
+    kind,
+    key,
+  });
+  return {
+    traits: target.traits,
+    put: (key, bytes, ttlMs, signal) =>
+      queue.enqueue(about("put", "write", key), signal, () => target.put(key, bytes, ttlMs, never)),
+    get: (key, signal) => queue.enqueue(about("get", "read", key), signal, () => target.get(key, never)),
+    keep: (key, ttlMs, signal) =>
+      queue.enqueue(about("keep", "write", key), signal, () => target.keep(key, ttlMs, never)),
+    delete: (key, signal) => queue.enqueue(about("delete", "write", key), signal, () => target.delete(key, never)),
+    sweep: (budget, signal) => queue.enqueue(about("sweep", "read", ""), signal, () => target.sweep(budget, never)),
+    close: async () => undefined,
+  };
+}
+
+/** Time of the world as a moving target: what a clock needs of it. */
+export interface WorldTime {
+  now(): EpochMs;
+  /** Returns how to call it off. */
+  startTimer(ms: Ms, fire: () => void): () => void;
+}
+
+/** The clock of one life: the world's time, off by a constant as hosts are, and chance of its own. */
+export function simClock(
+  time: WorldTime,
+  life: Life,
+  options: { readonly startAt: EpochMs; readonly skewMs: Ms; readonly chance: SeededRandom },
+): Clock {
+  const { startAt, skewMs, chance } = options;
+  const mono = (): Ms => time.now() - startAt;
+  const startTimer = (ms: Ms, fire: () => void): (() => void) =>
+    time.startTimer(ms, () => {
+      if (life.isAlive) fire();
+    });
+  return {
+    now: () => time.now() + skewMs,
+    mono,
+    sleep: (ms, signal) => {
+      if (signal.aborted) return Promise.resolve(false);
+      return new Promise((resolve) => {
+        const onAbort = (): void => {
+          stop();
+          resolve(false);
+        };
+        const stop = startTimer(ms, () => {
+          signal.removeEventListener("abort", onAbort);
+          resolve(true);
+        });
+        signal.addEventListener("abort", onAbort, { once: true });
+      });
+    },
+    deadline: createDeadline(mono, startTimer),
+    random: chance.next,
+    id: (bytes = ID_BYTES) => chance.id(bytes),
+  };
+}

@@ -1,0 +1,350 @@
+// A simulated world: processes on virtual time, one seed, every call with a fate.
+// Owns:          the scheduler (which call is next, what becomes of it, when time moves), crashes and restarts, the run and its checks.
+// Must not know: what the processes do.
+// W1. One step: one call gets its fate, or one timer fires; then promises settle. Nothing runs in between.
+// W2. Same seed, same processes: same trace hash, on every machine.
+// W3. After heal() nothing fails and everything that crashed is started again.
+// W4. Programmer errors are failures wherever they are caught: what a process logs as an error and is no Fault fails the run.
+
+import type { Dump, MemoryState } from "../adapters/memory/memory-state.ts";
+import { type SeededRandom, seededRandom } from "../adapters/system/seeded-random.ts";
+import { timerQueue } from "../adapters/system/timer-queue.ts";
+import type { Clock } from "../ports/clock.ts";
+import { Fault, unreachable } from "../ports/fault.ts";
+import type { Payloads } from "../ports/payloads.ts";
+import type { EpochMs, Ms } from "../ports/time.ts";
+import { type Call, CallQueue, outcomeUnknown, unavailable } from "./calls.ts";
+import { type DrawFate, type Fate, type Faults, fatesOf, NO_FAULTS } from "./fate.ts";
+import { Life, type SimProcess } from "./process.ts";
+import { sealWorld } from "./sealed-world.ts";
+import { type OnPublish, SimBus } from "./sim-bus.ts";
+import { silentMeter, simLog } from "./sim-log.ts";
+import { type OnCommit, simClock, simPayloads, simState, type WorldTime } from "./sim-ports.ts";
+import { Trace } from "./trace.ts";
+import { turn } from "./turn.ts";
+
+/** Says what is wrong, or nothing. */
+export type Invariant = (view: WorldView) => string | undefined;
+
+export interface WorldView {
+  readonly now: EpochMs;
+  readonly isHealed: boolean;
+  dump(): Dump;
+}
+
+export interface SimulationOptions {
+  readonly seed: number;
+  readonly faults: Faults;
+  /** Opens the store that outlives all processes, on the world's clock. */
+  openState(clock: Clock): MemoryState;
+  openPayloads(clock: Clock): Payloads;
+  readonly processes: readonly SimProcess[];
+  readonly onCommit?: OnCommit;
+  readonly onPublish?: OnPublish;
+  /** The command that replays this run; printed with a failure. */
+  readonly replay: string;
+  readonly print?: (line: string) => void;
+}
+
+export interface RunPlan {
+  readonly stepsMax: number;
+  readonly until?: () => boolean;
+  readonly check: readonly Invariant[];
+  /** Steps between two checks; one more follows at the end. */
+  readonly checkEvery: number;
+}
+export interface RunReport {
+  readonly steps: number;
+  /** `until` held; without one, the steps were done. */
+  readonly reached: boolean;
+}
+
+export class SimulationFailure extends Error {
+  override readonly name = "SimulationFailure";
+}
+
+const START_AT = 1_893_456_000_000;
+const SKEW_MS_MAX = 20;
+const DELAY_MS_MAX = 3_000;
+const RESTART_MS_MAX = 4_000;
+const OUTAGE_MS_MAX = 8_000;
+/** Time moves on although calls wait, once in so many steps. */
+const HURRY = 24;
+const TRACE_KEPT = 400;
+const TRACE_SHOWN = 60;
+
+export class World {
+  readonly trace: Trace;
+  /** How often each fate and crash happened. */
+  readonly happened = new Map<string, number>();
+  readonly #options: SimulationOptions;
+  readonly #chance: SeededRandom;
+  readonly #timers = timerQueue();
+  readonly #queue = new CallQueue();
+  readonly #bus: SimBus;
+  readonly #state: MemoryState;
+  readonly #payloads: Payloads;
+  readonly #lives = new Map<string, Life>();
+  #draw: DrawFate;
+  #faults: Faults;
+  #now: EpochMs = START_AT;
+  #steps = 0;
+  #outageUntil = 0;
+  #failure: string | undefined;
+  readonly #time: WorldTime = {
+    now: () => this.#now,
+    startTimer: (ms: Ms, fire: () => void) => this.#timers.start(this.#now + Math.max(0, Math.ceil(ms)), fire),
+  };
+
+  constructor(options: SimulationOptions) {
+    this.#options = options;
+    this.#chance = seededRandom(options.seed);
+    this.#faults = options.faults;
+    this.#draw = fatesOf(options.faults);
+    this.trace = new Trace({
+      startAt: START_AT,
+      keptMax: TRACE_KEPT,
+      ...(options.print === undefined ? {} : { print: options.print }),
+    });
+    const worldClock = simClock(this.#time, new Life(WORLD, 1), {
+      startAt: START_AT,
+      skewMs: 0,
+      chance: this.#chance.fork("world"),
+    });
+    this.#state = options.openState(worldClock);
+    this.#payloads = options.openPayloads(worldClock);
+    this.#bus = new SimBus(this.#queue, options.onPublish ?? (() => undefined));
+    for (const process of options.processes) this.#start(process, 1);
+  }
+
+  get now(): EpochMs {
+    return this.#now;
+  }
+  get steps(): number {
+    return this.#steps;
+  }
+  get #isHealed(): boolean {
+    return this.#faults === NO_FAULTS;
+  }
+
+  /** Runs until the plan's condition holds or its steps are done. Throws SimulationFailure when an invariant does not hold. */
+  async run(plan: RunPlan): Promise<RunReport> {
+    const open = sealWorld();
+    const onRejection = (error: unknown): void => this.fail(`unhandled rejection: ${describe(error)}`);
+    process.on("unhandledRejection", onRejection);
+    try {
+      return await this.#run(plan);
+    } finally {
+      process.off("unhandledRejection", onRejection);
+      open();
+    }
+  }
+
+  /** No faults from now on; what crashed is started again. */
+  heal(): void {
+    this.#faults = NO_FAULTS;
+    this.#draw = fatesOf(NO_FAULTS);
+    this.#outageUntil = 0;
+    this.#note("world", "heal", "", "run");
+  }
+
+  /** Fails the run at the end of this step. */
+  fail(says: string): void {
+    this.#failure ??= says;
+  }
+
+  /** Fails the run now, with its trace. */
+  refuse(says: string): never {
+    throw this.#failed(says);
+  }
+
+  dump(): Dump {
+    return this.#state.dump();
+  }
+
+  async #run(plan: RunPlan): Promise<RunReport> {
+    await turn(); // processes that were built just now make their first calls
+    const end = this.#steps + plan.stepsMax;
+    const from = this.#steps;
+    let reached = plan.until?.() ?? false;
+    while (!reached && this.#steps < end) {
+      this.#steps++;
+      const moved = this.#step();
+      await turn();
+      if (this.#steps % plan.checkEvery === 0) this.#check(plan.check);
+      if (this.#failure !== undefined) throw this.#failed(this.#failure);
+      if (plan.until?.() === true) reached = true;
+      if (!moved) break;
+    }
+    this.#check(plan.check);
+    if (this.#failure !== undefined) throw this.#failed(this.#failure);
+    return { steps: this.#steps - from, reached: plan.until === undefined || reached };
+  }
+
+  #check(invariants: readonly Invariant[]): void {
+    const view: WorldView = { now: this.#now, isHealed: this.#isHealed, dump: () => this.#state.dump() };
+    for (const invariant of invariants) {
+      const says = invariant(view);
+      if (says !== undefined) this.fail(says);
+    }
+  }
+
+  #failed(says: string): SimulationFailure {
+    const lines = this.trace.lastLines(TRACE_SHOWN);
+    return new SimulationFailure(
+      [
+        `${says}`,
+        `seed ${this.#options.seed}, step ${this.#steps}, trace ${this.trace.hash()}`,
+        ...lines,
+        `replay: ${this.#options.replay}`,
+      ].join("\n"),
+    );
+  }
+
+  /** False when nothing is left that could ever happen. */
+  #step(): boolean {
+    if (this.#queue.size === 0 || this.#chance.once(HURRY)) {
+      if (this.#moveTime()) return true;
+      if (this.#queue.size === 0) return false;
+    }
+    if (this.#chance.once(this.#faults.outage)) this.#beginOutage();
+    const call = this.#queue.takeAt(this.#chance.below(this.#queue.size));
+    if (call !== undefined) this.#meet(call);
+    return true;
+  }
+
+  #moveTime(): boolean {
+    const due = this.#timers.takeNext();
+    if (due === undefined) return false;
+    this.#now = Math.max(this.#now, due.at);
+    this.#note("world", "time", "", "moved");
+    due.fire();
+    return true;
+  }
+
+  #meet(call: Call): void {
+    const fate = this.#fateOf(call);
+    this.#note(call.life.label, `${call.port}.${call.method}`, call.key, fate);
+    if (fate !== "gone") this.#carryOut(call, fate);
+  }
+
+  #fateOf(call: Call): Fate | "gone" {
+    // Whoever asked has given up or died: what was on the wire may be done or not.
+    if (call.isAbandoned || !call.life.isAlive) return call.kind !== "arrive" && this.#chance.once(2) ? "run" : "gone";
+    if (call.port === "state" && this.#now < this.#outageUntil) return "error";
+    const fate = this.#draw(call.kind, this.#chance);
+    return isCrash(fate) && !call.life.process.mayCrash ? "run" : fate;
+  }
+
+  #carryOut(call: Call, fate: Fate): void {
+    switch (fate) {
+      case "run":
+        call.perform(true);
+        break;
+      case "delay":
+        this.#later(call);
+        break;
+      case "duplicate":
+        this.#later(echoOf(call));
+        call.perform(true);
+        break;
+      case "error":
+        call.fail(unavailable(call), "simulated: nothing was done");
+        break;
+      case "lost_answer":
+        call.perform(false);
+        call.fail(outcomeUnknown(call), "simulated: done, answer lost");
+        break;
+      case "late":
+        this.#later(echoOf(call));
+        call.fail(outcomeUnknown(call), "simulated: under way, answer lost");
+        break;
+      case "lost":
+        break;
+      case "crash_before":
+        this.#crash(call.life);
+        break;
+      case "crash_after":
+        call.perform(false);
+        this.#crash(call.life);
+        break;
+      default:
+        unreachable(fate);
+    }
+  }
+
+  #later(call: Call): void {
+    this.#time.startTimer(1 + this.#chance.below(DELAY_MS_MAX), () => this.#queue.put(call));
+  }
+
+  #beginOutage(): void {
+    this.#outageUntil = this.#now + this.#chance.below(OUTAGE_MS_MAX);
+    this.#note("world", "outage", "state", "begins");
+  }
+
+  #crash(life: Life): void {
+    life.isAlive = false;
+    this.#queue.abandonAll(life);
+    this.#bus.forget(life);
+    this.#note(life.label, "crash", "", "dead");
+    this.#time.startTimer(this.#chance.below(RESTART_MS_MAX), () => this.#start(life.process, life.number + 1));
+  }
+
+  #start(process: SimProcess, number: number): void {
+    const life = new Life(process, number);
+    this.#lives.set(process.name, life);
+    this.#note(life.label, "start", "", "alive");
+    const chance = this.#chance.fork(life.label);
+    const skewMs = chance.below(2 * SKEW_MS_MAX + 1) - SKEW_MS_MAX;
+    const clock = simClock(this.#time, life, { startAt: START_AT, skewMs, chance: chance.fork("clock") });
+    const log = simLog(
+      life,
+      (entry) => this.trace.note({ step: this.#steps, at: this.#now, ...entry }),
+      (says) => this.fail(says),
+    );
+    const ports = {
+      state: simState(this.#state, this.#queue, life, this.#options.onCommit ?? (() => undefined)),
+      payloads: simPayloads(this.#payloads, this.#queue, life),
+      bus: this.#bus.connect(life, { clock, log }),
+      clock,
+      log,
+      meter: silentMeter,
+      chance: chance.fork("process"),
+      life: number,
+    };
+    // Processes are killed, never asked to stop: that is the harder case.
+    const neverStopped = new AbortController().signal;
+    process.start(ports, neverStopped).catch((error: unknown) => this.#onRejected(life, error));
+  }
+
+  /** As in production: what a process does not handle ends it, and it is started again. */
+  #onRejected(life: Life, error: unknown): void {
+    if (error instanceof Fault) {
+      this.#note(life.label, "ended", error.code, "crash");
+      this.#crash(life);
+    } else this.fail(`${life.label} ended: ${describe(error)}`);
+  }
+
+  #note(who: string, what: string, key: string, fate: string): void {
+    this.trace.add({ step: this.#steps, at: this.#now, who, what, key, fate });
+    if (fate === "run" || fate === "moved") return;
+    this.happened.set(fate, (this.happened.get(fate) ?? 0) + 1);
+  }
+}
+
+const WORLD: SimProcess = { name: "world", mayCrash: false, start: async () => undefined };
+
+function isCrash(fate: Fate): boolean {
+  return fate === "crash_before" || fate === "crash_after";
+}
+
+/** The same work once more, on the wire by itself: nobody hears its answer, and it outlives its caller. */
+function echoOf(call: Call): Call {
+  return { ...call, life: ECHO, isAbandoned: false, perform: () => call.perform(false), fail: () => undefined };
+}
+
+const ECHO = new Life({ name: "wire", mayCrash: false, start: async () => undefined }, 1);
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
