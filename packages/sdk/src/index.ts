@@ -29,3 +29,20 @@ export {
   type SystemStatus,
   type WorkerRecord,
 } from "./client/records.ts";
+export type { Runtime } from "./runtime.ts";
+export type { WorkerConnection, WorkerSubscription } from "./worker/connection.ts";
+export type { JobConstraints } from "./worker/constraints.ts";
+export {
+  type CheckedWorker,
+  type JobContext,
+  type Texts,
+  type UncheckedWorker,
+  type WorkerDefinition,
+  type WorkerOptions,
+  worker,
+} from "./worker/definition.ts";
+export { type HandlerErrorOptions, JobError, RetryableError } from "./worker/failure.ts";
+export { type LogFields, type LogLevel, lineLog, type WorkerLog } from "./worker/log.ts";
+export { JobStopped, type Stop } from "./worker/outcome.ts";
+export { type ServeOptions, type Serving, serve } from "./worker/serve.ts";
+export type { ProcessOptions } from "./worker/settings.ts";

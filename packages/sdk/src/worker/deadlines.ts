@@ -1,0 +1,72 @@
+// Deadlines: an end for work that has none of its own.
+// Owns:          the open calls and the one timer that watches them all.
+// Must not know: what is awaited. The work itself goes on: connections have no way to be told.
+// E1. A timer per call would cost more than the call it watches (four calls a job); one tick for all costs a set entry each.
+//     Therefore a deadline may be late by a tick.
+
+import type { Runtime } from "../runtime.ts";
+
+const TICK_MS = 200;
+
+interface Open {
+  readonly endsAt: number;
+  end(): void;
+}
+
+export class DeadlinePassed extends Error {
+  constructor(what: string, ms: number) {
+    super(`${what} took more than ${ms} ms`);
+    this.name = "DeadlinePassed";
+  }
+}
+
+export class Deadlines {
+  readonly #runtime: Runtime;
+  readonly #open = new Set<Open>();
+  #isTicking = false;
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  /** What `work` gives, or DeadlinePassed `ms` (and up to a tick) later. */
+  within<T>(ms: number, what: string, work: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const open: Open = { endsAt: this.#runtime.mono() + ms, end: () => reject(new DeadlinePassed(what, ms)) };
+      this.#open.add(open);
+      if (!this.#isTicking) void this.#tick();
+      const close = () => this.#open.delete(open);
+      call(work).then(
+        (value) => {
+          close();
+          resolve(value);
+        },
+        (error: unknown) => {
+          close();
+          reject(error);
+        },
+      );
+    });
+  }
+
+  async #tick(): Promise<void> {
+    this.#isTicking = true;
+    while (this.#open.size > 0) {
+      await this.#runtime.sleep(TICK_MS, never);
+      const now = this.#runtime.mono();
+      for (const open of this.#open) {
+        if (open.endsAt > now) continue;
+        this.#open.delete(open);
+        open.end();
+      }
+    }
+    this.#isTicking = false;
+  }
+}
+
+const never = new AbortController().signal;
+
+/** A connection that throws instead of rejecting counts as one that rejects. */
+async function call<T>(work: () => Promise<T>): Promise<T> {
+  return work();
+}

@@ -1,0 +1,225 @@
+// Execution: one run of one job, from its context to its outcome.
+// Owns:          loading, choosing and validating the input, calling the handler, stopping it, storing what it returned.
+// Must not know: queues, duplicates, how packets are sent.
+// X1. The handler is called at most once per run. Only loading and storing are repeated.
+// X2. A run that is stopped ends at the latest `stopGraceMs` later, whether its handler listens to the signal or not.
+// X3. A run that was superseded stores nothing: its later attempt owns the key.
+// X4. A result is stored before it is reported, with a time to live.
+
+import { backoffMs } from "../backoff.ts";
+import type { Runtime } from "../runtime.ts";
+import type { WorkerConnection } from "./connection.ts";
+import { parseConstraints } from "./constraints.ts";
+import type { Deadlines } from "./deadlines.ts";
+import type { JobContext, WorkerDefinition } from "./definition.ts";
+import { FailureError, failureOf } from "./failure.ts";
+import { parseInput } from "./input.ts";
+import { messageOf, type WorkerLog, withFields } from "./log.ts";
+import { JobStopped, type Outcome, type Stop, stoppedOutcome } from "./outcome.ts";
+import { type JobOffer, type ProgressFacts, parsePointer, resultPlace } from "./wire.ts";
+
+export interface ExecutionLimits {
+  readonly inputBytesMax: number;
+  readonly resultBytesMax: number;
+  readonly resultTtlMs: number;
+  readonly ioTimeoutMs: number;
+  readonly stopGraceMs: number;
+}
+
+export interface ExecutionParts {
+  readonly connection: WorkerConnection;
+  readonly runtime: Runtime;
+  readonly deadlines: Deadlines;
+  readonly log: WorkerLog;
+  readonly limits: ExecutionLimits;
+}
+
+const IO_TRIES = 3;
+const BACKOFF = { baseMs: 200, capMs: 2_000 };
+
+type Handled =
+  | { readonly kind: "returned"; readonly value: unknown }
+  | { readonly kind: "threw"; readonly thrown: unknown };
+
+export class Execution {
+  readonly offer: JobOffer;
+  readonly #definition: WorkerDefinition;
+  readonly #parts: ExecutionParts;
+  readonly #tell: (facts: ProgressFacts) => void;
+  readonly #controller = new AbortController();
+  readonly #over = new AbortController();
+  readonly #stopped: Promise<"stopped">;
+  #stop: Stop | undefined;
+  #percent = 0;
+  /** Settles when the handler has ended, which may be after the outcome. */
+  handlerEnded: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    parts: ExecutionParts,
+    offer: JobOffer,
+    definition: WorkerDefinition,
+    tell: (facts: ProgressFacts) => void,
+  ) {
+    this.#parts = parts;
+    this.offer = offer;
+    this.#definition = definition;
+    this.#tell = tell;
+    this.#stopped = new Promise((resolve) => {
+      this.#controller.signal.addEventListener("abort", () => resolve("stopped"), { once: true });
+    });
+  }
+
+  get isSuperseded(): boolean {
+    return this.#stop?.kind === "superseded";
+  }
+  get percent(): number {
+    return this.#percent;
+  }
+
+  /** Tells the handler to stop. The first reason counts, except that nothing takes a superseded run back. */
+  stop(stop: Stop): void {
+    if (this.#stop === undefined || stop.kind === "superseded") this.#stop = stop;
+    this.#controller.abort(new JobStopped(stop));
+  }
+
+  /** Runs to the end. Never rejects. */
+  async outcome(): Promise<Outcome> {
+    try {
+      const handled = await this.#handle();
+      return await this.#conclude(handled);
+    } catch (error) {
+      return this.#failed(error);
+    } finally {
+      this.#over.abort();
+    }
+  }
+
+  async #handle(): Promise<Handled | "still running"> {
+    const { offer } = this;
+    const constraints = parseConstraints(offer.env.CORDUM_POLICY_CONSTRAINTS);
+    this.#watchRuntime(constraints.budgets?.maxRuntimeMs);
+    const input = parseInput(await this.#loadContext(), offer.topic);
+    if (this.#stop !== undefined) throw new JobStopped(this.#stop);
+    const context: JobContext = {
+      jobId: offer.jobId,
+      topic: offer.topic,
+      attempt: offer.attempt,
+      signal: this.#controller.signal,
+      log: withFields(this.#parts.log, {
+        jobId: offer.jobId,
+        topic: offer.topic,
+        attempt: offer.attempt,
+        traceId: offer.traceId,
+      }),
+      constraints,
+      env: offer.env,
+      labels: offer.labels,
+      traceId: offer.traceId,
+      tenant: offer.tenant,
+      rawContext: input.raw,
+      progress: (percent, message = "") => this.#progress(percent, message),
+    };
+    const handled = this.#definition.invoke(input, context).then(
+      (value): Handled => ({ kind: "returned", value }),
+      (thrown: unknown): Handled => ({ kind: "threw", thrown }),
+    );
+    this.handlerEnded = handled;
+    if ((await Promise.race([handled, this.#stopped])) !== "stopped") return handled;
+    const grace = this.#parts.runtime
+      .sleep(this.#parts.limits.stopGraceMs, this.#over.signal)
+      .then(() => "still running" as const);
+    return Promise.race([handled, grace]);
+  }
+
+  #progress(percent: number, message: string): void {
+    if (this.#over.signal.aborted) return;
+    if (Number.isFinite(percent)) this.#percent = Math.round(Math.min(100, Math.max(0, percent)));
+    this.#tell({ percent: this.#percent, message });
+  }
+
+  /** Policy's maximum counts from the start of the run, loading included. */
+  #watchRuntime(maxRuntimeMs: number | undefined): void {
+    if (maxRuntimeMs === undefined || maxRuntimeMs === 0) return;
+    void this.#parts.runtime.sleep(maxRuntimeMs, this.#over.signal).then((elapsed) => {
+      if (elapsed) this.stop({ kind: "time_over", maxRuntimeMs });
+    });
+  }
+
+  async #conclude(handled: Handled | "still running"): Promise<Outcome> {
+    if (handled === "still running") return stoppedOutcome(this.#stop ?? { kind: "worker_stopping" }, "still running");
+    if (handled.kind === "threw") return this.#failed(handled.thrown);
+    const resultPtr = this.isSuperseded ? "" : await this.#store(handled.value);
+    return this.#stop === undefined
+      ? { status: "SUCCEEDED", resultPtr }
+      : stoppedOutcome(this.#stop, "finished", resultPtr);
+  }
+
+  #failed(thrown: unknown): Outcome {
+    if (this.#stop !== undefined) return stoppedOutcome(this.#stop, "ended");
+    return { ...failureOf(thrown), resultPtr: "" };
+  }
+
+  async #loadContext(): Promise<Uint8Array | undefined> {
+    const { connection, limits } = this.#parts;
+    if (this.offer.contextPtr === "") return undefined;
+    const pointer = parsePointer(this.offer.contextPtr);
+    if (pointer.kind === "refused")
+      throw new FailureError("INVALID_POINTER", `context pointer refused: ${pointer.reason}`);
+    const bytes = await this.#tryIo("CONTEXT_UNAVAILABLE", "load of the context", async () => {
+      const found = await connection.loadPayload(pointer.key);
+      return found ?? (pointer.fallbackKey === undefined ? undefined : connection.loadPayload(pointer.fallbackKey));
+    });
+    if (bytes === undefined)
+      throw new FailureError("CONTEXT_NOT_FOUND", "the context of the job is not there (any more)");
+    if (bytes.length > limits.inputBytesMax) {
+      throw new FailureError(
+        "CONTEXT_TOO_LARGE",
+        `the context has ${bytes.length} bytes, this worker takes ${limits.inputBytesMax}`,
+      );
+    }
+    return bytes;
+  }
+
+  async #store(value: unknown): Promise<string> {
+    if (value === undefined) return "";
+    const { connection, limits } = this.#parts;
+    const bytes = encodeResult(value);
+    if (bytes.length > limits.resultBytesMax) {
+      throw new FailureError(
+        "RESULT_TOO_LARGE",
+        `the result has ${bytes.length} bytes, at most ${limits.resultBytesMax} are kept`,
+      );
+    }
+    const place = resultPlace(this.offer.jobId);
+    await this.#tryIo("RESULT_NOT_STORED", "store of the result", () =>
+      connection.storePayload(place.key, bytes, limits.resultTtlMs),
+    );
+    return place.pointer;
+  }
+
+  async #tryIo<T>(code: "CONTEXT_UNAVAILABLE" | "RESULT_NOT_STORED", what: string, work: () => Promise<T>): Promise<T> {
+    const { runtime, deadlines, limits, log } = this.#parts;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await deadlines.within(limits.ioTimeoutMs, what, work);
+      } catch (error) {
+        log.warn("payload.call_failed", { jobId: this.offer.jobId, what, attempt, reason: messageOf(error) });
+        // The reason stays in the log: messages of stores name hosts.
+        if (attempt === IO_TRIES || this.#stop !== undefined)
+          throw new FailureError(code, `${what} failed, tries: ${attempt}`, error);
+        await runtime.sleep(backoffMs(attempt, BACKOFF, runtime.random()), this.#over.signal);
+      }
+    }
+  }
+}
+
+function encodeResult(value: unknown): Uint8Array {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch (cause) {
+    throw new FailureError("INVALID_OUTPUT", `the result cannot be written as JSON: ${messageOf(cause)}`, cause);
+  }
+  if (text === undefined) throw new FailureError("INVALID_OUTPUT", "the result cannot be written as JSON");
+  return new TextEncoder().encode(text);
+}
