@@ -2,24 +2,24 @@
 // Owns:          vouching for heard dispatches, noticing lost workers, looking at waiting jobs.
 // Must not know: how alarms are taken (alarms.ts).
 
-import { listAcross } from "../records/across-partitions.ts";
 import type { Backlog } from "./backlog.ts";
 import { changeJob } from "./change.ts";
-import { retryDelayMs } from "./effects.ts";
-import { JOB_INDEX } from "./job-indexes.ts";
 import type { JobParts } from "./job-parts.ts";
+import { reviewWorker } from "./review-worker.ts";
 
 const CYCLE_MS = 1_000;
 /** Vouch well before the doorbell alarm is due. */
 const VOUCH_MARGIN_MS = 2_000;
-const LOST_AT_ONCE = 50;
 
 /** Runs until `signal` fires. */
 export async function runCycles(parts: JobParts, backlog: Backlog, signal: AbortSignal): Promise<void> {
   while (await parts.clock.sleep(CYCLE_MS, signal)) {
     try {
       await vouch(parts, signal);
-      for (const workerId of parts.registry.expire(parts.clock.now())) await loseWorker(workerId, parts, signal);
+      for (const workerId of parts.registry.expire(parts.clock.now())) {
+        parts.log.warn("worker.lost", { workerId });
+        await reviewWorker(workerId, parts, signal);
+      }
       backlog.tick();
     } catch (error) {
       if (!signal.aborted) parts.log.error("cycle.failed", error);
@@ -42,29 +42,4 @@ async function vouch(parts: JobParts, signal: AbortSignal): Promise<void> {
       }
     }),
   );
-}
-
-async function loseWorker(workerId: string, parts: JobParts, signal: AbortSignal): Promise<void> {
-  parts.log.warn("worker.lost", { workerId });
-  const lead = { index: JOB_INDEX.busyOfWorker, of: [workerId] };
-  for (;;) {
-    const until = parts.clock.deadline(signal, parts.settings.storeTimeoutMs);
-    const page = await listAcross(
-      parts.state,
-      { lead, alsoIn: [], order: "up", limit: LOST_AT_ONCE, examineMax: LOST_AT_ONCE },
-      until,
-    );
-    if (page.entries.length === 0) return;
-    let moved = 0;
-    for (const { member } of page.entries) {
-      const changed = await changeJob(
-        member,
-        { kind: "worker_lost", workerId, retryAfterMs: retryDelayMs(1, parts.clock.random()) },
-        parts,
-        signal,
-      );
-      if (changed?.moved) moved++;
-    }
-    if (moved === 0) return;
-  }
 }

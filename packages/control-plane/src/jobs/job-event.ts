@@ -37,7 +37,14 @@ export type JobEvent =
   | { readonly kind: "heard"; readonly dispatchId: string }
   | { readonly kind: "progressed"; readonly workerId: string; readonly dispatchId: string; readonly percent: number }
   | { readonly kind: "reported"; readonly report: Report; readonly retryAfterMs: Ms }
-  | { readonly kind: "worker_lost"; readonly workerId: string; readonly retryAfterMs: Ms }
+  /** The worker is gone, or (with an instance) another incarnation of it is there now. */
+  | {
+      readonly kind: "worker_lost";
+      readonly workerId: string;
+      readonly instanceNow: string | undefined;
+      readonly retryAfterMs: Ms;
+    }
+  | { readonly kind: "worker_alive"; readonly workerId: string }
   | { readonly kind: "cancelled"; readonly by: string; readonly reason: string }
   | { readonly kind: "approved"; readonly answer: ApprovalAnswer }
   | { readonly kind: "rejected"; readonly answer: ApprovalAnswer }

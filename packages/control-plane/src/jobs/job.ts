@@ -36,6 +36,7 @@ export type WakeName =
   | "doorbell"
   | "timeout"
   | "approval"
+  | "worker"
   | "waited_too_long"
   | "upkeep";
 export type Wakes = { readonly [name in WakeName]?: EpochMs };
@@ -67,6 +68,8 @@ export interface Dispatch {
   /** New for each attempt; workers that know it deduplicate by it, results may carry it. */
   readonly id: string;
   readonly workerId: string;
+  /** The worker's incarnation as its heartbeat told it; "" for workers that tell none. */
+  readonly instance: string;
   readonly pool: string;
   /** Where it was published. On the worker's own subject nobody else may answer; on the topic anybody of the group may. */
   readonly subject: string;

@@ -23,11 +23,14 @@ import { cancelJob } from "./cancel.ts";
 import { timestamp } from "./effects.ts";
 import type { JobParts } from "./job-parts.ts";
 import { receiveProgress, receiveResult } from "./report.ts";
+import { reviewWorker } from "./review-worker.ts";
 import { submitPacket } from "./submit-packet.ts";
 
 const ACK: Verdict = { kind: "ack" };
 const IN_FLIGHT_MAX = 256;
 const WORKER_ID_CHARS_MAX = 256;
+/** Label of a heartbeat by which our SDK tells one start of a worker from the next. */
+const INSTANCE_LABEL = "cordum.instance";
 
 type Payload = NonNullable<BusPacket["payload"]>;
 type ValueOf<K extends Payload["kind"]> = Extract<Payload, { readonly kind: K }>["value"];
@@ -96,11 +99,14 @@ const heartbeats = (parts: JobParts, backlog: Backlog): Handle =>
   leading(
     (payload) => (payload.kind === "heartbeat" ? payload.value : undefined),
     parts,
-    async ({ value }) => {
+    async ({ value }, signal) => {
       const { workerId, pool } = value;
       if (workerId === "" || workerId.length > WORKER_ID_CHARS_MAX) return { kind: "refuse", reason: "worker_id" };
       const now = parts.clock.now();
-      if (parts.registry.hear(readHeartbeat(value), now)) parts.log.info("worker.appeared", { workerId, pool });
+      if (parts.registry.hear(readHeartbeat(value), now)) {
+        parts.log.info("worker.appeared", { workerId, pool });
+        await reviewWorker(workerId, parts, signal);
+      }
       backlog.hint(parts.registry.find(workerId, now));
       return ACK;
     },
@@ -189,6 +195,7 @@ function jobLane(bytes: Uint8Array): string {
 function readHeartbeat(heartbeat: HeartbeatOnWire): Heartbeat {
   return {
     workerId: heartbeat.workerId,
+    instance: heartbeat.labels[INSTANCE_LABEL] ?? "",
     pool: heartbeat.pool,
     region: heartbeat.region,
     type: heartbeat.type,

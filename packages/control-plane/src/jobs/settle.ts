@@ -64,8 +64,15 @@ function nextEvent(job: Job, now: EpochMs, parts: JobParts): JobEvent | undefine
 
 function judge(job: Job, now: EpochMs, parts: JobParts): JobEvent {
   const decision = parts.policy.decide(policyInputOf(job));
-  if (decision === "unavailable") return { kind: "policy_unavailable", retryAfterMs: parts.settings.policyRetryMs };
+  if (decision === "unavailable") return { kind: "policy_unavailable", retryAfterMs: policyRetryMs(job, now, parts) };
   return { kind: "decided", decided: { at: now, jobHash: job.hash, decision } };
+}
+
+const POLICY_RETRY_MAX_MS = 60_000;
+
+/** The longer a job waits already, the longer until the next look. */
+function policyRetryMs(job: Job, now: EpochMs, parts: JobParts): Ms {
+  return Math.min(POLICY_RETRY_MAX_MS, Math.max(parts.settings.policyRetryMs, (now - job.acceptedAt) / 2));
 }
 
 function allows(job: Job, record: DecisionRecord): boolean {
@@ -88,6 +95,7 @@ function placing(job: Job, decision: Decision, now: EpochMs, parts: JobParts): J
     dispatch: {
       id: parts.clock.id(),
       workerId: worker.id,
+      instance: worker.heartbeat.instance,
       pool,
       subject: direct ? directSubject(worker.id) : job.topic,
       direct,

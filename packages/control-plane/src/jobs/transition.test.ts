@@ -36,13 +36,14 @@ const record = (decision: Decision): DecisionRecord => ({ at: NOW, jobHash: "h1"
 const dispatch = {
   id: "d1",
   workerId: "w1",
+  instance: "i1",
   pool: "p",
   subject: "worker.w1.jobs",
   direct: true,
   at: NOW,
   heard: false,
 };
-const placed: JobEvent = { kind: "placed", dispatch, timeoutMs: 1_000, attemptsMax: 1 };
+const placed: JobEvent & { kind: "placed" } = { kind: "placed", dispatch, timeoutMs: 1_000, attemptsMax: 1 };
 const report = (over: Partial<Report> = {}): Report => ({
   ends: "SUCCEEDED",
   reported: "JOB_STATUS_SUCCEEDED",
@@ -116,11 +117,14 @@ describe("decisions", () => {
     );
   });
 
-  it("keep the newest twenty", () => {
-    const throttled = decided({ ...VERDICT, kind: "throttle", retryAfterMs: 1 });
-    const job = live(JOB, ...Array.from({ length: 70 }, () => throttled));
-    expect(job.decisions).toHaveLength(20);
-    expect(job.steps).toHaveLength(50);
+  it("keep the newest twenty, and a repeated answer once", () => {
+    const throttled = (snapshot: string) => decided({ ...VERDICT, snapshot, kind: "throttle", retryAfterMs: 1 });
+    const repeated = live(JOB, ...Array.from({ length: 70 }, () => throttled("s1")));
+    expect([repeated.decisions.length, repeated.steps.length]).toEqual([1, 1]);
+    const changing = live(JOB, ...Array.from({ length: 70 }, (_, at) => throttled(`s${at}`)));
+    expect(changing.decisions).toHaveLength(20);
+    const back = live(JOB, ...Array.from({ length: 70 }, (_, at) => (at % 2 === 0 ? ALLOWED : throttled("s1"))));
+    expect(back.steps).toHaveLength(50);
   });
 });
 
@@ -201,6 +205,27 @@ describe("reports", () => {
       state: "FAILED",
       outcome: { code: "E" },
     });
+  });
+
+  it("are not waited for from a worker that is gone or was started anew", () => {
+    const out = live(JOB, ALLOWED, placed);
+    const lost = (instanceNow: string | undefined): JobEvent => ({
+      kind: "worker_lost",
+      workerId: "w1",
+      instanceNow,
+      retryAfterMs: 100,
+    });
+    expect(live(out, lost("i1"))).toBe(out);
+    expect(live(out, lost("i2")).phase).toMatchObject({ state: "TIMEOUT", outcome: { code: "worker_lost" } });
+    expect(live(live(JOB, ALLOWED, { ...placed, attemptsMax: 2 }), lost(undefined))).toMatchObject({
+      phase: { state: "SCHEDULED" },
+    });
+    const onTopic = live(JOB, ALLOWED, { ...placed, dispatch: { ...dispatch, direct: false } });
+    expect(live(onTopic, lost(undefined))).toBe(onTopic);
+    const claimed = live(onTopic, { kind: "progressed", workerId: "w2", dispatchId: "d1", percent: 0 });
+    expect(
+      live(claimed, { kind: "worker_lost", workerId: "w2", instanceNow: undefined, retryAfterMs: 0 }).phase.state,
+    ).toBe("TIMEOUT");
   });
 
   it("mark progress and the worker that claims", () => {
@@ -298,7 +323,13 @@ describe("any sequence of events", () => {
         dispatchId,
       })
       .map(reported),
-    fc.record({ kind: fc.constant("worker_lost" as const), workerId, retryAfterMs: fc.nat(100) }),
+    fc.record({
+      kind: fc.constant("worker_lost" as const),
+      workerId,
+      instanceNow: fc.constantFrom("i1", "i2", undefined),
+      retryAfterMs: fc.nat(100),
+    }),
+    fc.record({ kind: fc.constant("worker_alive" as const), workerId }),
     fc.constantFrom<JobEvent>(
       { kind: "approved", answer: answer() },
       { kind: "rejected", answer: answer({ answer: "rejected" }) },

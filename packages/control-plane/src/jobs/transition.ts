@@ -14,6 +14,7 @@ import {
   isTerminal,
   type Job,
   type JobOutcome,
+  type JobStep,
   type Phase,
   STEPS_MAX,
   type TerminalState,
@@ -65,7 +66,11 @@ export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobL
     case "reported":
       return onReported(job, event.report, event.retryAfterMs, now);
     case "worker_lost":
-      return onWorkerLost(job, event.workerId, event.retryAfterMs, now);
+      return onWorkerLost(job, event, now);
+    case "worker_alive":
+      return "dispatch" in job.phase
+        ? update(job, job.phase, { ...job.wakes, worker: nextLookAtWorker(job.phase.dispatch, now) }, now)
+        : stay(job);
     case "cancelled":
       return end(job, "CANCELLED", now, { code: "cancelled", message: event.reason, by: event.by });
     case "approved":
@@ -95,7 +100,7 @@ export function isDue(job: Job, name: WakeName, now: EpochMs): boolean {
 function onDecided(job: Job, decided: DecisionRecord, now: EpochMs, limits: JobLimits): Transition {
   if (job.phase.state === "DISPATCHED" || job.phase.state === "RUNNING") return stay(job);
   const { decision } = decided;
-  const judged: Job = { ...job, decisions: [...job.decisions, decided].slice(-DECISIONS_MAX) };
+  const judged: Job = { ...job, decisions: withDecision(job.decisions, decided) };
   switch (decision.kind) {
     case "allow":
     case "allow_with_constraints":
@@ -132,6 +137,17 @@ function onDecided(job: Job, decided: DecisionRecord, now: EpochMs, limits: JobL
     default:
       return unreachable(decision);
   }
+}
+
+/** The same answer again takes the place of the last one: a throttled job does not fill its record. */
+function withDecision(decisions: readonly DecisionRecord[], decided: DecisionRecord): readonly DecisionRecord[] {
+  const last = decisions.at(-1);
+  const isSame =
+    last?.jobHash === decided.jobHash &&
+    last.decision.kind === decided.decision.kind &&
+    last.decision.snapshot === decided.decision.snapshot &&
+    last.decision.ruleHash === decided.decision.ruleHash;
+  return [...(isSame ? decisions.slice(0, -1) : decisions), decided].slice(-DECISIONS_MAX);
 }
 
 /** A person's yes to this request and this rule: it stays valid whatever else in the policy changes. */
@@ -191,7 +207,8 @@ function onUndelivered(job: Job, event: JobEvent & { kind: "undelivered" }, now:
 function onHeard(job: Job, dispatchId: string, now: EpochMs): Transition {
   const dispatch = dispatchOf(job, dispatchId);
   if (dispatch === undefined || dispatch.heard || job.phase.state !== "DISPATCHED") return stay(job);
-  return update(job, { ...job.phase, dispatch: { ...dispatch, heard: true } }, without(job.wakes, "doorbell"), now);
+  const wakes = { ...without(job.wakes, "doorbell"), worker: nextLookAtWorker(dispatch, now) };
+  return update(job, { ...job.phase, dispatch: { ...dispatch, heard: true } }, wakes, now);
 }
 
 function onProgressed(job: Job, event: JobEvent & { kind: "progressed" }, now: EpochMs): Transition {
@@ -206,7 +223,8 @@ function onProgressed(job: Job, event: JobEvent & { kind: "progressed" }, now: E
     heard: true,
     workerId: event.workerId === "" ? phase.dispatch.workerId : event.workerId,
   };
-  return move(job, { state: "RUNNING", dispatch, percent }, without(job.wakes, "doorbell"), now, dispatch.workerId);
+  const wakes = { ...without(job.wakes, "doorbell"), worker: nextLookAtWorker(dispatch, now) };
+  return move(job, { state: "RUNNING", dispatch, percent }, wakes, now, dispatch.workerId);
 }
 
 function onReported(job: Job, report: Report, retryAfterMs: Ms, now: EpochMs): Transition {
@@ -232,10 +250,27 @@ function answers(dispatch: Dispatch, workerId: string, dispatchId: string): bool
   return !dispatch.direct || workerId === "" || workerId === dispatch.workerId;
 }
 
-function onWorkerLost(job: Job, workerId: string, retryAfterMs: Ms, now: EpochMs): Transition {
+function onWorkerLost(job: Job, event: JobEvent & { kind: "worker_lost" }, now: EpochMs): Transition {
   const { phase } = job;
   if (phase.state !== "DISPATCHED" && phase.state !== "RUNNING") return stay(job);
-  return phase.dispatch.workerId === workerId ? lose(job, phase.dispatch, retryAfterMs, now) : stay(job);
+  if (phase.dispatch.workerId !== event.workerId || !isLost(job, event.instanceNow)) return stay(job);
+  return lose(job, phase.dispatch, event.retryAfterMs, now);
+}
+
+/** Is the job lost when its worker is now `instanceNow` (undefined: gone)? Not when it was sent to its topic and nobody claimed it: then the
+ *  worker in the record is a guess, and whoever has the job may be well. */
+export function isLost(job: Job, instanceNow: string | undefined): boolean {
+  const { phase } = job;
+  if (phase.state !== "DISPATCHED" && phase.state !== "RUNNING") return false;
+  const isGuess = !phase.dispatch.direct && phase.state === "DISPATCHED";
+  return !isGuess && phase.dispatch.instance !== instanceNow;
+}
+
+const WORKER_LOOK_MS = { min: 60_000, max: 600_000 } as const;
+
+/** A loss is noticed by the silence of the worker; these looks are for losses that nobody was there to notice. */
+function nextLookAtWorker(dispatch: Dispatch, now: EpochMs): EpochMs {
+  return now + Math.min(WORKER_LOOK_MS.max, Math.max(WORKER_LOOK_MS.min, now - dispatch.at));
 }
 
 function lose(job: Job, dispatch: Dispatch, retryAfterMs: Ms, now: EpochMs): Transition {
@@ -329,13 +364,19 @@ function advance(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: string
     phase,
     wakes: { ...lasting, ...wakes },
     updatedAt: Math.max(now, job.updatedAt),
-    steps: [...job.steps, { at: now, state: phase.state, why }].slice(-STEPS_MAX),
+    steps: withStep(job.steps, { at: now, state: phase.state, why }),
   };
   assert("outcome" in phase || Object.keys(next.wakes).length > 0, "an unfinished job has a wake", {
     jobId: job.id,
     state: phase.state,
   });
   return next;
+}
+
+/** Waiting for the same reason again is no step. */
+function withStep(steps: readonly JobStep[], step: JobStep): readonly JobStep[] {
+  const last = steps.at(-1);
+  return last?.state === step.state && last.why === step.why ? steps : [...steps, step].slice(-STEPS_MAX);
 }
 
 function update(job: Job, phase: Phase, wakes: Wakes, now: EpochMs): Transition {

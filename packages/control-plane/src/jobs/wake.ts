@@ -3,12 +3,13 @@
 // Must not know: who takes alarms (alarms.ts), how often.
 
 import { parsePointer } from "@cordum/protocol";
+import { WORKER_TTL_MS } from "../scheduling/registry.ts";
 import { changeSeen } from "./change.ts";
-import { carryOut } from "./effects.ts";
+import { carryOut, retryDelayMs } from "./effects.ts";
 import { isTerminal, type Job } from "./job.ts";
 import type { JobEvent } from "./job-event.ts";
 import type { JobParts } from "./job-parts.ts";
-import { isDue } from "./transition.ts";
+import { isDue, isLost } from "./transition.ts";
 
 /** Safe to call at any time and as often as one likes. Faults: STATE_*, JOB_CONTENDED; the alarm then rings again. */
 export async function wakeJob(jobId: string, parts: JobParts, signal: AbortSignal): Promise<void> {
@@ -37,6 +38,17 @@ async function keepContext(job: Job, parts: JobParts, signal: AbortSignal): Prom
   );
 }
 
+/** A worker that nobody hears of is lost, once this process has listened for long enough to say so. */
+function lookAtWorker(job: Job, parts: JobParts): JobEvent | undefined {
+  if (!("dispatch" in job.phase)) return undefined;
+  const { workerId } = job.phase.dispatch;
+  const now = parts.clock.now();
+  const instanceNow = parts.registry.find(workerId, now)?.heartbeat.instance;
+  const maySay = instanceNow !== undefined || parts.registry.hasListenedFor(WORKER_TTL_MS, now);
+  if (!maySay || !isLost(job, instanceNow)) return { kind: "worker_alive", workerId };
+  return { kind: "worker_lost", workerId, instanceNow, retryAfterMs: retryDelayMs(job.attempts, parts.clock.random()) };
+}
+
 /** Undefined when only the doorbell is due: that is a publish, not a change. */
 function eventFor(job: Job, parts: JobParts): JobEvent | "pull" | undefined {
   const now = parts.clock.now();
@@ -48,6 +60,7 @@ function eventFor(job: Job, parts: JobParts): JobEvent | "pull" | undefined {
   )
     return { kind: "woke" };
   if (isDue(job, "place", now)) return "pull";
+  if (isDue(job, "worker", now)) return lookAtWorker(job, parts);
   if (isDue(job, "decide", now) || isDue(job, "upkeep", now)) return { kind: "woke" };
   return undefined;
 }

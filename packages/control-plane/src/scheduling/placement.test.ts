@@ -6,6 +6,7 @@ import { OPEN_ROUTING, type Routing } from "./routing.ts";
 const NOW = 1_000_000;
 const HEARTBEAT: Heartbeat = {
   workerId: "w1",
+  instance: "",
   pool: "default",
   region: "",
   type: "",

@@ -14,6 +14,8 @@ const UNSTATED_CAPACITY = 100;
 
 export interface Heartbeat {
   readonly workerId: string;
+  /** Changes when the worker is started anew; "" when it does not say. */
+  readonly instance: string;
   readonly pool: string;
   readonly region: string;
   readonly type: string;
@@ -61,8 +63,18 @@ export class Registry {
   readonly #entries = new Map<string, Entry>();
   readonly #announced = new Map<string, ReadonlySet<string>>();
   readonly #workerOfJob = new Map<string, string>();
+  #listeningSince: EpochMs | undefined;
 
-  /** True when the worker is new, or was gone. */
+  /** From when on silence means something. */
+  startListening(now: EpochMs): void {
+    this.#listeningSince = now;
+  }
+
+  hasListenedFor(ms: Ms, now: EpochMs): boolean {
+    return this.#listeningSince !== undefined && now - this.#listeningSince > ms;
+  }
+
+  /** True when the worker is new, was gone, or is another incarnation: what it had is to be looked at. */
   hear(heartbeat: Heartbeat, now: EpochMs): boolean {
     const id = heartbeat.workerId;
     const known = this.#entries.get(id);
@@ -82,7 +94,7 @@ export class Registry {
       });
       return true;
     }
-    const wasGone = now - known.seenAt > WORKER_TTL_MS;
+    const wasGone = now - known.seenAt > WORKER_TTL_MS || known.heartbeat.instance !== heartbeat.instance;
     Object.assign(known, { heartbeat, seenAt: now, topics, pools, endedSinceHeartbeat: 0 });
     if (wasGone || (known.listens === "nowhere" && now >= known.tryAgainAt)) known.listens = "directly";
     return wasGone;
@@ -110,6 +122,11 @@ export class Registry {
     this.release(jobId);
     this.#entries.get(workerId)?.jobs.add(jobId);
     this.#workerOfJob.set(jobId, workerId);
+  }
+
+  /** A job that is out with the worker since before this process knew it. */
+  adopt(workerId: string, jobId: string): void {
+    if (!this.#workerOfJob.has(jobId)) this.reserve(workerId, jobId);
   }
 
   /** Gives the job's slot back; the worker that had it, or undefined when it was not ours. */

@@ -83,7 +83,7 @@ describe("the life of a job", () => {
     policy = new PolicySource();
     policy.replace(POLICY);
     const state = memoryState({ partitions: 3, layout: stateLayout(DEFAULT_RETENTION), clock });
-    const payloads = memoryPayloads({ clock });
+    const payloads = memoryPayloads({ clock, bytesMax: 1_048_576 });
     const bus = inProcessBus({ clock, log: quiet });
     core = composeCore(
       { state, payloads, bus, clock, log: quiet, meter: uncounted, policy },

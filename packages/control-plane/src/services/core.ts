@@ -78,6 +78,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
     parts,
     async start() {
       subscriptions = await listenToPackets(parts, backlog);
+      parts.registry.startListening(ports.clock.now());
       cycles = Promise.all([
         runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, stopping.signal),
         runCycles(parts, backlog, stopping.signal),
