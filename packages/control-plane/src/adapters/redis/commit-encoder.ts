@@ -1,0 +1,291 @@
+// Batches in the form that the commit script reads.
+// Owns:          writing batches into one program with its keys and constants.
+// Must not know: when and where a call is sent (commit-lane.ts); what the script does with it (commit-script.ts has the format).
+// E1. A batch is refused when it is prepared (adapters/state/admission.ts); encoding cannot fail.
+// E2. Before the same member of the same index, or the same record, is touched a second time in a call, what is collected is written
+//     out; so "last write wins" holds although index changes are collected.
+
+import { Fault, unreachable } from "../../ports/fault.ts";
+import type { Batch, Change, Check, IndexKey, LogKey, RecordKey } from "../../ports/state.ts";
+import type { Admission, Texts } from "../state/admission.ts";
+import { BATCH_HEADER_WIDTH, OP_WIDTH } from "./commit-script.ts";
+import { alarmsName, indexName, logName, markName, namesName, recordName } from "./keys.ts";
+
+/** Checks and tells of one batch. */
+const CHECKS_MAX = 1_000;
+/** References are two digits of base 128. */
+const REFERENCES_MAX = 128 * 128;
+const REFERENCES_PER_OPERATION = 3;
+/** The version stands before the value, with a space between: neither may be in it. */
+const BATCH_ID = /^[A-Za-z0-9_-]{1,64}$/;
+const OPERATION_BYTES = 32;
+
+/** A batch that keeps the contract, with its values as text. */
+export interface PreparedBatch {
+  readonly batch: Batch;
+  readonly texts: Texts;
+  /** About what the batch adds to a call, in bytes. */
+  readonly bytes: number;
+}
+
+export interface EncodedCall {
+  readonly keys: readonly string[];
+  readonly args: readonly string[];
+}
+
+/** Throws STATE_REFUSED when the batch breaks the contract or a limit. */
+export function prepareBatch(batch: Batch, admission: Admission): PreparedBatch {
+  const looks = batch.checks.length + (batch.tell?.length ?? 0);
+  if (!BATCH_ID.test(batch.id))
+    throw new Fault("STATE_REFUSED", "the id of a batch is 1 to 64 characters of base64url");
+  if (batch.checks.length === 0)
+    throw new Fault("STATE_REFUSED", `batch ${batch.id} has no check, so nothing tells whether it was done`);
+  if (looks > CHECKS_MAX)
+    throw new Fault("STATE_REFUSED", `batch ${batch.id} has more than ${CHECKS_MAX} checks and tells`);
+  const texts = admission.batch(batch);
+  let bytes = (looks + batch.changes.length) * OPERATION_BYTES;
+  for (const text of texts) bytes += text.length;
+  return { batch, texts, bytes };
+}
+
+/** Collects the batches of one call. */
+export class CallEncoder {
+  readonly #admission: Admission;
+  readonly #keys: string[] = [];
+  readonly #keyRefs = new Map<string, number>();
+  readonly #constants: string[] = [];
+  readonly #memberRefs = new Map<string, number>();
+  /** (index, member) and (alarms, record) pairs with a change that is not written out yet. */
+  readonly #pending = new Set<number>();
+  readonly #preamble = new ByteWriter();
+  readonly #program = new ByteWriter();
+  #lastNumber = Number.NaN;
+  #lastNumberRef = 0;
+
+  constructor(admission: Admission) {
+    this.#admission = admission;
+  }
+
+  /** False when the batch's references might not fit any more: it belongs into the next call. The first batch always fits. */
+  hasRoomFor(prepared: PreparedBatch): boolean {
+    const { changes, checks, tell } = prepared.batch;
+    const referencesMax = REFERENCES_PER_OPERATION * (changes.length + checks.length + (tell?.length ?? 0) + 2);
+    return Math.max(this.#keys.length, this.#constants.length) + referencesMax < REFERENCES_MAX;
+  }
+
+  add(prepared: PreparedBatch): void {
+    const { batch, texts } = prepared;
+    const program = this.#program;
+    const start = program.length;
+    const version = `${batch.id} `;
+    program.reference(this.#constant(version));
+    program.reference(recognisesItself(batch) ? 0 : this.#key(markName(batch.partition, batch.id)));
+    program.skip(3);
+    for (const check of batch.checks) this.#addCheck(check);
+    for (const [at, change] of batch.changes.entries()) this.#addChange(change, version, texts[at] ?? "");
+    for (const index of batch.tell ?? []) {
+      program.byte(OP.T);
+      program.reference(this.#index(index));
+    }
+    program.lengthAt(start + BATCH_HEADER_WIDTH - 3, program.length - start);
+  }
+
+  finish(): EncodedCall {
+    return { keys: this.#keys, args: [this.#preamble.text() + this.#program.text(), ...this.#constants] };
+  }
+
+  #addCheck(check: Check): void {
+    const program = this.#program;
+    switch (check.is) {
+      case "at":
+        program.byte(OP.a);
+        program.reference(this.#key(recordName(check.key)));
+        program.reference(this.#constant(`${check.version} `));
+        return;
+      case "absent":
+        program.byte(OP.n);
+        program.reference(this.#key(recordName(check.key)));
+        program.reference(0);
+        return;
+      case "in":
+      case "out":
+        program.byte(check.is === "in" ? OP.i : OP.o);
+        program.reference(this.#index(check.index));
+        program.reference(this.#member(check.member));
+        return;
+      case "fewer":
+        program.byte(OP.f);
+        program.reference(this.#index(check.index));
+        program.reference(this.#number(check.than));
+        return;
+      default:
+        unreachable(check);
+    }
+  }
+
+  #addChange(change: Change, version: string, text: string): void {
+    switch (change.do) {
+      case "put":
+        this.#addPut(change, version + text);
+        return;
+      case "delete":
+        this.#addDelete(change.key);
+        return;
+      case "enter":
+      case "leave":
+        this.#addMove(change);
+        return;
+      case "append":
+        this.#addAppend(change.log, text);
+        return;
+      default:
+        unreachable(change);
+    }
+  }
+
+  #addPut(put: Extract<Change, { do: "put" }>, stored: string): void {
+    const alarms = this.#key(alarmsName(put.key.partition));
+    const key = this.#key(recordName(put.key));
+    this.#writeOutBefore(alarms, key);
+    const program = this.#program;
+    program.byte(OP.P);
+    program.reference(key);
+    program.reference(this.#constant(stored));
+    program.reference(put.keepMs === undefined ? 0 : this.#member(String(put.keepMs)));
+    program.reference(alarms);
+    program.reference(put.wakeAt === "never" ? 0 : this.#number(put.wakeAt));
+  }
+
+  #addDelete(deleted: RecordKey): void {
+    const alarms = this.#key(alarmsName(deleted.partition));
+    const key = this.#key(recordName(deleted));
+    this.#writeOutBefore(alarms, key);
+    this.#program.byte(OP.D);
+    this.#program.reference(key);
+    this.#program.reference(alarms);
+  }
+
+  #addMove(move: Extract<Change, { do: "enter" | "leave" }>): void {
+    const index = this.#index(move.index);
+    const member = this.#member(move.member);
+    this.#writeOutBefore(index, member);
+    this.#program.byte(move.do === "enter" ? OP.E : OP.L);
+    this.#program.reference(index);
+    this.#program.reference(member);
+    if (move.do === "enter") this.#program.reference(this.#number(move.score));
+  }
+
+  #addAppend(log: LogKey, text: string): void {
+    const rule = this.#admission.log(log);
+    this.#program.byte(OP.A);
+    this.#program.reference(this.#key(logName(log)));
+    this.#program.reference(this.#constant(text));
+    this.#program.reference(this.#number(rule.entriesMax));
+    this.#program.reference(this.#member(String(rule.keepMs)));
+  }
+
+  #writeOutBefore(key: number, member: number): void {
+    const pair = key * REFERENCES_MAX + member;
+    if (this.#pending.has(pair)) {
+      this.#program.byte(OP.F);
+      this.#pending.clear();
+    }
+    this.#pending.add(pair);
+  }
+
+  #index(index: IndexKey): number {
+    const name = indexName(index);
+    const known = this.#keyRefs.get(name);
+    if (known !== undefined) return known;
+    const key = this.#key(name);
+    const rule = this.#admission.index(index);
+    if (rule.score === "time" && rule.keepMs !== "forever") {
+      const names = this.#key(namesName(index.partition));
+      this.#preamble.byte(OP.K);
+      this.#preamble.reference(key);
+      this.#preamble.reference(this.#member(String(rule.keepMs)));
+      this.#preamble.reference(names);
+    }
+    return key;
+  }
+
+  #key(name: string): number {
+    const known = this.#keyRefs.get(name);
+    if (known !== undefined) return known;
+    const reference = this.#keys.push(name);
+    this.#keyRefs.set(name, reference);
+    return reference;
+  }
+
+  #member(text: string): number {
+    const known = this.#memberRefs.get(text);
+    if (known !== undefined) return known;
+    const reference = this.#constant(text);
+    this.#memberRefs.set(text, reference);
+    return reference;
+  }
+
+  /** Most changes of a batch have the same score. */
+  #number(value: number): number {
+    if (value === this.#lastNumber) return this.#lastNumberRef;
+    this.#lastNumber = value;
+    this.#lastNumberRef = this.#constant(String(value));
+    return this.#lastNumberRef;
+  }
+
+  /** References into ARGV, where the program is the first. */
+  #constant(text: string): number {
+    return this.#constants.push(text) + 1;
+  }
+}
+
+/** True when a record that the batch puts still carries its id afterwards. */
+function recognisesItself(batch: Batch): boolean {
+  const { changes } = batch;
+  return changes.some((change, i) => {
+    if (change.do !== "put") return false;
+    const isSame = (other: Change): boolean =>
+      other.do === "delete" && other.key.id === change.key.id && other.key.kind === change.key.kind;
+    return !changes.some((other, j) => j > i && isSame(other));
+  });
+}
+
+const OP = Object.fromEntries(Object.keys(OP_WIDTH).map((code) => [code, code.charCodeAt(0)])) as {
+  readonly [code in keyof typeof OP_WIDTH]: number;
+};
+
+/** Bytes below 128 in a growing buffer. */
+class ByteWriter {
+  #bytes = new Uint8Array(1024);
+  length = 0;
+
+  byte(value: number): void {
+    if (this.length === this.#bytes.length) this.#grow();
+    this.#bytes[this.length++] = value;
+  }
+
+  reference(value: number): void {
+    this.byte(value >>> 7);
+    this.byte(value & 127);
+  }
+
+  skip(count: number): void {
+    for (let i = 0; i < count; i++) this.byte(0);
+  }
+
+  lengthAt(at: number, value: number): void {
+    this.#bytes[at] = value >>> 14;
+    this.#bytes[at + 1] = (value >>> 7) & 127;
+    this.#bytes[at + 2] = value & 127;
+  }
+
+  text(): string {
+    return Buffer.from(this.#bytes.buffer, 0, this.length).toString("latin1");
+  }
+
+  #grow(): void {
+    const grown = new Uint8Array(this.#bytes.length * 2);
+    grown.set(this.#bytes);
+    this.#bytes = grown;
+  }
+}

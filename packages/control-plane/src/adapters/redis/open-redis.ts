@@ -1,0 +1,101 @@
+// Opening Redis for State and Payloads.
+// Owns:          the settings with their defaults; the order of opening: connect, look, refuse or begin.
+// Must not know: environment variables (services read them).
+
+import type { Clock } from "../../ports/clock.ts";
+import { Fault } from "../../ports/fault.ts";
+import type { Payloads } from "../../ports/payloads.ts";
+import type { Layout, State } from "../../ports/state.ts";
+import type { Log } from "../../ports/telemetry.ts";
+import type { Ms } from "../../ports/time.ts";
+import type { LaneSettings } from "./commit-lanes.ts";
+import { parseEndpoint, type RedisEndpoint } from "./endpoint.ts";
+import { type LinkSettings, RedisLink } from "./redis-link.ts";
+import { redisPayloads } from "./redis-payloads.ts";
+import { RedisState } from "./redis-state.ts";
+import { checkStore, parseInfo } from "./store-checks.ts";
+
+export interface RedisOptions extends RedisEndpoint {
+  /** Default 16. Written into the store at first start; later it has to be the same. */
+  readonly partitions?: number;
+  readonly layout: Layout;
+  readonly clock: Clock;
+  readonly durability?: {
+    /** Replicas that must have a commit before it is answered; default 0. */
+    readonly wait?: number;
+    /** How long to wait for them; default 1 s. */
+    readonly waitMsMax?: Ms;
+  };
+  /** Largest payload; default 8 MiB. */
+  readonly payloadBytesMax?: number;
+  readonly limits?: Partial<Omit<LaneSettings, "wait">> & Partial<LinkSettings>;
+}
+
+export interface OpenedRedis {
+  readonly state: State;
+  readonly payloads: Payloads;
+  /** Round trips so far, for benches and tests. */
+  calls(): number;
+}
+
+const PARTITIONS = 16;
+const PAYLOAD_BYTES_MAX = 8_388_608;
+const WAIT_MS_MAX = 1_000;
+const LINK_DEFAULTS: LinkSettings = { callMsMax: 5_000, silenceMsMax: 2_000 };
+const LANE_DEFAULTS = { batchesPerCallMax: 128, callBytesMax: 262_144, callsMax: 2, waitingMax: 20_000 } as const;
+
+/** Connects and checks. Rejects with STATE_UNAVAILABLE when nobody answers and with STATE_MISCONFIGURED, in a sentence that says what to
+ *  do, when a job could be lost. Both stores share their connections; close both. */
+export async function openRedis(options: RedisOptions, log: Log): Promise<OpenedRedis> {
+  const { partitions = PARTITIONS, layout, clock, limits = {}, durability = {} } = options;
+  requirePartitions(partitions);
+  const settings = { ...LINK_DEFAULTS, ...limits };
+  const link = new RedisLink(parseEndpoint(options), { clock, log, settings });
+  try {
+    await findSlots(link);
+    const survives = await checkStore(link, partitions, log);
+    const wait = durability.wait ?? 0;
+    const lanes: LaneSettings = {
+      ...LANE_DEFAULTS,
+      ...limits,
+      ...(wait === 0 ? {} : { wait: { replicas: wait, timeoutMs: durability.waitMsMax ?? WAIT_MS_MAX } }),
+    };
+    const state = new RedisState({ link, partitions, layout, survives, lanes });
+    const payloads = redisPayloads(link, { bytesMax: options.payloadBytesMax ?? PAYLOAD_BYTES_MAX, survives });
+    return { state, payloads, calls: () => link.sent };
+  } catch (error) {
+    link.close();
+    throw error;
+  }
+}
+
+/** As `openRedis`, for those who need no payloads. */
+export async function openRedisState(options: RedisOptions, log: Log): Promise<State> {
+  const { state, payloads } = await openRedis(options, log);
+  await payloads.close();
+  return state;
+}
+
+/** A single URL may lead into a cluster, and cluster addresses to a server that is none. */
+async function findSlots(link: RedisLink): Promise<void> {
+  const node = await link.untilReachable(link.closed);
+  const answer = await node.send("INFO", ["server"]);
+  const mode = answer.kind === "reply" ? parseInfo(answer.reply).get("redis_mode") : undefined;
+  if (link.isCluster && mode !== "cluster") {
+    throw new Fault(
+      "STATE_MISCONFIGURED",
+      `cluster addresses are given, but ${node.address} is no cluster; use REDIS_URL for a single Redis`,
+    );
+  }
+  link.isCluster = mode === "cluster";
+  if (link.isCluster) await link.loadSlots(link.clock.deadline(link.closed, link.settings.callMsMax));
+  for (const master of link.masters()) await link.untilReady(master);
+}
+
+function requirePartitions(partitions: number): void {
+  if (Number.isInteger(partitions) && partitions >= 1 && partitions <= 1_024) return;
+  throw new Fault(
+    "STATE_MISCONFIGURED",
+    `${partitions} partitions are not possible; choose a whole number from 1 to 1024`,
+  );
+}
