@@ -118,6 +118,8 @@ function rowOf(field) {
   const type = field.resolvedType;
   const of = type === null ? `"${field.type}"` : type instanceof protobuf.Enum ? enumConst(type) : `() => ${type.name}`;
   if (field.map && field.keyType !== "string") throw new Error(`${field.fullName}: only text keys are built`);
+  if (type === null && !(field.type in SCALARS)) throw new Error(`${field.fullName}: ${field.type} is not built yet`);
+  if (field.options?.proto3_optional) throw new Error(`${field.fullName}: explicit presence is not built yet`);
   const oneof = field.partOf === null ? "" : `, "${camel(field.partOf.name)}"`;
   return `${shape}(${field.id}, "${field.name}", ${of}${oneof})`;
 }

@@ -128,11 +128,13 @@ describe("encode and decode", () => {
     for (const value of [
       { jobId: 5 },
       { env: { a: null } },
+      { env: null },
+      { labels: "a" },
       { meta: "m" },
       { contextHints: { allowRetrieval: 1 } },
       { contextRef: { sha256: "x" } },
     ]) {
-      expect(() => encode(JobRequest, value as Init<JobRequest>)).toThrow("bad_value");
+      expect(() => encode(JobRequest, value as unknown as Init<JobRequest>)).toThrow("bad_value");
     }
     expect(() =>
       encode(BusPacket, { payload: { kind: "constructor", value: {} } } as unknown as Init<BusPacket>),

@@ -14,6 +14,7 @@ import {
   isPackable,
   KIND,
   type MessageType,
+  memberValue,
   SHAPE,
   wireOf,
 } from "./schema.ts";
@@ -38,6 +39,7 @@ export function decode<T>(type: MessageType<T>, bytes: Uint8Array, limits?: Deco
   const reader = new Reader(bytes, limits?.stringBytesMax, limits?.depthMax);
   const message = type.make();
   readFields(type, message as Mutable, reader, 1);
+  if (reader.unknown !== undefined) joinUnknown(reader.unknown);
   if (limits !== undefined && reader.entries > limits.entriesMax)
     checkEntries(type, message as Mutable, limits.entriesMax);
   return message;
@@ -56,7 +58,7 @@ function readFields(type: MessageType<unknown>, message: Mutable, reader: Reader
       push(message, field.name, readOne(field, reader, depth), reader);
     else {
       reader.skip(tag, depth);
-      keepUnknown(message, reader.bytes.subarray(start, reader.at));
+      reader.keepUnknown(message, start);
     }
   }
 }
@@ -108,8 +110,7 @@ function readMessage(field: Field, earlier: unknown, reader: Reader, depth: numb
 }
 
 function readMember(field: Field, oneof: string, message: Mutable, reader: Reader, depth: number): void {
-  const current = message[oneof] as { readonly kind: string; readonly value: unknown } | undefined;
-  const earlier = current !== undefined && current.kind === field.name ? current.value : undefined;
+  const earlier = memberValue(message[oneof], field.name);
   const value =
     field.kind === KIND.message ? readMessage(field, earlier, reader, depth) : readOne(field, reader, depth);
   message[oneof] = { kind: field.name, value };
@@ -170,13 +171,9 @@ function emptyValue(field: Field): unknown {
   }
 }
 
-function keepUnknown(message: Mutable, raw: Uint8Array): void {
-  const earlier = message.unknownFields as Uint8Array | undefined;
-  const before = earlier?.length ?? 0;
-  const all = new Uint8Array(before + raw.length);
-  if (earlier !== undefined) all.set(earlier);
-  all.set(raw, before);
-  message.unknownFields = all;
+// All at the end: joining after each piece would cost time with the square of their number.
+function joinUnknown(pieces: ReadonlyMap<object, readonly Uint8Array[]>): void {
+  for (const [message, parts] of pieces) (message as Mutable).unknownFields = new Uint8Array(Buffer.concat(parts));
 }
 
 function checkEntries(type: MessageType<unknown>, message: Mutable, entriesMax: number): void {
@@ -188,9 +185,4 @@ function checkEntries(type: MessageType<unknown>, message: Mutable, entriesMax: 
     if (field.kind === KIND.message)
       for (const entry of entries) checkEntries(field.messageType(), entry as Mutable, entriesMax);
   }
-}
-
-function memberValue(member: unknown, name: string): unknown {
-  const tagged = member as { readonly kind: string; readonly value: unknown } | undefined;
-  return tagged?.kind === name ? tagged.value : undefined;
 }

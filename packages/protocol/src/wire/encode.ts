@@ -107,6 +107,8 @@ function writeList(field: Field, values: readonly unknown[], writer: Writer): vo
 }
 
 function writeMap(field: Field, entries: Loose, writer: Writer): void {
+  if (typeof entries !== "object" || entries === null)
+    throw new WireError("bad_value", `${field.protoName} is not a map`);
   const keys = sortedKeys(entries);
   const valueTag = 16 + wireOf(field.kind);
   for (let at = keys.length - 1; at >= 0; at--) {

@@ -6,7 +6,7 @@
 // J3. Objects made from maps have no prototype.
 
 import { ListValue, Struct, Timestamp, Value } from "../gen/google.ts";
-import { type Field, KIND, type MessageType, SHAPE } from "./schema.ts";
+import { type Field, KIND, type MessageType, memberValue, SHAPE } from "./schema.ts";
 import { timestampText } from "./timestamp.ts";
 
 export type WireJson = null | boolean | number | string | readonly WireJson[] | { readonly [key: string]: WireJson };
@@ -48,7 +48,7 @@ function isSet(field: Field, value: unknown): boolean {
 }
 
 function fieldJson(field: Field, value: unknown, form: JsonForm): WireJson {
-  if (value === undefined) return field.shape === SHAPE.list ? [] : field.shape === SHAPE.map ? {} : null;
+  if (value === undefined) return null;
   if (field.shape === SHAPE.list) return (value as readonly unknown[]).map((entry) => valueJson(field, entry, form));
   if (field.shape === SHAPE.map) return mapJson(field, value as Loose, form);
   return valueJson(field, value, form);
@@ -92,11 +92,6 @@ function shortestFloat(value: number): number {
     if (Math.fround(short) === value) return short;
   }
   return Number(value.toPrecision(9));
-}
-
-function memberValue(member: unknown, name: string): unknown {
-  const tagged = member as { readonly kind: string; readonly value: unknown } | undefined;
-  return tagged?.kind === name ? tagged.value : undefined;
 }
 
 type Special = (message: Loose, form: JsonForm) => WireJson;

@@ -21,6 +21,8 @@ export class Reader {
   high = 0;
   /** Entries of lists and maps met so far; a cheap upper bound, exact counting starts only when it is passed. */
   entries = 0;
+  /** Pieces of unknown fields, by the message that they belong to; undefined while there are none. */
+  unknown: Map<object, Uint8Array[]> | undefined;
 
   constructor(bytes: Uint8Array, stringBytesMax = Number.POSITIVE_INFINITY, depthMax = DEPTH_MAX) {
     this.bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -156,6 +158,15 @@ export class Reader {
       default:
         throw new WireError("bad_group", "end of a group that was not opened");
     }
+  }
+
+  /** Remembers what lies between `start` and here as unknown to `message`. */
+  keepUnknown(message: object, start: number): void {
+    this.unknown ??= new Map();
+    const piece = this.bytes.subarray(start, this.at);
+    const pieces = this.unknown.get(message);
+    if (pieces === undefined) this.unknown.set(message, [piece]);
+    else pieces.push(piece);
   }
 
   private skipGroup(no: number, depth: number): void {

@@ -97,6 +97,12 @@ export function enumType(prefix: string, values: Readonly<Record<string, number>
   return { prefix, numberOf: new Map(entries), nameOf: new Map(entries.map(([name, no]) => [no, name])) };
 }
 
+/** The value of a oneof's member, or undefined when another member is set, or none. */
+export function memberValue(oneof: unknown, name: string): unknown {
+  const member = oneof as { readonly kind: string; readonly value: unknown } | undefined;
+  return member?.kind === name ? member.value : undefined;
+}
+
 /** Full name of an enum value, such as `JOB_STATUS_SUCCEEDED`; the number as text when this release does not know it. */
 export function enumName(type: EnumType, value: number): string {
   return type.nameOf.get(value) ?? String(value);
