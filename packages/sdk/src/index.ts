@@ -46,3 +46,4 @@ export { type LogFields, type LogLevel, lineLog, type WorkerLog } from "./worker
 export { JobStopped, type Stop } from "./worker/outcome.ts";
 export { type ServeOptions, type Serving, serve } from "./worker/serve.ts";
 export type { ProcessOptions } from "./worker/settings.ts";
+export type { SigningOptions, VerifyMode } from "./worker/signing.ts";

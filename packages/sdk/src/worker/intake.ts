@@ -165,13 +165,15 @@ export class Intake {
     if (execution.isSuperseded) return;
     if (outcome.status !== "FAILED_RETRYABLE" || offer.attemptSaid)
       this.#remembered.remember(offer.jobId, offer.attempt, { outcome, executionMs });
-    const about = { jobId: offer.jobId, topic: offer.topic, attempt: offer.attempt, traceId: offer.traceId };
-    log.info("job.ended", {
-      ...about,
-      status: outcome.status,
+    const about = {
+      jobId: offer.jobId,
+      topic: offer.topic,
+      attempt: offer.attempt,
+      traceId: offer.traceId,
       executionMs,
-      ...(outcome.status === "SUCCEEDED" ? {} : { code: outcome.code }),
-    });
+    };
+    if (outcome.status === "SUCCEEDED") log.debug("job.ended", { ...about, status: outcome.status });
+    else log.info("job.ended", { ...about, status: outcome.status, code: outcome.code });
     await outbox.result(SUBJECTS.result, writer.result(offer, outcome, executionMs), this.#givingUp.signal);
   }
 

@@ -17,7 +17,8 @@ import { lineLog, messageOf, type WorkerLog, withFields } from "./log.ts";
 import { Outbox } from "./outbox.ts";
 import { Presence } from "./presence.ts";
 import { type ProcessOptions, resolveSettings, type Settings } from "./settings.ts";
-import { isTopic, type JobOffer, PacketWriter, readCancel, readJob, SUBJECTS } from "./wire.ts";
+import { createSigning, type Signing, type SigningOptions } from "./signing.ts";
+import { isTopic, type JobOffer, PacketReader, PacketWriter, SUBJECTS } from "./wire.ts";
 
 export interface ServeOptions extends ProcessOptions {
   readonly connection: WorkerConnection;
@@ -26,6 +27,8 @@ export interface ServeOptions extends ProcessOptions {
   /** JSON lines on standard error when absent. */
   readonly log?: WorkerLog;
   readonly runtime?: Runtime;
+  /** Off when absent: neither signs nor looks at signatures. */
+  readonly signing?: SigningOptions;
 }
 
 export interface Serving extends AsyncDisposable {
@@ -44,7 +47,12 @@ export async function serve(definitions: readonly WorkerDefinition[], options: S
   const runtime = options.runtime ?? systemRuntime;
   const settings = resolveSettings(definitions, options, runtime);
   const log = withFields(options.log ?? lineLog(runtime), { workerId: settings.workerId });
-  const service = new Service(definitions, settings, { connection: options.connection, runtime, log });
+  const service = new Service(definitions, settings, {
+    connection: options.connection,
+    runtime,
+    log,
+    signing: createSigning(options.signing),
+  });
   await service.start();
   const { signal } = options;
   if (signal?.aborted) await service.drain();
@@ -56,6 +64,7 @@ interface ServiceParts {
   readonly connection: WorkerConnection;
   readonly runtime: Runtime;
   readonly log: WorkerLog;
+  readonly signing: Signing;
 }
 
 class Service implements Serving {
@@ -64,6 +73,7 @@ class Service implements Serving {
   readonly #definitions: ReadonlyMap<string, WorkerDefinition>;
   readonly #settings: Settings;
   readonly #parts: ServiceParts;
+  readonly #reader: PacketReader;
   readonly #deadlines: Deadlines;
   readonly #intake: Intake;
   readonly #presence: Presence;
@@ -78,9 +88,10 @@ class Service implements Serving {
     this.#definitions = new Map(definitions.map((definition) => [definition.topic, definition]));
     this.#settings = settings;
     this.#parts = parts;
+    this.#reader = new PacketReader(parts.signing);
     this.#deadlines = new Deadlines(runtime);
     const deadlines = this.#deadlines;
-    const writer = new PacketWriter(settings.workerId, () => runtime.now());
+    const writer = new PacketWriter(settings.workerId, parts.signing, () => runtime.now());
     const outbox = new Outbox({ connection, runtime, deadlines, log, ioTimeoutMs: settings.ioTimeoutMs });
     const intake = new Intake({
       connection,
@@ -165,7 +176,7 @@ class Service implements Serving {
 
   #onJob(bytes: Uint8Array, subject: string): void {
     this.#guarded(subject, () => {
-      const read = readJob(bytes);
+      const read = this.#reader.job(bytes);
       if (read.kind === "refused") this.#refused(subject, read.reason);
       else this.#offer(read.value, subject);
     });
@@ -187,7 +198,7 @@ class Service implements Serving {
 
   #onCancel(bytes: Uint8Array): void {
     this.#guarded(SUBJECTS.cancel, () => {
-      const read = readCancel(bytes);
+      const read = this.#reader.cancel(bytes);
       if (read.kind === "refused") this.#refused(SUBJECTS.cancel, read.reason);
       else this.#intake.cancel(read.value);
     });

@@ -1,5 +1,5 @@
 // Wire: between packets and what this worker understands of them.
-// Owns:          which members of a packet a worker reads and fills; the only file of the SDK that names the protocol package.
+// Owns:          which members of a packet a worker reads and fills; with signing.ts the only file that names the protocol package.
 // Must not know: handlers, queues, connections.
 // W1. Bytes from the bus are hostile: what cannot be read is a refusal with a reason, never an exception.
 // W2. Every packet says protocol version 1, this worker as sender, the time, and the trace of the request it answers.
@@ -7,16 +7,16 @@
 //     with the dispatch it answers.
 
 import {
-  BusPacket,
+  type BusPacket,
   type BusPacketPayload,
   ComponentRole,
   type DispatchIdentity,
   directCancelSubject,
   directSubject,
-  encode,
   type IdentityBinding,
   type Init,
   isTopic,
+  type JobRequest,
   JobStatus,
   type ParsedPointer,
   parsePacket,
@@ -29,6 +29,7 @@ import {
 } from "@cordum/protocol";
 import type { Texts } from "./definition.ts";
 import type { Outcome } from "./outcome.ts";
+import type { Signing } from "./signing.ts";
 
 const PROTOCOL_VERSION = 1;
 const SDK_VERSION = "cordum-sdk-ts/0.1.0";
@@ -92,42 +93,58 @@ const JOB_ID_CHARS_MAX = 512;
 /** Control characters have no place in an id that becomes part of a key and of log lines. */
 const JOB_ID = /^[^\p{Cc}\s]+$/u;
 
-export function readJob(bytes: Uint8Array): Read<JobOffer> {
-  const packet = open(bytes);
-  if (packet.kind === "refused") return packet;
-  const { payload, traceId, protocolVersion } = packet.value;
-  if (payload?.kind !== "jobRequest") return refused("not a job request");
-  if (protocolVersion !== PROTOCOL_VERSION && protocolVersion !== 0)
-    return refused(`protocol version ${protocolVersion}`);
-  const request = payload.value;
-  if (!isJobId(request.jobId)) return refused("no usable job id");
-  const attempt = attemptOf(request.dispatch);
-  return {
-    kind: "read",
-    value: {
-      jobId: request.jobId,
-      topic: request.topic,
-      traceId,
-      tenant: request.tenantId || request.env.tenant_id || request.meta?.tenantId || "",
-      contextPtr: request.contextPtr,
-      env: request.env,
-      labels: request.labels,
-      attempt: attempt ?? 1,
-      attemptSaid: attempt !== undefined,
-      dispatch: request.dispatch,
-      identity: request.identity,
-    },
-  };
+/** Reads what the bus brings. */
+export class PacketReader {
+  readonly #signing: Signing;
+
+  constructor(signing: Signing) {
+    this.#signing = signing;
+  }
+
+  job(bytes: Uint8Array): Read<JobOffer> {
+    const packet = this.#open(bytes);
+    if (packet.kind === "refused") return packet;
+    const { payload, traceId, protocolVersion } = packet.value;
+    if (payload?.kind !== "jobRequest") return refused("not a job request");
+    if (protocolVersion !== PROTOCOL_VERSION && protocolVersion !== 0)
+      return refused(`protocol version ${protocolVersion}`);
+    if (!isJobId(payload.value.jobId)) return refused("no usable job id");
+    return { kind: "read", value: offerOf(payload.value, traceId) };
+  }
+
+  cancel(bytes: Uint8Array): Read<CancelOrder> {
+    const packet = this.#open(bytes);
+    if (packet.kind === "refused") return packet;
+    const { payload } = packet.value;
+    if (payload?.kind !== "jobCancel") return refused("not a cancel");
+    const { jobId, reason, requestedBy, dispatch } = payload.value;
+    if (!isJobId(jobId)) return refused("no usable job id");
+    return { kind: "read", value: { jobId, reason, by: requestedBy, attempt: attemptOf(dispatch) } };
+  }
+
+  #open(bytes: Uint8Array): Read<BusPacket> {
+    const parsed = parsePacket(bytes);
+    if (parsed.kind === "malformed") return refused(`malformed: ${parsed.reason}`);
+    const refusal = this.#signing.refusal(bytes, parsed.packet);
+    return refusal === undefined ? { kind: "read", value: parsed.packet } : refused(refusal);
+  }
 }
 
-export function readCancel(bytes: Uint8Array): Read<CancelOrder> {
-  const packet = open(bytes);
-  if (packet.kind === "refused") return packet;
-  const { payload } = packet.value;
-  if (payload?.kind !== "jobCancel") return refused("not a cancel");
-  const { jobId, reason, requestedBy, dispatch } = payload.value;
-  if (!isJobId(jobId)) return refused("no usable job id");
-  return { kind: "read", value: { jobId, reason, by: requestedBy, attempt: attemptOf(dispatch) } };
+function offerOf(request: JobRequest, traceId: string): JobOffer {
+  const attempt = attemptOf(request.dispatch);
+  return {
+    jobId: request.jobId,
+    topic: request.topic,
+    traceId,
+    tenant: request.tenantId || request.env.tenant_id || request.meta?.tenantId || "",
+    contextPtr: request.contextPtr,
+    env: request.env,
+    labels: request.labels,
+    attempt: attempt ?? 1,
+    attemptSaid: attempt !== undefined,
+    dispatch: request.dispatch,
+    identity: request.identity,
+  };
 }
 
 /** Key and pointer under which the result of a job is kept. */
@@ -139,10 +156,12 @@ export function resultPlace(jobId: string): { readonly key: string; readonly poi
 /** Writes the packets of one worker. */
 export class PacketWriter {
   readonly #workerId: string;
+  readonly #signing: Signing;
   readonly #now: () => number;
 
-  constructor(workerId: string, now: () => number) {
+  constructor(workerId: string, signing: Signing, now: () => number) {
     this.#workerId = workerId;
+    this.#signing = signing;
     this.#now = now;
   }
 
@@ -202,7 +221,7 @@ export class PacketWriter {
 
   #packet(traceId: string, payload: Init<BusPacketPayload>): Uint8Array {
     const createdAt = timestampOf(this.#now());
-    return encode(BusPacket, {
+    return this.#signing.seal({
       traceId,
       senderId: this.#workerId,
       createdAt,
@@ -210,11 +229,6 @@ export class PacketWriter {
       payload,
     });
   }
-}
-
-function open(bytes: Uint8Array): Read<BusPacket> {
-  const parsed = parsePacket(bytes);
-  return parsed.kind === "packet" ? { kind: "read", value: parsed.packet } : refused(`malformed: ${parsed.reason}`);
 }
 
 function isJobId(text: string): boolean {

@@ -1,0 +1,123 @@
+// The examples of README.md: type-checked and run as they stand there.
+// Each fenced block with a name becomes a module; the compiler judges them all at once.
+
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { decodePacket, encodePacket, JobStatus } from "@cordum/protocol";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Client, type Serving, type WorkerConnection } from "./index.ts";
+import { json, startServer } from "./testing/http-server.ts";
+import { MemoryConnection } from "./testing/memory-connection.ts";
+import { packet, putContext } from "./testing/worker-town.ts";
+
+const HERE = fileURLToPath(new URL(".", import.meta.url));
+const ROOT = join(HERE, "../../..");
+const NAMES = ["worker-short", "worker-full", "worker-parts", "client"];
+let folder = "";
+
+beforeAll(async () => {
+  // Inside the workspace, so that the examples find the package by its name; outside src, so that nobody takes them for sources.
+  folder = await mkdtemp(join(HERE, "../.readme-"));
+  const readme = await readFile(join(HERE, "../README.md"), "utf8");
+  const blocks = [...readme.matchAll(/^```ts ([\w-]+)\n(.*?)^```$/gms)];
+  expect(blocks.map(([, name]) => name)).toEqual(NAMES);
+  for (const [, name = "", code = ""] of blocks) await writeFile(join(folder, `${name}.ts`), code);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function load<T>(name: string): Promise<T> {
+  return import(pathToFileURL(join(folder, `${name}.ts`)).href);
+}
+
+async function send(bus: MemoryConnection, jobId: string, topic: string, context: unknown) {
+  putContext(bus, jobId, context);
+  bus.deliver(topic, packet({ kind: "jobRequest", value: { jobId, topic, contextPtr: `redis://ctx:${jobId}` } }));
+  return bus.first("jobResult", (result) => result.jobId === jobId);
+}
+
+describe("README", () => {
+  it("compiles", async () => {
+    const config = {
+      extends: join(ROOT, "tsconfig.json"),
+      compilerOptions: { rootDir: ROOT },
+      include: [`${folder}/*.ts`],
+    };
+    await writeFile(join(folder, "tsconfig.json"), JSON.stringify(config));
+    const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+    const run = promisify(execFile)(process.execPath, [tsc, "-p", folder], { cwd: ROOT });
+    await expect(
+      run.catch((error: { readonly stdout?: string }) => ({ stdout: error.stdout ?? "no output" })),
+    ).resolves.toMatchObject({ stdout: "" });
+  }, 60_000);
+
+  it("runs the short worker", async () => {
+    const { start } = await load<{ start(connection: WorkerConnection): Promise<Serving> }>("worker-short");
+    const bus = new MemoryConnection();
+    await using _serving = await start(bus);
+    expect(await send(bus, "j1", "job.mail.send", { to: "ada" })).toMatchObject({ status: JobStatus.SUCCEEDED });
+    expect(JSON.parse(Buffer.from(bus.payloads.get("res:j1")?.bytes ?? []).toString())).toEqual({ sentTo: "ada" });
+  });
+
+  it("runs the full worker", async () => {
+    const { main } = await load<{ main(connection: WorkerConnection, stop: AbortSignal): Promise<Serving> }>(
+      "worker-full",
+    );
+    const bus = new MemoryConnection();
+    const stop = new AbortController();
+    const serving = await main(bus, stop.signal);
+    expect(serving.topics).toEqual(["job.mail.send", "job.mail.count"]);
+    expect(await send(bus, "ok", "job.mail.send", { to: "ada@example.org" })).toMatchObject({
+      status: JobStatus.SUCCEEDED,
+    });
+    expect(await send(bus, "bad", "job.mail.send", { to: "nobody" })).toMatchObject({ errorCode: "INVALID_INPUT" });
+    expect(await send(bus, "no", "job.mail.send", { to: "x@blocked.example" })).toMatchObject({
+      errorCode: "RECIPIENT_BLOCKED",
+    });
+    expect(await send(bus, "busy", "job.mail.send", { to: "busy@example.org" })).toMatchObject({
+      status: JobStatus.FAILED_RETRYABLE,
+    });
+    expect(await send(bus, "n", "job.mail.count", {})).toMatchObject({ status: JobStatus.SUCCEEDED });
+    stop.abort();
+    await serving.drain();
+    expect(bus.subscribers.size).toBe(0);
+  });
+
+  it("runs on the connection in thirty lines", async () => {
+    const { start } = await load<{ start(): Promise<{ connection: WorkerConnection; serving: Serving }> }>(
+      "worker-parts",
+    );
+    const { connection, serving } = await start();
+    await connection.storePayload("ctx:j1", Buffer.from('{"a":1}'), 1_000);
+    const { promise, resolve } = Promise.withResolvers<Uint8Array>();
+    await connection.subscribe("sys.job.result", undefined, resolve);
+    const request = { jobId: "j1", topic: "job.test.echo", contextPtr: "redis://ctx:j1" };
+    await connection.publish(
+      "worker.echo-1.jobs",
+      encodePacket({ protocolVersion: 1, payload: { kind: "jobRequest", value: request } }),
+    );
+    expect(decodePacket(await promise).payload).toMatchObject({
+      kind: "jobResult",
+      value: { status: JobStatus.SUCCEEDED, resultPtr: "redis://res:j1" },
+    });
+    await serving.drain();
+  });
+
+  it("runs the client", async () => {
+    type Example = {
+      sendMail(url: string, apiKey: string, signal: AbortSignal): Promise<unknown>;
+      waiting(client: Client): Promise<readonly string[]>;
+    };
+    const { sendMail, waiting } = await load<Example>("client");
+    await using server = await startServer((asked, response) => {
+      if (asked.method === "POST") return json(response, 200, { job_id: "j1", trace_id: "t1" });
+      if (asked.url.startsWith("/api/v1/approvals"))
+        return json(response, 200, { items: [{ job: { id: "j2", state: "APPROVAL_REQUIRED" } }] });
+      json(response, 200, { id: "j1", state: "SUCCEEDED", result: { sentTo: "ada" } });
+    });
+    expect(await sendMail(server.url, "key", new AbortController().signal)).toEqual({ sentTo: "ada" });
+    expect(await waiting(new Client({ url: server.url }))).toEqual(["j2"]);
+  });
+});
