@@ -49,16 +49,16 @@ function condition<T>(
 }
 
 function topicsCondition(topics: readonly string[]): readonly Condition[] {
-  if (topics.length === 0) return [];
+  return topics.length === 0 ? [] : [{ field: "topics", holds: topicTest(topics) }];
+}
+
+function topicTest(topics: readonly string[]): Condition["holds"] {
   const globs = compileGlobs(topics);
+  const [only] = globs;
+  if (only !== undefined && globs.length === 1) return ({ topic }) => only.matches(topic);
   const exact = new Set(globs.flatMap((glob) => glob.exact ?? []));
   const patterns = globs.filter((glob) => glob.exact === undefined);
-  return [
-    {
-      field: "topics",
-      holds: ({ topic }) => exact.has(topic) || patterns.some((glob) => glob.matches(topic)),
-    },
-  ];
+  return ({ topic }) => exact.has(topic) || patterns.some((glob) => glob.matches(topic));
 }
 
 function anyOf(field: string, names: readonly string[], read: (facts: Facts) => string): readonly Condition[] {

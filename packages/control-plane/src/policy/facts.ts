@@ -5,6 +5,7 @@
 import type { PolicyInput } from "./decision.ts";
 import { fold } from "./fold.ts";
 import { type McpRequest, mcpRequestOf } from "./mcp.ts";
+import { SECRETS_LABEL, SECRETS_RISK_TAG } from "./secrets.ts";
 
 /** All names folded, "" where the request says nothing. */
 export interface Facts {
@@ -24,8 +25,6 @@ export interface Facts {
 
 /** The tenant of a request that names none, when the policy names none either. */
 const TENANT_OF_LAST_RESORT = "default";
-const SECRETS_LABEL = "secrets_present";
-const SECRETS_TAG = "secrets";
 
 export function factsOf(input: PolicyInput, defaultTenant: string): Facts {
   const riskTags = foldAll(input.riskTags);
@@ -39,7 +38,7 @@ export function factsOf(input: PolicyInput, defaultTenant: string): Facts {
     riskTags,
     requires: foldAll(input.requires),
     labels: input.labels,
-    secretsPresent: riskTags.includes(SECRETS_TAG) || saysYes(labelOf(input.labels, SECRETS_LABEL)),
+    secretsPresent: riskTags.includes(SECRETS_RISK_TAG) || saysYes(labelOf(input.labels, SECRETS_LABEL)),
     mcp: mcpRequestOf(input.labels),
   };
 }

@@ -50,12 +50,14 @@ describe("matching", () => {
   });
 
   it.each([
-    ["job.mail.send", "job.mail.send", "job.mail.send"],
-    ["job.mail.*", undefined, "job.mail."],
-    ["job.\\*.x", "job.*.x", "job.*.x"],
-    ["[a]", undefined, ""],
-  ])("knows what %s begins with", (pattern, exact, prefix) => {
-    expect(glob(pattern)).toMatchObject({ exact, prefix });
+    ["job.mail.send", "job.mail.send", "job.mail.send", "job.mail.send"],
+    ["job.mail.*", undefined, "job.mail.", ""],
+    ["job.*.send", undefined, "job.", ".send"],
+    ["job.*.a?.send", undefined, "job.", ".send"],
+    ["job.\\*.x", "job.*.x", "job.*.x", "job.*.x"],
+    ["[a]", undefined, "", ""],
+  ])("knows how %s begins and ends", (pattern, exact, prefix, suffix) => {
+    expect(glob(pattern)).toMatchObject({ exact, prefix, suffix });
   });
 });
 

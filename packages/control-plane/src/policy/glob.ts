@@ -17,6 +17,8 @@ export interface Glob {
   readonly exact: string | undefined;
   /** Every text that matches begins with this. */
   readonly prefix: string;
+  /** … and ends with this. */
+  readonly suffix: string;
   matches(text: string): boolean;
 }
 
@@ -32,8 +34,8 @@ export function parseGlob(written: string): Glob | MalformedGlob {
   if (pattern.length > GLOB_CHARACTERS_MAX) return malformed(`a pattern has at most ${GLOB_CHARACTERS_MAX} characters`);
   const tokens = tokenize([...pattern]);
   if (!Array.isArray(tokens)) return tokens;
-  const prefix = literalPrefix(tokens);
-  return { kind: "glob", pattern, ...prefix, matches: matcherOf(tokens, prefix) };
+  const edges = edgesOf(tokens);
+  return { kind: "glob", pattern, ...edges, matches: matcherOf(tokens, edges) };
 }
 
 type Token =
@@ -122,27 +124,41 @@ function classCharacter(
   return { code: codeOf(character), next: escaped ? at + 2 : at + 1 };
 }
 
-interface Prefix {
-  readonly prefix: string;
-  readonly exact: string | undefined;
-}
+type Edges = Pick<Glob, "exact" | "prefix" | "suffix">;
 
-function literalPrefix(tokens: readonly Token[]): Prefix {
-  let prefix = "";
-  for (const token of tokens) {
-    if (token.is !== "literal") return { prefix, exact: undefined };
-    prefix += String.fromCodePoint(token.code);
+function edgesOf(tokens: readonly Token[]): Edges {
+  const first = tokens.findIndex((token) => token.is !== "literal");
+  if (first === -1) {
+    const exact = textOf(tokens);
+    return { exact, prefix: exact, suffix: exact };
   }
-  return { prefix, exact: prefix };
+  const last = tokens.findLastIndex((token) => token.is !== "literal");
+  return { exact: undefined, prefix: textOf(tokens.slice(0, first)), suffix: textOf(tokens.slice(last + 1)) };
 }
 
-// The two short ways cover nearly all patterns that people write: `job.mail.send` and `job.mail.*`.
-function matcherOf(tokens: readonly Token[], { prefix, exact }: Prefix): (text: string) => boolean {
+function textOf(tokens: readonly Token[]): string {
+  return tokens.map((token) => (token.is === "literal" ? String.fromCodePoint(token.code) : "")).join("");
+}
+
+// The short ways cover nearly all patterns that people write: `job.mail.send`, `job.mail.*` and `job.*.send`.
+function matcherOf(tokens: readonly Token[], { prefix, suffix, exact }: Edges): (text: string) => boolean {
   if (exact !== undefined) return (text) => text === exact;
-  if (tokens.at(-1)?.is === "run" && tokens.slice(0, -1).every((token) => token.is === "literal")) {
-    return (text) => text.startsWith(prefix) && text.indexOf("/", prefix.length) === -1;
+  const wild = tokens.filter((token) => token.is !== "literal");
+  if (wild.length === 1 && wild[0]?.is === "run") {
+    const lengthMin = prefix.length + suffix.length;
+    return (text) =>
+      text.length >= lengthMin &&
+      text.startsWith(prefix) &&
+      text.endsWith(suffix) &&
+      isRun(text, prefix.length, suffix.length);
   }
-  return (text) => text.startsWith(prefix) && simulate(tokens, text);
+  return (text) => text.startsWith(prefix) && text.endsWith(suffix) && simulate(tokens, text);
+}
+
+/** Whether what lies between the first `before` and the last `after` code units is without slash. */
+function isRun(text: string, before: number, after: number): boolean {
+  const slash = text.indexOf("/", before);
+  return slash === -1 || slash >= text.length - after;
 }
 
 /** Position n means that the first n tokens have matched what was read so far. */

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Fault } from "../ports/fault.ts";
+import { compilePolicy } from "./compile.ts";
 import type { PolicyDocument } from "./document.ts";
 import { parsePolicy } from "./language.ts";
 
@@ -248,6 +249,12 @@ describe("hostile files", () => {
     const text = `rules: [${"5,".repeat(500)}]`;
     expect(faultsOf(text)).toHaveLength(100);
     expect(() => parsePolicy(text)).toThrow("(and 499 more)");
+  });
+
+  it("compiles lists as long as a file can hold", () => {
+    const items = Array.from({ length: 150_000 }, (_, i) => `x${i.toString(36)}`).join(",");
+    const policy = policyOf(`rules: [{decision: deny, match: {risk_tags: [${items}]}}]`);
+    expect(compilePolicy(policy).rules).toHaveLength(1);
   });
 
   it("does not touch the prototype", () => {

@@ -71,17 +71,13 @@ function readTenant(name: string, section: Section, defaultDecision: "allow" | "
     restrict: section.flag("restrict") === true,
     ...(mcp !== undefined && { mcp }),
   };
-  warnAboutAllowTopics(section, tenant, defaultDecision);
+  checkAllowTopics(section, tenant, defaultDecision);
   warnAboutUnenforced(section);
   section.finish();
   return tenant;
 }
 
-function warnAboutAllowTopics(
-  section: Section,
-  tenant: TenantPolicy,
-  defaultDecision: "allow" | "deny" | undefined,
-): void {
+function checkAllowTopics(section: Section, tenant: TenantPolicy, defaultDecision: "allow" | "deny" | undefined): void {
   const place = section.placeOf("allow_topics");
   const path = section.pathOf("allow_topics");
   if (tenant.restrict && tenant.allowTopics.length === 0) {

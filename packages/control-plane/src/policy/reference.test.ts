@@ -68,6 +68,8 @@ const pattern = fc.constantFrom(
   "job.?",
   "j*b.a",
   "*.b",
+  "job.*.b",
+  "*.a?b.d",
   "job.[ab]",
   "job.__proto__",
 );

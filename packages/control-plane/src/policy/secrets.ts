@@ -6,6 +6,7 @@
 
 /** Replaces a reference, as the SDKs do. */
 export const REDACTED = "<redacted>";
+/** What the control plane adds to a job that refers to a secret. */
 export const SECRETS_RISK_TAG = "secrets";
 export const SECRETS_LABEL = "secrets_present";
 
