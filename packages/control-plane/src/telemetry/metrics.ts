@@ -1,0 +1,97 @@
+// Metrics: the one table of what the house measures.
+// Owns:          names, types, meanings, labels and buckets; the page that documents them.
+// Must not know: who measures; Prometheus' client.
+// T1. A name, once released, is an interface to operators. T2. Units are in names, base units (seconds, bytes). T3. Labels are bounded:
+//     never ids, tenants or principals; topics are, up to the series limit of the meter.
+
+export interface MetricSpec {
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** Upper bounds, for histograms alone. */
+  readonly buckets?: readonly number[];
+}
+
+const HTTP_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+const LAG_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800] as const;
+
+export const METRICS = {
+  cordum_api_gateway_http_requests_total: {
+    type: "counter",
+    help: "Answers of routed handlers, by route template.",
+    labels: ["method", "route", "status"],
+  },
+  cordum_api_gateway_http_request_duration_seconds: {
+    type: "histogram",
+    help: "Time from the request's head to the end of its answer.",
+    labels: ["method", "route"],
+    buckets: HTTP_BUCKETS,
+  },
+  cordum_api_gateway_http_refused_total: {
+    type: "counter",
+    help: "Requests that reached no handler, by fault code (UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED, ROUTE_NOT_FOUND, ...).",
+    labels: ["code"],
+  },
+  cordum_scheduler_jobs_received_total: { type: "counter", help: "Jobs accepted.", labels: ["topic"] },
+  cordum_scheduler_jobs_dispatched_total: { type: "counter", help: "Dispatches, repeats included.", labels: ["topic"] },
+  cordum_scheduler_jobs_completed_total: {
+    type: "counter",
+    help: "Jobs that reached a terminal state; status is JOB_STATUS_<state>.",
+    labels: ["topic", "status"],
+  },
+  cordum_scheduler_stray_results_total: {
+    type: "counter",
+    help: "Results that changed nothing, by reason: late, foreign, unknown_job.",
+    labels: ["reason"],
+  },
+  cordum_scheduler_validation_rejections_total: {
+    type: "counter",
+    help: "Packets that were refused, by the code or the field that was wrong.",
+    labels: ["reason"],
+  },
+  cordum_scheduler_safety_denied_total: { type: "counter", help: "Jobs that policy denied.", labels: ["topic"] },
+  cordum_scheduler_safety_unavailable_total: {
+    type: "counter",
+    help: "Decisions that had to wait because no policy was loaded.",
+    labels: [],
+  },
+  cordum_scheduler_dispatch_latency_seconds: {
+    type: "histogram",
+    help: "Time from acceptance to the first dispatch.",
+    labels: [],
+    buckets: LAG_BUCKETS,
+  },
+  cordum_scheduler_alarm_lag_seconds: {
+    type: "histogram",
+    help: "How late alarms are handled.",
+    labels: [],
+    buckets: LAG_BUCKETS,
+  },
+  cordum_scheduler_backlog_jobs: { type: "gauge", help: "Jobs that wait for a worker.", labels: ["pool"] },
+  cordum_scheduler_backlog_oldest_seconds: {
+    type: "gauge",
+    help: "Age of the job that has waited longest for a worker.",
+    labels: ["pool"],
+  },
+  cordum_scheduler_workers: { type: "gauge", help: "Workers heard of in the last 30 s.", labels: ["pool"] },
+} as const satisfies { readonly [name: string]: MetricSpec };
+
+export type MetricName = keyof typeof METRICS;
+
+/** The page docs/reference/metrics.md; a test keeps the two equal. */
+export function metricsPage(metrics: { readonly [name: string]: MetricSpec } = METRICS): string {
+  const rows = Object.entries(metrics).map(([name, spec]) => {
+    const labels = spec.labels.map((label) => `\`${label}\``).join(", ");
+    const buckets = spec.buckets === undefined ? "" : ` Buckets: ${spec.buckets.join(" ")}.`;
+    return `| \`${name}\` | ${spec.type} | ${labels} | ${spec.help}${buckets} |`;
+  });
+  return `${PAGE_HEAD}\n${rows.join("\n")}\n`;
+}
+
+const PAGE_HEAD = `# Metrics
+
+Prometheus text at \`/metrics\`. A metric keeps at most 1,000 combinations of label values; further ones are counted under \`other\`.
+The usual \`process_*\` and \`nodejs_*\` metrics are there too. This page is generated from the table of metrics.
+
+| Name | Type | Labels | Meaning |
+|---|---|---|---|`;
