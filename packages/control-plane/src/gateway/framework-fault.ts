@@ -1,0 +1,34 @@
+// Errors of the HTTP framework, as faults of ours.
+// Owns:          which of its errors means what to a caller.
+// Must not know: how a fault is rendered.
+
+import { Fault } from "../ports/fault.ts";
+
+/** The fault that `error` stands for; `error` itself when it is a Fault or nothing that the framework blames on the caller.
+ *  The framework's classes are not part of its contract, its codes are. */
+export function asFault(error: unknown): unknown {
+  if (error instanceof Fault || !(error instanceof Error)) return error;
+  const statusCode = Reflect.get(error, "statusCode");
+  if (typeof statusCode !== "number" || statusCode < 400 || statusCode >= 500) return error;
+  switch (Reflect.get(error, "code")) {
+    case "FST_ERR_CTP_BODY_TOO_LARGE":
+      return new Fault("BODY_TOO_LARGE", "the request body is larger than this route accepts", { cause: error });
+    case "FST_ERR_CTP_INVALID_JSON_BODY":
+      return invalid(
+        "invalid json",
+        "body",
+        "not a JSON document, or one with members that no document needs (__proto__)",
+        error,
+      );
+    case "FST_ERR_BAD_URL":
+      return invalid("the path is not a valid URL path", "path", "malformed percent-encoding", error);
+    case "FST_ERR_MAX_PARAM_LENGTH":
+      return new Fault("ROUTE_NOT_FOUND", "a part of the path is too long", { cause: error });
+    default:
+      return new Fault("INVALID_REQUEST", "the request could not be read", { cause: error });
+  }
+}
+
+function invalid(detail: string, field: string, reason: string, cause: Error): Fault {
+  return new Fault("INVALID_REQUEST", detail, { cause, fields: [{ field, reason }] });
+}

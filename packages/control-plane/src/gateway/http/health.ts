@@ -1,0 +1,81 @@
+// Health pages, for load balancers and schedulers of containers.
+// Owns:          /health, /healthz, /livez, /readyz, /api/v1/health, /metrics.
+// Must not know: jobs.
+// E1. Alive says nothing about others: a store that is away must not get this process restarted. E2. Ready means that requests can be
+//     served: the store answers, the bus is connected, no drain has begun.
+
+import { Type } from "@fastify/type-provider-typebox";
+import type { App } from "../app.ts";
+import type { RouteParts } from "./route-parts.ts";
+
+const Checks = Type.Object({ status: Type.String(), checks: Type.Record(Type.String(), Type.String()) });
+const Health = Type.Object({
+  status: Type.String(),
+  nats: Type.String(),
+  redis: Type.String(),
+  error: Type.Optional(Type.String()),
+});
+
+export function healthRoutes(app: App, parts: RouteParts): void {
+  const probe = { permission: "probe" } as const;
+  const about = { tags: ["health"], security: [] };
+  app.get(
+    "/health",
+    {
+      config: probe,
+      schema: {
+        ...about,
+        operationId: "getAlive",
+        summary: "Is this process alive?",
+        response: { 200: Type.String() },
+      },
+    },
+    async (_, reply) => reply.type("text/plain; charset=utf-8").send("ok"),
+  );
+  for (const [path, operationId] of [
+    ["/healthz", "getLiveness"],
+    ["/livez", "getStartup"],
+  ] as const) {
+    app.get(path, { config: probe, schema: { ...about, operationId, response: { 200: Checks } } }, async () => ({
+      status: "ok",
+      checks: {},
+    }));
+  }
+  app.get(
+    "/readyz",
+    { config: probe, schema: { ...about, operationId: "getReadiness", response: { 200: Checks, 503: Checks } } },
+    async (_, reply) => {
+      const { store, bus } = await parts.vitals();
+      const accepting = parts.isAccepting() ? "ok" : "draining";
+      const isReady = store === "ok" && bus === "ok" && accepting === "ok";
+      reply.code(isReady ? 200 : 503);
+      return { status: isReady ? "ok" : "unavailable", checks: { redis: store, nats: bus, accepting } };
+    },
+  );
+  app.get(
+    "/api/v1/health",
+    { config: probe, schema: { ...about, operationId: "getHealth", response: { 200: Health, 503: Health } } },
+    async (_, reply) => {
+      const { store, bus } = await parts.vitals();
+      const isHealthy = store === "ok" && bus === "ok";
+      reply.code(isHealthy ? 200 : 503);
+      return {
+        status: isHealthy ? "healthy" : "unhealthy",
+        nats: bus,
+        redis: store,
+        ...(isHealthy ? {} : { error: "a part is unavailable" }),
+      };
+    },
+  );
+}
+
+export function metricsRoute(app: App, parts: Pick<RouteParts, "meter">): void {
+  app.get(
+    "/metrics",
+    {
+      config: { permission: "probe" },
+      schema: { tags: ["health"], security: [], operationId: "getMetrics", response: { 200: Type.String() } },
+    },
+    async (_, reply) => reply.type(parts.meter.contentType).send(await parts.meter.text()),
+  );
+}

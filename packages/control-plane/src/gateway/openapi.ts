@@ -1,0 +1,47 @@
+// The description of the API, made from the schemas that the routes are checked with.
+// Owns:          title, tags, how keys are presented, where the document is.
+// Must not know: single routes.
+
+import swagger from "@fastify/swagger";
+import { Type } from "@fastify/type-provider-typebox";
+import type { App } from "./app.ts";
+
+export async function describeApi(app: App, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Cordum API",
+        version,
+        description:
+          "Submit governed jobs, follow them, answer approvals. Errors are application/problem+json; see docs/reference/problems.md.",
+        license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+      },
+      components: { securitySchemes: { apiKey: { type: "apiKey", in: "header", name: "X-API-Key" } } },
+      security: [{ apiKey: [] }],
+      tags: [
+        { name: "jobs" },
+        { name: "approvals" },
+        { name: "dead letters" },
+        { name: "workers" },
+        { name: "status" },
+        { name: "health" },
+      ],
+    },
+  });
+}
+
+export function openapiRoute(app: App): void {
+  let document: string | undefined;
+  app.get(
+    "/openapi.json",
+    {
+      config: { permission: "public" },
+      schema: { tags: ["status"], security: [], operationId: "getOpenApi", response: { 200: Type.Unknown() } },
+    },
+    async (_, reply) => {
+      document ??= JSON.stringify(app.swagger());
+      return reply.type("application/json; charset=utf-8").send(document);
+    },
+  );
+}

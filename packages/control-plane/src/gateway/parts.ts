@@ -1,0 +1,69 @@
+// What the gateway works with.
+// Owns:          the list of parts and settings; services builds them.
+// Must not know: which adapters stand behind, where settings come from.
+
+import type { JobParts } from "../jobs/job-parts.ts";
+import type { Log } from "../ports/telemetry.ts";
+import type { EpochMs, Ms } from "../ports/time.ts";
+import type { ReadableMeter } from "../telemetry/meter.ts";
+import type { Auth } from "./auth.ts";
+import type { OriginRules } from "./origins.ts";
+import type { RateLimit } from "./rate-limit.ts";
+
+export interface GatewaySettings {
+  readonly bodyBytesMax: number;
+  readonly headReadMs: Ms;
+  /** Head and body together. */
+  readonly requestReadMs: Ms;
+  readonly idleMs: Ms;
+  /** What a handler may take. */
+  readonly handlerMs: Ms;
+  readonly origins: OriginRules;
+  /** Per credential. */
+  readonly rateLimit: RateLimit;
+  /** Per address, for requests without a valid credential. */
+  readonly publicRateLimit: RateLimit;
+  /** Addresses that are remembered for the limit. */
+  readonly addressesMax: number;
+  /** Serve /metrics on this listener too. */
+  readonly exposesMetrics: boolean;
+  /** Addresses of proxies whose X-Forwarded-For counts; empty: the peer's address. */
+  readonly trustedProxies: readonly string[];
+}
+
+export const DEFAULT_GATEWAY_SETTINGS: Omit<GatewaySettings, "origins"> = {
+  bodyBytesMax: 2 * 1_048_576,
+  headReadMs: 5_000,
+  requestReadMs: 15_000,
+  idleMs: 60_000,
+  handlerMs: 30_000,
+  rateLimit: { rps: 50, burst: 100 },
+  publicRateLimit: { rps: 20, burst: 40 },
+  addressesMax: 10_000,
+  exposesMetrics: false,
+  trustedProxies: [],
+};
+
+export interface Build {
+  /** Semantic version: packs compare it. */
+  readonly version: string;
+  readonly commit: string;
+  readonly date: string;
+}
+
+/** What the health pages ask. */
+export interface StatusProbes {
+  bus(): { readonly connected: boolean; readonly reconnects: number };
+  /** The store's clock; rejects when the store does not answer. */
+  storeNow(signal: AbortSignal): Promise<EpochMs>;
+}
+
+export interface GatewayParts {
+  readonly jobParts: JobParts;
+  readonly auth: Auth;
+  readonly log: Log;
+  readonly meter: ReadableMeter;
+  readonly settings: GatewaySettings;
+  readonly build: Build;
+  readonly probes: StatusProbes;
+}

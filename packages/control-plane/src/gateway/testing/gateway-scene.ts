@@ -1,0 +1,119 @@
+// A gateway over a whole control plane in memory, for tests.
+// Owns:          the scene: tenants acme and other, a key for every role, a policy with every kind of decision.
+// Must not know: single tests.
+
+import type { InjectOptions, LightMyRequestResponse } from "fastify";
+import { inProcessBus } from "../../adapters/inprocess/bus.ts";
+import { memoryPayloads } from "../../adapters/memory/memory-payloads.ts";
+import { memoryState } from "../../adapters/memory/memory-state.ts";
+import { systemClock } from "../../adapters/system/clock.ts";
+import { PolicySource } from "../../policy/policy-source.ts";
+import type { Clock } from "../../ports/clock.ts";
+import { NO_TIMEOUTS, OPEN_ROUTING } from "../../scheduling/routing.ts";
+import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION, stateLayout } from "../../services/core.ts";
+import { silentLog } from "../../telemetry/log.ts";
+import { createMeter, DEFAULT_METER_SETTINGS, type ReadableMeter } from "../../telemetry/meter.ts";
+import { parseApiKeys } from "../api-keys.ts";
+import { createAuth } from "../auth.ts";
+import { createGateway, type Gateway } from "../gateway.ts";
+import { parseOrigins } from "../origins.ts";
+import { DEFAULT_GATEWAY_SETTINGS, type GatewayParts } from "../parts.ts";
+import { ROLES } from "../permissions.ts";
+
+const POLICY = `
+version: v1
+rules:
+  - id: no
+    match: { topics: ["job.no.*"] }
+    decision: deny
+    reason: never
+  - id: ask
+    match: { topics: ["job.ask"] }
+    decision: require_approval
+    reason: a person must look
+  - id: slow
+    match: { topics: ["job.slow"] }
+    decision: throttle
+    reason: too many
+  - id: small
+    match: { topics: ["job.small"] }
+    decision: allow_with_constraints
+    constraints: { budgets: { max_runtime_ms: 60000, max_retries: 1 } }
+`;
+
+/** `admin-key` and its like for tenant acme; `other-admin-key` for tenant other; `root-key` may cross tenants. */
+const KEYS = JSON.stringify([
+  ...ROLES.map((role) => ({ key: `${role}-key`, tenant: "acme", role, principal_id: role })),
+  { key: "other-admin-key", tenant: "other", role: "admin", principal_id: "other-admin" },
+  { key: "root-key", tenant: "acme", role: "admin", principal_id: "root", allow_cross_tenant: true },
+]);
+
+export interface Scene extends AsyncDisposable {
+  readonly gateway: Gateway;
+  readonly core: Core;
+  readonly meter: ReadableMeter;
+  readonly clock: Clock;
+  /** Sends a request with a key ("" = none) through the real router. */
+  call(
+    key: string,
+    method: "GET" | "POST" | "DELETE" | "PUT" | "HEAD",
+    url: string,
+    more?: Partial<InjectOptions>,
+  ): Promise<LightMyRequestResponse>;
+  post(key: string, url: string, body: unknown): Promise<LightMyRequestResponse>;
+}
+
+export async function openScene(
+  over: Partial<GatewayParts["settings"]> = {},
+  clock: Clock = systemClock(),
+): Promise<Scene> {
+  const log = silentLog();
+  const meter = createMeter({ ...DEFAULT_METER_SETTINGS, process: false });
+  const policy = new PolicySource();
+  policy.replace(POLICY);
+  const state = memoryState({ partitions: 3, layout: stateLayout(DEFAULT_RETENTION), clock });
+  const payloads = memoryPayloads({ clock, bytesMax: 4_194_304 });
+  const bus = inProcessBus({ clock, log });
+  const core = composeCore(
+    { state, payloads, bus, clock, log, meter, policy },
+    {
+      scheduling: { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS },
+      retention: DEFAULT_RETENTION,
+      settings: DEFAULT_JOB_SETTINGS,
+    },
+  );
+  await core.start();
+  const sources = { keys: KEYS, file: undefined, single: [], defaultTenant: "default", allowsNoKeys: false };
+  const gateway = await createGateway({
+    jobParts: core.parts,
+    auth: createAuth(parseApiKeys(sources).keys, "default"),
+    log,
+    meter,
+    settings: {
+      ...DEFAULT_GATEWAY_SETTINGS,
+      ...NO_LIMITS,
+      exposesMetrics: true,
+      origins: parseOrigins([]).rules,
+      ...over,
+    },
+    build: { version: "1.2.3", commit: "abc", date: "2026-01-01" },
+    probes: { bus: () => bus.status(), storeNow: (signal) => state.now(signal) },
+  });
+  const call: Scene["call"] = (key, method, url, more = {}) =>
+    gateway.inject({ method, url, ...more, headers: { ...(key === "" ? {} : { "x-api-key": key }), ...more.headers } });
+  return {
+    gateway,
+    core,
+    meter,
+    clock,
+    call,
+    post: (key, url, body) =>
+      call(key, "POST", url, { payload: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+    async [Symbol.asyncDispose]() {
+      await gateway.close();
+      await core.settle(clock.deadline(new AbortController().signal, 1_000));
+    },
+  };
+}
+
+const NO_LIMITS = { rateLimit: { rps: 0, burst: 0 }, publicRateLimit: { rps: 0, burst: 0 } };
