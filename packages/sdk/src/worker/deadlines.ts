@@ -35,16 +35,13 @@ export class Deadlines {
       const open: Open = { endsAt: this.#runtime.mono() + ms, end: () => reject(new DeadlinePassed(what, ms)) };
       this.#open.add(open);
       if (!this.#isTicking) void this.#tick();
-      const close = () => this.#open.delete(open);
+      const settle = (end: () => void) => {
+        this.#open.delete(open);
+        end();
+      };
       call(work).then(
-        (value) => {
-          close();
-          resolve(value);
-        },
-        (error: unknown) => {
-          close();
-          reject(error);
-        },
+        (value) => settle(() => resolve(value)),
+        (error: unknown) => settle(() => reject(error)),
       );
     });
   }
@@ -67,6 +64,10 @@ export class Deadlines {
 const never = new AbortController().signal;
 
 /** A connection that throws instead of rejecting counts as one that rejects. */
-async function call<T>(work: () => Promise<T>): Promise<T> {
-  return work();
+function call<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return work();
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }

@@ -9,7 +9,7 @@
 import { backoffMs } from "../backoff.ts";
 import type { Runtime } from "../runtime.ts";
 import type { WorkerConnection } from "./connection.ts";
-import { parseConstraints } from "./constraints.ts";
+import { type JobConstraints, parseConstraints } from "./constraints.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { JobContext, WorkerDefinition } from "./definition.ts";
 import { FailureError, failureOf } from "./failure.ts";
@@ -46,9 +46,13 @@ export class Execution {
   readonly #definition: WorkerDefinition;
   readonly #parts: ExecutionParts;
   readonly #tell: (facts: ProgressFacts) => void;
-  readonly #controller = new AbortController();
-  readonly #over = new AbortController();
-  readonly #stopped: Promise<"stopped">;
+  /** What comes first: the end of the handler or the order to stop. */
+  readonly #first = Promise.withResolvers<Handled | "stopped">();
+  // Most handlers look at no signal and most runs need no timer: both are made when they are asked for, which saves some
+  // microseconds a job.
+  #controller: AbortController | undefined;
+  #over: AbortController | undefined;
+  #isOver = false;
   #stop: Stop | undefined;
   #percent = 0;
   /** Settles when the handler has ended, which may be after the outcome. */
@@ -64,9 +68,6 @@ export class Execution {
     this.offer = offer;
     this.#definition = definition;
     this.#tell = tell;
-    this.#stopped = new Promise((resolve) => {
-      this.#controller.signal.addEventListener("abort", () => resolve("stopped"), { once: true });
-    });
   }
 
   get isSuperseded(): boolean {
@@ -79,7 +80,8 @@ export class Execution {
   /** Tells the handler to stop. The first reason counts, except that nothing takes a superseded run back. */
   stop(stop: Stop): void {
     if (this.#stop === undefined || stop.kind === "superseded") this.#stop = stop;
-    this.#controller.abort(new JobStopped(stop));
+    this.#controller?.abort(new JobStopped(stop));
+    this.#first.resolve("stopped");
   }
 
   /** Runs to the end. Never rejects. */
@@ -90,8 +92,23 @@ export class Execution {
     } catch (error) {
       return this.#failed(error);
     } finally {
-      this.#over.abort();
+      this.#isOver = true;
+      this.#over?.abort();
     }
+  }
+
+  /** The handler's. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#stop !== undefined) this.#controller.abort(new JobStopped(this.#stop));
+    return this.#controller.signal;
+  }
+
+  /** Fires when the run is over, so that none of its timers outlives it. */
+  get #overSignal(): AbortSignal {
+    this.#over ??= new AbortController();
+    if (this.#isOver) this.#over.abort();
+    return this.#over.signal;
   }
 
   async #handle(): Promise<Handled | "still running"> {
@@ -100,39 +117,38 @@ export class Execution {
     this.#watchRuntime(constraints.budgets?.maxRuntimeMs);
     const input = parseInput(await this.#loadContext(), offer.topic);
     if (this.#stop !== undefined) throw new JobStopped(this.#stop);
-    const context: JobContext = {
-      jobId: offer.jobId,
-      topic: offer.topic,
-      attempt: offer.attempt,
-      signal: this.#controller.signal,
-      log: withFields(this.#parts.log, {
-        jobId: offer.jobId,
-        topic: offer.topic,
-        attempt: offer.attempt,
-        traceId: offer.traceId,
-      }),
-      constraints,
-      env: offer.env,
-      labels: offer.labels,
-      traceId: offer.traceId,
-      tenant: offer.tenant,
-      rawContext: input.raw,
-      progress: (percent, message = "") => this.#progress(percent, message),
-    };
-    const handled = this.#definition.invoke(input, context).then(
+    const handled = this.#definition.invoke(input, this.#context(input.raw, constraints)).then(
       (value): Handled => ({ kind: "returned", value }),
       (thrown: unknown): Handled => ({ kind: "threw", thrown }),
     );
     this.handlerEnded = handled;
-    if ((await Promise.race([handled, this.#stopped])) !== "stopped") return handled;
+    void handled.then(this.#first.resolve);
+    const first = await this.#first.promise;
+    if (first !== "stopped") return first;
     const grace = this.#parts.runtime
-      .sleep(this.#parts.limits.stopGraceMs, this.#over.signal)
+      .sleep(this.#parts.limits.stopGraceMs, this.#overSignal)
       .then(() => "still running" as const);
     return Promise.race([handled, grace]);
   }
 
+  #context(rawContext: unknown, constraints: JobConstraints): JobContext {
+    const { jobId, topic, attempt, env, labels, traceId, tenant } = this.offer;
+    const signal = () => this.signal;
+    const log = () => withFields(this.#parts.log, { jobId, topic, attempt, traceId });
+    return {
+      ...{ jobId, topic, attempt, constraints, env, labels, traceId, tenant, rawContext },
+      get signal() {
+        return signal();
+      },
+      get log() {
+        return log();
+      },
+      progress: (percent, message = "") => this.#progress(percent, message),
+    };
+  }
+
   #progress(percent: number, message: string): void {
-    if (this.#over.signal.aborted) return;
+    if (this.#isOver) return;
     if (Number.isFinite(percent)) this.#percent = Math.round(Math.min(100, Math.max(0, percent)));
     this.#tell({ percent: this.#percent, message });
   }
@@ -140,7 +156,7 @@ export class Execution {
   /** Policy's maximum counts from the start of the run, loading included. */
   #watchRuntime(maxRuntimeMs: number | undefined): void {
     if (maxRuntimeMs === undefined || maxRuntimeMs === 0) return;
-    void this.#parts.runtime.sleep(maxRuntimeMs, this.#over.signal).then((elapsed) => {
+    void this.#parts.runtime.sleep(maxRuntimeMs, this.#overSignal).then((elapsed) => {
       if (elapsed) this.stop({ kind: "time_over", maxRuntimeMs });
     });
   }
@@ -207,7 +223,7 @@ export class Execution {
         // The reason stays in the log: messages of stores name hosts.
         if (attempt === IO_TRIES || this.#stop !== undefined)
           throw new FailureError(code, `${what} failed, tries: ${attempt}`, error);
-        await runtime.sleep(backoffMs(attempt, BACKOFF, runtime.random()), this.#over.signal);
+        await runtime.sleep(backoffMs(attempt, BACKOFF, runtime.random()), this.#overSignal);
       }
     }
   }
