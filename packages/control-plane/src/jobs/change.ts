@@ -6,13 +6,13 @@
 // H3. A worker's slot is taken before the commit that dispatches to it and given back when that commit fails.
 
 import { Fault } from "../ports/fault.ts";
-import { carryOut } from "./effects.ts";
+import { carryOut, type DeliveryHistory } from "./effects.ts";
 import { isTerminal, type Job } from "./job.ts";
 import type { JobEvent } from "./job-event.ts";
+import type { Transition } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
 import type { SeenJob } from "./job-store.ts";
 import { changeAndSettle } from "./settle.ts";
-import type { Transition } from "./transition.ts";
 
 export interface Changed {
   readonly job: Job;
@@ -49,7 +49,7 @@ export async function changeSeen(
       parts.jobs.replace(before, moved.next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
     );
     if (saved.kind === "committed") {
-      await carryOut(moved, parts, signal);
+      await followThrough(moved, parts, signal);
       return { job: moved.next, moved: true };
     }
     if (attempt === parts.settings.conflictsMax)
@@ -57,6 +57,17 @@ export async function changeSeen(
     seen = saved.seen;
   }
   return undefined;
+}
+
+/** Carries out what a committed move set off, and what follows from that. Faults: STATE_*, JOB_CONTENDED; the job's alarm then repeats it. */
+export async function followThrough(
+  moved: Transition,
+  parts: JobParts,
+  signal: AbortSignal,
+  history: DeliveryHistory = { maybeBefore: false },
+): Promise<void> {
+  const follows = await carryOut(moved, parts, signal, history);
+  if (follows !== undefined) await changeJob(moved.next.id, follows, parts, signal);
 }
 
 /** Runs the commit of a move with the worker's slot held. */
@@ -80,15 +91,19 @@ export async function commitMove<S extends { readonly kind: "committed" | "confl
 }
 
 function settleBooks(next: Job, parts: JobParts): void {
-  const isOut = "dispatch" in next.phase;
-  if (!isOut) {
-    parts.outbound.forget(next.id);
-    parts.registry.release(next.id);
+  const { meter, outbound, registry, announcer } = parts;
+  const { phase, topic } = next;
+  if ("dispatch" in phase) {
+    if (next.attempts === 1 && phase.state === "DISPATCHED" && !phase.dispatch.heard)
+      meter.observe("cordum_scheduler_dispatch_latency_seconds", (phase.dispatch.at - next.acceptedAt) / 1000);
+  } else {
+    outbound.forget(next.id);
+    registry.release(next.id);
   }
   if (isTerminal(next))
-    parts.meter.count("cordum_scheduler_jobs_completed_total", {
-      topic: next.topic,
-      status: `JOB_STATUS_${next.phase.state}`,
-    });
-  parts.announcer.tell(next);
+    meter.count("cordum_scheduler_jobs_completed_total", { topic, status: `JOB_STATUS_${phase.state}` });
+  if (phase.state === "DENIED") meter.count("cordum_scheduler_safety_denied_total", { topic });
+  if (phase.state === "PENDING" && phase.waiting === "policy_unavailable")
+    meter.count("cordum_scheduler_safety_unavailable_total");
+  announcer.tell(next);
 }

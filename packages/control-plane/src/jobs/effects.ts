@@ -16,46 +16,44 @@ import {
 import { constraintsEnv } from "../policy/constraints.ts";
 import { constraintsOf } from "../policy/decision-forms.ts";
 import type { EpochMs } from "../ports/time.ts";
-import { changeJob } from "./change.ts";
 import type { Dispatch, Job } from "./job.ts";
-import type { Effect } from "./job-event.ts";
+import type { Effect, JobEvent } from "./job-event.ts";
+import type { Transition } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
 import { bytesOfRequest } from "./job-request.ts";
-import type { Transition } from "./transition.ts";
 
 export interface DeliveryHistory {
   /** The same dispatch may have been heard before: nobody listening now means that its worker is lost. */
   readonly maybeBefore: boolean;
 }
 
-/** Never throws for what the bus does; faults of State go through. */
+/** Never throws for what the bus does. What follows for the job, if anything: nobody listened. */
 export async function carryOut(
   moved: Transition,
   parts: JobParts,
   signal: AbortSignal,
-  history: DeliveryHistory = { maybeBefore: false },
-): Promise<void> {
-  for (const effect of moved.effects) await carryOutOne(effect, moved.next, parts, signal, history);
+  history: DeliveryHistory,
+): Promise<JobEvent | undefined> {
+  let follows: JobEvent | undefined;
+  for (const effect of moved.effects) {
+    if (effect.kind === "deliver") follows = await deliver(effect.dispatch, moved.next, parts, signal, history);
+    else await publish(effect, moved.next, parts, signal);
+  }
   keepResult(moved.next, parts, signal);
+  return follows;
 }
 
-async function carryOutOne(
-  effect: Effect,
+async function publish(
+  effect: Exclude<Effect, { kind: "deliver" }>,
   job: Job,
   parts: JobParts,
   signal: AbortSignal,
-  history: DeliveryHistory,
 ): Promise<void> {
-  if (effect.kind === "deliver") return deliver(effect.dispatch, job, parts, signal, history);
   const until = parts.clock.deadline(signal, parts.settings.busTimeoutMs);
   try {
-    if (effect.kind === "stop_worker") await publishCancel(job, effect, parts, until);
-    else
-      await parts.bus.publish(
-        effect.kind === "announce_end" ? SUBJECTS.jobResult : SUBJECTS.jobDeadLetter,
-        resultPacket(job, parts.clock.now()),
-        until,
-      );
+    if (effect.kind === "stop_worker") return await publishCancel(job, effect, parts, until);
+    const subject = effect.kind === "announce_end" ? SUBJECTS.jobResult : SUBJECTS.jobDeadLetter;
+    await parts.bus.publish(subject, resultPacket(job, parts.clock.now()), until);
   } catch (error) {
     parts.log.error("effect.not_published", error, { jobId: job.id, effect: effect.kind });
   }
@@ -67,39 +65,26 @@ async function deliver(
   parts: JobParts,
   signal: AbortSignal,
   history: DeliveryHistory,
-): Promise<void> {
+): Promise<JobEvent | undefined> {
   const { bus, clock, registry, settings } = parts;
   let verdict: "heard" | "nobody";
   try {
-    verdict = await bus.deliver(
-      dispatch.subject,
-      dispatchPacket(job, dispatch, clock.now()),
-      clock.deadline(signal, settings.busTimeoutMs),
-    );
+    const bytes = dispatchPacket(job, dispatch, clock.now());
+    verdict = await bus.deliver(dispatch.subject, bytes, clock.deadline(signal, settings.busTimeoutMs));
   } catch (error) {
     parts.log.error("dispatch.not_published", error, { jobId: job.id, subject: dispatch.subject });
-    return;
+    return undefined;
   }
   if (verdict === "heard") {
     registry.noteHeard(dispatch.workerId);
     parts.outbound.noteHeard(job.id, dispatch.id, clock.now());
     parts.meter.count("cordum_scheduler_jobs_dispatched_total", { topic: job.topic });
-    return;
+    return undefined;
   }
   registry.noteMissed(dispatch.workerId, dispatch.direct, clock.now());
   parts.log.info("dispatch.nobody_listens", { jobId: job.id, subject: dispatch.subject });
-  const { maybeBefore } = history;
-  await changeJob(
-    job.id,
-    {
-      kind: "undelivered",
-      dispatchId: dispatch.id,
-      maybeBefore,
-      retryAfterMs: retryDelayMs(job.attempts, clock.random()),
-    },
-    parts,
-    signal,
-  );
+  const retryAfterMs = retryDelayMs(job.attempts, clock.random());
+  return { kind: "undelivered", dispatchId: dispatch.id, maybeBefore: history.maybeBefore, retryAfterMs };
 }
 
 /** The packet that a worker gets. */

@@ -10,7 +10,7 @@ import { RecordStore, type Saved, type Seen } from "../records/record-store.ts";
 import { nameLane } from "../scheduling/backlog-lanes.ts";
 import { alarmOf, isTerminal, type Job, parseJob } from "./job.ts";
 import { entriesOfJob } from "./job-indexes.ts";
-import { isDeadLetter } from "./transition.ts";
+import { isDeadLetter } from "./job-moves.ts";
 
 export const JOB_KIND = "job";
 

@@ -12,9 +12,10 @@ import { place } from "../scheduling/placement.ts";
 import { limitsFor } from "../scheduling/routing.ts";
 import { isTerminal, type Job } from "./job.ts";
 import type { Effect, JobEvent } from "./job-event.ts";
+import type { Transition } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
 import { needsOf, policyInputOf } from "./job-request.ts";
-import { holdsApproval, isDue, type Transition, transition } from "./transition.ts";
+import { holdsApproval, isDue, transition } from "./transition.ts";
 
 /** Each round decides or places; more than this many in a row would be a loop. */
 const ROUNDS_MAX = 8;

@@ -11,8 +11,7 @@ import { createHash } from "node:crypto";
 import { contextKey, encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
 import { Fault } from "../ports/fault.ts";
 import type { Ms } from "../ports/time.ts";
-import { commitMove } from "./change.ts";
-import { carryOut } from "./effects.ts";
+import { commitMove, followThrough } from "./change.ts";
 import { derivedUuid, newUuid } from "./ids.ts";
 import { JOB_SHAPE, type Job, type JobPriority, type JobState } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -121,7 +120,7 @@ export async function createJob(draft: JobDraft, parts: JobParts, signal: AbortS
     parts.jobs.create(moved.next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
   );
   if (saved.kind === "conflict") return repeatOf(saved.seen?.record, draft.bodyHash);
-  await carryOut(moved, parts, signal);
+  await followThrough(moved, parts, signal);
   return { jobId: moved.next.id, traceId: moved.next.traceId, state: moved.next.phase.state, isRepeat: false };
 }
 

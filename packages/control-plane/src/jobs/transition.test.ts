@@ -3,8 +3,9 @@ import { describe, expect, it } from "vitest";
 import type { Decision, DecisionRecord } from "../policy/decision.ts";
 import { alarmOf, isTerminal, type Job } from "./job.ts";
 import type { JobEvent, Report } from "./job-event.ts";
+import { isDeadLetter } from "./job-moves.ts";
 import { DEFAULT_JOB_SETTINGS as LIMITS } from "./job-parts.ts";
-import { acceptsReport, isDeadLetter, transition } from "./transition.ts";
+import { acceptsReport, transition } from "./transition.ts";
 
 const NOW = 1_800_000_000_000;
 const JOB: Job = {

@@ -6,27 +6,11 @@
 // T4. An attempt counts from its placing; it is given back only when certainly nobody heard of it.
 
 import type { DecisionRecord } from "../policy/decision.ts";
-import { assert, unreachable } from "../ports/fault.ts";
+import { unreachable } from "../ports/fault.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
-import {
-  DECISIONS_MAX,
-  type Dispatch,
-  isTerminal,
-  type Job,
-  type JobOutcome,
-  type JobStep,
-  type Phase,
-  STEPS_MAX,
-  type TerminalState,
-  type WakeName,
-  type Wakes,
-} from "./job.ts";
-import type { Effect, JobEvent, Report } from "./job-event.ts";
-
-export interface Transition {
-  readonly next: Job;
-  readonly effects: readonly Effect[];
-}
+import { DECISIONS_MAX, type Dispatch, isTerminal, type Job, type Phase, type WakeName } from "./job.ts";
+import type { JobEvent, Report } from "./job-event.ts";
+import { dispatchOf, end, move, stay, type Transition, update, without } from "./job-moves.ts";
 
 /** Limits of a job's life, in milliseconds. */
 export interface JobLimits {
@@ -305,98 +289,4 @@ function onWoke(job: Job, now: EpochMs, limits: JobLimits): Transition {
     return { next: isOld ? { ...job, wakes, listedAt: now, updatedAt: now } : { ...job, wakes }, effects: [] };
   }
   return stay(job);
-}
-
-type Ending = { readonly code: string; readonly message: string; readonly by: string } & Partial<Report>;
-
-function end(job: Job, state: TerminalState, now: EpochMs, ending: Ending): Transition {
-  const { phase } = job;
-  const isOut = phase.state === "DISPATCHED" || phase.state === "RUNNING";
-  const byWorker = ending.by === "worker";
-  const outcome: JobOutcome = {
-    at: now,
-    code: ending.code,
-    message: ending.message,
-    resultPtr: ending.resultPtr ?? "",
-    workerId: ending.workerId || (isOut ? phase.dispatch.workerId : ""),
-    executionMs: ending.executionMs ?? 0,
-    artifactPtrs: ending.artifactPtrs ?? [],
-    reported: ending.reported ?? "",
-    by: ending.by,
-  };
-  const effects: Effect[] = [];
-  if (isOut && !byWorker)
-    effects.push({ kind: "stop_worker", reason: ending.message === "" ? ending.code : ending.message, by: ending.by });
-  if (!byWorker) effects.push({ kind: "announce_end" });
-  const next = advance(job, { state, outcome }, {}, now, ending.code);
-  if (isDeadLetter(next)) effects.push({ kind: "announce_dead_letter" });
-  return { next: { ...next, listedAt: listedAtOfEnd(job, now) }, effects };
-}
-
-/** Ended jobs that somebody should look at: all but the successful ones and those that a person or key cancelled. */
-export function isDeadLetter(job: Job): boolean {
-  const { phase } = job;
-  if (!isTerminal(job) || phase.state === "SUCCEEDED") return false;
-  return phase.state !== "CANCELLED" || ("outcome" in phase && phase.outcome.by === "worker");
-}
-
-const RELISTED_AFTER_MS = 3_600_000;
-
-/** A job that was open for long is listed by its end, so that its index entries live as long as its record. */
-function listedAtOfEnd(job: Job, now: EpochMs): EpochMs {
-  return now - job.listedAt > RELISTED_AFTER_MS ? now : job.listedAt;
-}
-
-function dispatchOf(job: Job, dispatchId: string): Dispatch | undefined {
-  const { phase } = job;
-  if (phase.state !== "DISPATCHED" && phase.state !== "RUNNING") return undefined;
-  return phase.dispatch.id === dispatchId ? phase.dispatch : undefined;
-}
-
-function move(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: string): Transition {
-  return { next: advance(job, phase, wakes, now, why), effects: [] };
-}
-
-function advance(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: string): Job {
-  const lasting = "outcome" in phase ? {} : pick(job.wakes, ["deadline", "upkeep"]);
-  const next: Job = {
-    ...job,
-    phase,
-    wakes: { ...lasting, ...wakes },
-    updatedAt: Math.max(now, job.updatedAt),
-    steps: withStep(job.steps, { at: now, state: phase.state, why }),
-  };
-  assert("outcome" in phase || Object.keys(next.wakes).length > 0, "an unfinished job has a wake", {
-    jobId: job.id,
-    state: phase.state,
-  });
-  return next;
-}
-
-/** Waiting for the same reason again is no step. */
-function withStep(steps: readonly JobStep[], step: JobStep): readonly JobStep[] {
-  const last = steps.at(-1);
-  return last?.state === step.state && last.why === step.why ? steps : [...steps, step].slice(-STEPS_MAX);
-}
-
-function update(job: Job, phase: Phase, wakes: Wakes, now: EpochMs): Transition {
-  return { next: { ...job, phase, wakes, updatedAt: Math.max(now, job.updatedAt) }, effects: [] };
-}
-
-function without(wakes: Wakes, name: WakeName): Wakes {
-  const { [name]: _, ...rest } = wakes;
-  return rest;
-}
-
-function pick(wakes: Wakes, names: readonly WakeName[]): Wakes {
-  const kept: { [name in WakeName]?: EpochMs } = {};
-  for (const name of names) {
-    const at = wakes[name];
-    if (at !== undefined) kept[name] = at;
-  }
-  return kept;
-}
-
-function stay(job: Job): Transition {
-  return { next: job, effects: [] };
 }

@@ -4,8 +4,8 @@
 
 import { parsePointer } from "@cordum/protocol";
 import { WORKER_TTL_MS } from "../scheduling/registry.ts";
-import { changeSeen } from "./change.ts";
-import { carryOut, retryDelayMs } from "./effects.ts";
+import { changeSeen, followThrough } from "./change.ts";
+import { retryDelayMs } from "./effects.ts";
 import { isTerminal, type Job } from "./job.ts";
 import type { JobEvent } from "./job-event.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -21,7 +21,7 @@ export async function wakeJob(jobId: string, parts: JobParts, signal: AbortSigna
   const { job } = changed;
   if ("dispatch" in job.phase && isDue(job, "doorbell", parts.clock.now())) {
     parts.log.info("dispatch.rung_again", { jobId, workerId: job.phase.dispatch.workerId, attempt: job.attempts });
-    await carryOut({ next: job, effects: [{ kind: "deliver", dispatch: job.phase.dispatch }] }, parts, signal, {
+    await followThrough({ next: job, effects: [{ kind: "deliver", dispatch: job.phase.dispatch }] }, parts, signal, {
       maybeBefore: true,
     });
   }

@@ -1,0 +1,118 @@
+// The moves of which the life of a job is made.
+// Owns:          how a record goes on to its next phase: steps, wakes, the outcome, what an end sets off.
+// Must not know: which event leads to which move (transition.ts).
+
+import { assert } from "../ports/fault.ts";
+import type { EpochMs } from "../ports/time.ts";
+import {
+  type Dispatch,
+  isTerminal,
+  type Job,
+  type JobOutcome,
+  type JobStep,
+  type Phase,
+  STEPS_MAX,
+  type TerminalState,
+  type WakeName,
+  type Wakes,
+} from "./job.ts";
+import type { Effect, Report } from "./job-event.ts";
+
+export interface Transition {
+  readonly next: Job;
+  readonly effects: readonly Effect[];
+}
+
+export type Ending = { readonly code: string; readonly message: string; readonly by: string } & Partial<Report>;
+
+export function end(job: Job, state: TerminalState, now: EpochMs, ending: Ending): Transition {
+  const { phase } = job;
+  const isOut = phase.state === "DISPATCHED" || phase.state === "RUNNING";
+  const byWorker = ending.by === "worker";
+  const outcome: JobOutcome = {
+    at: now,
+    code: ending.code,
+    message: ending.message,
+    resultPtr: ending.resultPtr ?? "",
+    workerId: ending.workerId || (isOut ? phase.dispatch.workerId : ""),
+    executionMs: ending.executionMs ?? 0,
+    artifactPtrs: ending.artifactPtrs ?? [],
+    reported: ending.reported ?? "",
+    by: ending.by,
+  };
+  const effects: Effect[] = [];
+  if (isOut && !byWorker)
+    effects.push({ kind: "stop_worker", reason: ending.message === "" ? ending.code : ending.message, by: ending.by });
+  if (!byWorker) effects.push({ kind: "announce_end" });
+  const next = advance(job, { state, outcome }, {}, now, ending.code);
+  if (isDeadLetter(next)) effects.push({ kind: "announce_dead_letter" });
+  return { next: { ...next, listedAt: listedAtOfEnd(job, now) }, effects };
+}
+
+/** Ended jobs that somebody should look at: all but the successful ones and those that a person or key cancelled. */
+export function isDeadLetter(job: Job): boolean {
+  const { phase } = job;
+  if (!isTerminal(job) || phase.state === "SUCCEEDED") return false;
+  return phase.state !== "CANCELLED" || ("outcome" in phase && phase.outcome.by === "worker");
+}
+
+const RELISTED_AFTER_MS = 3_600_000;
+
+/** A job that was open for long is listed by its end, so that its index entries live as long as its record. */
+function listedAtOfEnd(job: Job, now: EpochMs): EpochMs {
+  return now - job.listedAt > RELISTED_AFTER_MS ? now : job.listedAt;
+}
+
+export function dispatchOf(job: Job, dispatchId: string): Dispatch | undefined {
+  const { phase } = job;
+  if (phase.state !== "DISPATCHED" && phase.state !== "RUNNING") return undefined;
+  return phase.dispatch.id === dispatchId ? phase.dispatch : undefined;
+}
+
+export function move(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: string): Transition {
+  return { next: advance(job, phase, wakes, now, why), effects: [] };
+}
+
+function advance(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: string): Job {
+  const lasting = "outcome" in phase ? {} : pick(job.wakes, ["deadline", "upkeep"]);
+  const next: Job = {
+    ...job,
+    phase,
+    wakes: { ...lasting, ...wakes },
+    updatedAt: Math.max(now, job.updatedAt),
+    steps: withStep(job.steps, { at: now, state: phase.state, why }),
+  };
+  assert("outcome" in phase || Object.keys(next.wakes).length > 0, "an unfinished job has a wake", {
+    jobId: job.id,
+    state: phase.state,
+  });
+  return next;
+}
+
+/** Waiting for the same reason again is no step. */
+function withStep(steps: readonly JobStep[], step: JobStep): readonly JobStep[] {
+  const last = steps.at(-1);
+  return last?.state === step.state && last.why === step.why ? steps : [...steps, step].slice(-STEPS_MAX);
+}
+
+export function update(job: Job, phase: Phase, wakes: Wakes, now: EpochMs): Transition {
+  return { next: { ...job, phase, wakes, updatedAt: Math.max(now, job.updatedAt) }, effects: [] };
+}
+
+export function without(wakes: Wakes, name: WakeName): Wakes {
+  const { [name]: _, ...rest } = wakes;
+  return rest;
+}
+
+function pick(wakes: Wakes, names: readonly WakeName[]): Wakes {
+  const kept: { [name in WakeName]?: EpochMs } = {};
+  for (const name of names) {
+    const at = wakes[name];
+    if (at !== undefined) kept[name] = at;
+  }
+  return kept;
+}
+
+export function stay(job: Job): Transition {
+  return { next: job, effects: [] };
+}
