@@ -12,6 +12,7 @@ import {
   duration,
   flag,
   integer,
+  keyList,
   name,
   oneOf,
   origins,
@@ -54,11 +55,7 @@ export const SETTINGS = {
   },
   "Keys and tenants": {
     tenant: preset("TENANT_ID", name, "default", "Tenant of keys that name none."),
-    apiKeys: optional(
-      "CORDUM_API_KEYS",
-      secret(text),
-      "Keys with tenant, role and principal: JSON or `tenant:key:role:principal,…`.",
-    ),
+    apiKeys: optional("CORDUM_API_KEYS", secret(keyList), "Keys with tenant, role and principal."),
     apiKeysPath: optional("CORDUM_API_KEYS_PATH", path, "File with keys in the same forms."),
     superSecretApiToken: optional("CORDUM_SUPER_SECRET_API_TOKEN", secret(text), keySays),
     apiKey: optional("CORDUM_API_KEY", secret(text), "See `CORDUM_SUPER_SECRET_API_TOKEN`."),

@@ -29,10 +29,16 @@ export const text: ValueKind<string> = {
   parse: (given) => (/[\r\n\0]/.test(given) ? undefined : given),
 };
 
-/** A name that becomes part of ids and index keys. */
+/** JSON may have line breaks. */
+export const keyList: ValueKind<string> = {
+  expected: "JSON, or tenant:key:role:principal separated by commas",
+  parse: (given) => (given.includes("\0") ? undefined : given),
+};
+
+/** Tenants and host names: what may become part of an id or an index key. */
 export const name: ValueKind<string> = {
-  expected: "letters, digits, '.', '_' and '-', at most 128",
-  parse: (text) => (/^[A-Za-z0-9._-]{1,128}$/.test(text) ? text : undefined),
+  expected: "1 to 128 letters, digits, '.', '_' and '-', beginning with a letter or digit",
+  parse: (given) => (/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(given) ? given : undefined),
 };
 
 const YES = new Set(["1", "true", "yes", "y", "on"]);

@@ -70,7 +70,7 @@ describe("configuration", () => {
   });
 
   it("never shows a secret, not even a wrong one", () => {
-    const text = problemsOf({ REDIS_URL: "http://user:hunter2@host", CORDUM_API_KEYS: "sesame\nopen" });
+    const text = problemsOf({ REDIS_URL: "http://user:hunter2@host", CORDUM_API_KEY: "sesame\nopen" });
     expect(text).toContain("2 problems");
     expect(text).not.toMatch(/hunter2|sesame/);
   });

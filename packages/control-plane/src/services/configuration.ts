@@ -184,9 +184,9 @@ function readAuth(reader: Reader): Config["auth"] {
     allowsNoAuth: reader.read(settings.allowsNoAuth),
     allowsSelfApproval: reader.read(settings.allowsSelfApproval),
   };
-  const hasKeys =
-    [settings.apiKeys, settings.apiKeysPath].some((setting) => reader.has(setting)) || auth.apiKey !== undefined;
-  if (!hasKeys && !auth.allowsNoAuth) {
+  const isGiven = [settings.apiKeys, settings.apiKeysPath].some((setting) => reader.has(setting));
+  const isWrong = reader.problems.some(({ name }) => single.some((setting) => setting.name === name));
+  if (!isGiven && !isWrong && auth.apiKey === undefined && !auth.allowsNoAuth) {
     const expected = `a key (or ${settings.apiKeys.name}, or ${settings.apiKeysPath.name}; ${settings.allowsNoAuth.name}=true opens the API to everybody)`;
     reader.problems.push({ name: settings.apiKey.name, expected, got: "none" });
   }
