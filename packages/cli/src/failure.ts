@@ -1,0 +1,102 @@
+// Failures of the command: what is said, what to do next, how the process ends.
+// Owns:          the sentences and the choice of the exit code.
+// Must not know: commander, which command failed.
+
+import { CordumError } from "@cordum/sdk";
+import { EXIT_CODES, type ExitName } from "./exit-codes.ts";
+import { oneLine } from "./terminal.ts";
+
+/** Thrown by commands: one sentence, what to do about it, and the exit code. */
+export class CommandFailure extends Error {
+  readonly exit: ExitName;
+  readonly hint: string | undefined;
+
+  constructor(exit: ExitName, message: string, hint?: string) {
+    super(message);
+    this.name = "CommandFailure";
+    this.exit = exit;
+    this.hint = hint;
+  }
+}
+
+export interface Told {
+  readonly exitCode: number;
+  /** For standard error, escaped. */
+  readonly text: string;
+}
+
+/** Any error as a person reads it. */
+export function tell(error: unknown): Told {
+  const failure = failureOf(error);
+  const hint = failure.hint === undefined ? "" : `\n  ${failure.hint}`;
+  return { exitCode: EXIT_CODES[failure.exit].code, text: `error: ${oneLine(failure.message)}${hint}` };
+}
+
+export function failureOf(error: unknown): CommandFailure {
+  if (error instanceof CommandFailure) return error;
+  if (error instanceof CordumError) return fromServer(error);
+  return new CommandFailure("FAILED", error instanceof Error ? error.message : String(error));
+}
+
+function fromServer(error: CordumError): CommandFailure {
+  const { exit, hint } = judge(error);
+  const fields = error.fields.map(({ field, reason }) => `; ${field}: ${reason}`).join("");
+  const trace = error.traceId === undefined ? "" : ` [trace ${error.traceId}]`;
+  const code = error.code.startsWith("HTTP_") ? `HTTP ${error.status}` : error.code;
+  return new CommandFailure(exit, `${error.detail || error.title}${fields} (${code})${trace}`, hint);
+}
+
+interface Judgement {
+  readonly exit: ExitName;
+  readonly hint?: string;
+}
+
+/** Codes that deserve more than their status says. */
+const BY_CODE: ReadonlyMap<string, Judgement> = new Map<string, Judgement>([
+  [
+    "NETWORK_ERROR",
+    { exit: "UNREACHABLE", hint: "Is a server running there? `cordum dev` starts one; --url says where it is." },
+  ],
+  [
+    "CALL_TIMEOUT",
+    { exit: "UNREACHABLE", hint: "The server did not answer in time. `cordum status` shows whether it is well." },
+  ],
+  [
+    "WAIT_TIMEOUT",
+    { exit: "TIMEOUT", hint: "The job goes on. `cordum job watch <id>` waits for it again; --timeout waits longer." },
+  ],
+  [
+    "SELF_APPROVAL_DENIED",
+    { exit: "FORBIDDEN", hint: "Use the key of another principal, e.g. --as approver after `cordum dev`." },
+  ],
+  [
+    "APPROVAL_STALE_POLICY",
+    { exit: "CONFLICT", hint: "The policy has changed since it asked. Look at the job again: `cordum job get <id>`." },
+  ],
+]);
+
+function judge(error: CordumError): Judgement {
+  const known = BY_CODE.get(error.code);
+  if (known !== undefined) return known;
+  switch (error.status) {
+    case 401:
+      return {
+        exit: "FORBIDDEN",
+        hint: "Set CORDUM_API_KEY or pass --api-key. After `cordum dev` the keys are in .cordum/keys.json; run in the same folder.",
+      };
+    case 403:
+      return { exit: "FORBIDDEN", hint: "This key's role or tenant does not allow it; use another key." };
+    case 404:
+      return { exit: "NOT_FOUND", hint: "`cordum job list` shows the newest jobs." };
+    case 409:
+      return { exit: "CONFLICT", hint: "`cordum job get <id>` shows the state that it is in." };
+    case 429:
+      return { exit: "UNREACHABLE", hint: "Too many requests with this key; wait a moment." };
+    case 400:
+    case 413:
+    case 422:
+      return { exit: "FAILED" };
+    default:
+      return error.retryable ? { exit: "UNREACHABLE", hint: "The server may answer later." } : { exit: "FAILED" };
+  }
+}

@@ -1,0 +1,197 @@
+// The command line: which subcommands and options there are.
+// Owns:          names, help texts, exit codes of a call as a whole.
+// Must not know: what the subcommands do; each is loaded when it is called, so that help and errors are quick.
+// G1. Options may stand anywhere; what is left over is an error. G2. Whatever fails ends in one line on standard error, a hint where
+//     there is one, and a code of the table.
+
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, Option } from "commander";
+import { connect } from "./connect.ts";
+import { EXIT_CODES } from "./exit-codes.ts";
+import { CommandFailure, tell } from "./failure.ts";
+import { Given } from "./given.ts";
+import { type Runtime, stopSignals } from "./runtime.ts";
+import type { Session } from "./session.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface Machine {
+  readonly terminal: Terminal;
+  readonly runtime: Runtime;
+}
+
+/** Runs one command line (without node and script). The exit code of the process; never throws. */
+export async function run(argv: readonly string[], machine: Machine): Promise<number> {
+  const { terminal } = machine;
+  try {
+    await createProgram(machine).parseAsync(argv, { from: "user" });
+    return EXIT_CODES.OK.code;
+  } catch (error) {
+    // Commander has said what is wrong, or has shown what was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_CODES.OK.code : EXIT_CODES.USAGE.code;
+    const told = tell(error);
+    terminal.note(told.text);
+    return told.exitCode;
+  }
+}
+
+type Action = (session: Session, ...operands: string[]) => Promise<void>;
+
+export function createProgram(machine: Machine): Command {
+  const program = new Command("cordum")
+    .description("Control plane that governs what AI agents and workers do.")
+    .version(version(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "show help")
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => machine.terminal.print(text.replace(/\n$/, "")),
+      writeErr: (text) => machine.terminal.note(text.replace(/\n$/, "")),
+    })
+    .showHelpAfterError("(--help shows what there is)")
+    .option(
+      "--url <url>",
+      "address of the server (env CORDUM_API_URL, CORDUM_GATEWAY; default: the `cordum dev` of this folder)",
+    )
+    .addOption(new Option("--gateway <url>", "the same as --url").hideHelp())
+    .option("--api-key <key>", "key to use (env CORDUM_API_KEY); others may see it in the process list")
+    .option("--api-key-file <file>", "file that holds the key")
+    .option("--as <principal>", "key of the `cordum dev` of this folder: admin, submitter or approver")
+    .option("--json", "print JSON for programs")
+    .addHelpText("after", EXAMPLES);
+  addDev(program, machine);
+  addJobs(program, machine);
+  addApprovals(program, machine);
+  addSystem(program, machine);
+  return program;
+}
+
+const EXAMPLES = `
+Examples:
+  cordum dev                                                 start everything in this folder
+  cordum job submit job.echo --input '{"n":1}' --wait        hand in a job and wait for its result
+  cordum approvals                                           what waits for a person
+  cordum approve <job> --as approver --reason "looks right"  let it go on`;
+
+function addDev(program: Command, machine: Machine): void {
+  program
+    .command("dev")
+    .description("run everything in one process, with SQLite, a sample policy and sample workers")
+    .configureHelp({ showGlobalOptions: false })
+    .option("--port <port>", "port of the REST API on this machine (default 8081); 0 takes a free one")
+    .option("--data <folder>", "folder for the SQLite files and the keys (default .cordum)")
+    .option("--policy <file>", "policy file (default: policy.yaml in the data folder, made on the first start)")
+    .option("--pools <file>", "file that maps topics to pools (default: every topic goes to the workers that serve it)")
+    .option("--workers <module>", "module that exports `workers`; may be given several times", collect, [])
+    .option("--no-sample-workers", "do not serve job.default, job.echo and job.slow.echo")
+    .action(async function (this: Command) {
+      const { runDev } = await import("./dev/command.ts");
+      await runDev(new Given(this.optsWithGlobals()), machine);
+    });
+}
+
+function addJobs(program: Command, machine: Machine): void {
+  const job = program.command("job").alias("jobs").description("hand in, look at, wait for and cancel jobs");
+  const submit = job
+    .command("submit")
+    .argument("[topic]", "topic, e.g. job.echo")
+    .description("hand in a job; prints its id")
+    .option("--topic <topic>", "the same as the argument")
+    .option("--input <json>", "input of the worker: JSON, a file with JSON, or - for standard input")
+    .option("--prompt <text>", "text that goes with the job")
+    .option("--risk-tags <tags>", "what the job risks, separated by commas; policy looks at them")
+    .option("--requires <names>", "what its worker must offer, separated by commas")
+    .option("--capability <name>", "what the job needs done")
+    .option("--labels <json>", 'labels: {"name":"value"}, or a file with that')
+    .option("--priority <class>", "critical, interactive or batch")
+    .option("--deadline <time>", "the job ends as TIMEOUT when it takes longer, e.g. 90s")
+    .option("--idempotency-key <key>", "same key and same job: no second job")
+    .option("--pack-id <id>", "pack that the job belongs to")
+    .option("--org <tenant>", "tenant, when the key may choose")
+    .option("--actor-id <id>", "on whose behalf")
+    .option("--actor-type <type>", "human or service")
+    .option("--wait", "wait for the end and print the result")
+    .option("--timeout <time>", "how long --wait waits (default 5m)");
+  remote(submit, machine, async () => (await import("./commands/submit.ts")).submitJob);
+  const one = (name: string, description: string) => job.command(name).argument("<job>").description(description);
+  remote(one("get", "all about one job"), machine, async () => (await import("./commands/jobs.ts")).getJob);
+  remote(one("status", "the state alone"), machine, async () => (await import("./commands/jobs.ts")).printState);
+  const list = job
+    .command("list")
+    .description("jobs, newest change first")
+    .option("--state <state>", "only jobs in this state, e.g. APPROVAL_REQUIRED")
+    .option("--topic <topic>", "only jobs of this topic")
+    .option("--team <team>", "only jobs of this team")
+    .option("--trace <id>", "only jobs of this trace")
+    .option("--limit <n>", "how many (default 20)");
+  remote(list, machine, async () => (await import("./commands/jobs.ts")).listJobs);
+  remote(one("cancel", "stop a job"), machine, async () => (await import("./commands/jobs.ts")).cancelJob);
+  const watch = one("watch", "follow a job to its end and print its result").option(
+    "--timeout <time>",
+    "how long (default 5m)",
+  );
+  remote(watch, machine, async () => (await import("./commands/jobs.ts")).watchJob);
+}
+
+function addApprovals(program: Command, machine: Machine): void {
+  const list = program
+    .command("approvals")
+    .description("jobs that wait for a person")
+    .option("--all", "answered ones as well")
+    .option("--limit <n>", "how many (default 50)");
+  remote(list, machine, async () => (await import("./commands/approvals.ts")).listApprovals);
+  for (const verb of ["approve", "reject"] as const) {
+    const command = program
+      .command(verb)
+      .argument("<job>")
+      .description(
+        verb === "approve" ? "let a job go on that waits for a person" : "deny a job that waits for a person",
+      )
+      .option("--reason <text>", "why; kept with the job")
+      .option("--note <text>", "more for whoever reads it later");
+    remote(command, machine, async () => {
+      const { answer } = await import("./commands/approvals.ts");
+      return (session, jobId) => answer(session, jobId, verb);
+    });
+  }
+}
+
+function addSystem(program: Command, machine: Machine): void {
+  const dlq = program
+    .command("dlq")
+    .description("jobs that ended without success")
+    .option("--limit <n>", "how many (default 20)");
+  remote(dlq, machine, async () => (await import("./commands/system.ts")).listDeadLetters);
+  const workers = program.command("workers").description("workers that the server knows");
+  remote(workers, machine, async () => (await import("./commands/system.ts")).listWorkers);
+  const status = program.command("status").description("how the server is");
+  remote(status, machine, async () => (await import("./commands/system.ts")).printStatus);
+}
+
+/** A command that talks to a server. Ctrl-C ends it. */
+function remote(command: Command, { terminal, runtime }: Machine, load: () => Promise<Action>): void {
+  command.action(async function (this: Command) {
+    const given = new Given(this.optsWithGlobals());
+    const client = connect(given, terminal);
+    const stop = stopSignals(() => process.exit(EXIT_CODES.INTERRUPTED.code));
+    try {
+      const action = await load();
+      await action({ client, given, terminal, runtime, signal: stop.first }, ...this.args);
+    } catch (error) {
+      if (!stop.first.aborted || error instanceof CommandFailure) throw error;
+      throw new CommandFailure("INTERRUPTED", "stopped");
+    } finally {
+      stop.forget();
+    }
+  });
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+function version(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  const found =
+    typeof manifest === "object" && manifest !== null && "version" in manifest ? manifest.version : undefined;
+  return typeof found === "string" ? found : "unknown";
+}

@@ -1,0 +1,116 @@
+// Jobs as people read them.
+// Owns:          which members are shown, in which order, with which words.
+// Must not know: how a job was fetched.
+
+import type { Constraints, JobDetail, JobRecord } from "@cordum/sdk";
+import { oneLine, printable, type Terminal } from "../terminal.ts";
+import { json } from "./json.ts";
+import { table } from "./table.ts";
+import { age, moment } from "./time.ts";
+
+/** State, and what it waits for. */
+export function describeWait(job: JobDetail): string {
+  const why = waitReason(job);
+  return why === "" ? job.state : `${job.state}  ${why}`;
+}
+
+function waitReason(job: JobDetail): string {
+  const reason = [job.safety_rule_id, job.safety_reason].filter((part) => part !== "").join(": ");
+  switch (job.state) {
+    case "APPROVAL_REQUIRED":
+      return `waits for a person${reason === "" ? "" : ` (${reason})`}; cordum approve ${job.id}`;
+    case "DENIED":
+    case "FAILED":
+    case "TIMEOUT":
+    case "CANCELLED":
+      return [job.error_code, job.error_message].filter((part) => part !== undefined && part !== "").join(": ");
+    case "PENDING":
+    case "SCHEDULED":
+      return job.safety_decision === "THROTTLE" ? `throttled (${reason}); asked again later` : waitingFor(job);
+    default:
+      return "";
+  }
+}
+
+/** Servers that tell why a job waits name the reason in a member of their own. */
+function waitingFor(job: JobDetail): string {
+  const reason: unknown = "waiting_reason" in job ? job.waiting_reason : undefined;
+  return typeof reason === "string" && reason !== "" ? `waits: ${reason}` : "";
+}
+
+/** What came of a job: its result to standard output, as JSON. */
+export function printEnd(job: JobDetail, terminal: Terminal): void {
+  if (job.result !== null && job.result !== undefined) terminal.print(json(job.result));
+}
+
+/** All of a job, one member a line. */
+export function describeJob(job: JobDetail): string {
+  const rows: readonly (readonly [string, string | undefined])[] = [
+    ["job", job.id],
+    ["state", describeWait(job)],
+    ["topic", job.topic],
+    ["tenant", job.tenant],
+    ["actor", [job.actor_id, job.actor_type].filter((part) => part !== "").join(", ")],
+    ["capability", job.capability],
+    ["risk tags", job.risk_tags?.join(", ")],
+    ["labels", pairs(job.labels)],
+    ["attempts", job.attempts === 0 ? "" : String(job.attempts)],
+    [
+      "policy",
+      [job.safety_decision, job.safety_rule_id && `rule ${job.safety_rule_id}`]
+        .filter((part) => part !== "")
+        .join(", "),
+    ],
+    ["reason", job.safety_reason],
+    ["limits", job.safety_constraints === null ? "" : describeConstraints(job.safety_constraints)],
+    ["remedies", job.safety_remediations?.map((remedy) => remedy.title || remedy.id).join(", ")],
+    ["approval", describeApproval(job)],
+    ["trace", job.trace_id],
+    ["error", [job.error_code, job.error_message].filter((part) => part !== undefined && part !== "").join(": ")],
+  ];
+  const shown = rows.filter(([, value]) => value !== undefined && value !== "");
+  const lines = shown.map(([name, value]) => `${name.padEnd(11)}${oneLine(value ?? "")}`);
+  if (job.context !== null) lines.push("context", indent(json(job.context)));
+  if (job.result !== null) lines.push("result", indent(json(job.result)));
+  return lines.join("\n");
+}
+
+function describeApproval(job: JobDetail): string {
+  if (job.approval_by === undefined) return "";
+  const at = job.approval_at === undefined ? "" : ` at ${moment(job.approval_at / 1_000)}`;
+  const why = job.approval_reason === undefined ? "" : `: ${job.approval_reason}`;
+  return `by ${job.approval_by}${at}${why}`;
+}
+
+/** Flat: `budgets.max_runtime_ms=1000, sandbox.isolated=true`. */
+export function describeConstraints(constraints: Constraints): string {
+  return Object.entries(constraints)
+    .flatMap(([section, value]) =>
+      typeof value === "object"
+        ? Object.entries(value).map(([name, limit]) => `${section}.${name}=${String(limit)}`)
+        : [`${section}=${value}`],
+    )
+    .join(", ");
+}
+
+/** The newest changes of jobs; `now` in epoch ms. */
+export function jobTable(jobs: readonly JobRecord[], now: number): string {
+  const rows = jobs.map((job) => [
+    job.id,
+    job.state,
+    job.topic ?? "",
+    [job.safety_decision, job.safety_rule_id].filter((part) => part !== undefined && part !== "").join(" "),
+    job.updated_at === 0 ? "" : `${age(now - job.updated_at / 1_000)} ago`,
+  ]);
+  return table([["JOB", "STATE", "TOPIC", "POLICY", "CHANGED"], ...rows]);
+}
+
+function pairs(labels: { readonly [label: string]: string }): string {
+  return Object.entries(labels)
+    .map(([label, value]) => `${label}=${value}`)
+    .join(", ");
+}
+
+function indent(text: string): string {
+  return printable(text).replace(/^/gm, "  ");
+}
