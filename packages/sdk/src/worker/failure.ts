@@ -15,7 +15,9 @@ const FAILURES = {
   CONTEXT_TOO_LARGE: { number: 201, status: "FAILED" },
   CONTEXT_UNAVAILABLE: { number: 402, status: "FAILED_RETRYABLE" },
   TOPIC_NOT_SERVED: { number: 204, status: "FAILED" },
+  // The next two never began, so repeating them is safe whatever the job does.
   WORKER_FULL: { number: 201, status: "FAILED_RETRYABLE" },
+  WORKER_DRAINED: { number: 206, status: "FAILED_RETRYABLE" },
   WORKER_STOPPED: { number: 206, status: "FAILED_RETRYABLE" },
   HANDLER_FAILED: { number: 1000, status: "FAILED" },
   HANDLER_RETRYABLE: { number: 1000, status: "FAILED_RETRYABLE" },

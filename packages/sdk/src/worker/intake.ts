@@ -103,7 +103,7 @@ export class Intake {
   stopAll(): void {
     for (const held of [...this.#held.values()]) {
       if (held.execution !== undefined) held.execution.stop({ kind: "worker_stopping" });
-      else this.#giveBack(held, failure("WORKER_STOPPED", "the worker stopped before the job began"));
+      else this.#giveBack(held, failure("WORKER_DRAINED", "the worker stopped before the job began"));
     }
   }
 

@@ -1,5 +1,6 @@
 import { ComponentRole, epochMsOf, JobStatus } from "@cordum/protocol";
 import { describe, expect, it } from "vitest";
+import manifest from "../../package.json" with { type: "json" };
 import { NEW_YEAR_MS, settle } from "../testing/manual-runtime.ts";
 import { MemoryConnection } from "../testing/memory-connection.ts";
 import { gate, startTown, TOPIC, TRACE } from "../testing/worker-town.ts";
@@ -44,6 +45,8 @@ describe("worker: start", () => {
       readyTopics: [TOPIC, "job.test.other"],
     });
     expect(handshake?.capabilities).toMatchObject({ progress: true, cancel: true, gpu: true });
+    expect(handshake?.capabilities.signatures).toBeUndefined();
+    expect(handshake?.sdkVersion).toBe(`cordum-sdk-ts/${manifest.version}`);
     expect(town.bus.all("heartbeat")[0]).toMatchObject({
       workerId: "w1",
       pool: "blue",

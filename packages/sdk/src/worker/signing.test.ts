@@ -86,6 +86,7 @@ describe("worker: signatures", () => {
     town.send({ jobId: "j1" });
     await town.bus.first("jobResult");
     if (key.kind === "refused") throw new Error(key.reason);
+    expect(town.bus.all("handshake")[0]?.capabilities.signatures).toBe(true);
     expect(town.bus.sent.map(({ packet }) => verifyPacket(encodePacket(packet), key.key).kind)).toEqual(
       Array(4).fill("verified"),
     );

@@ -29,6 +29,7 @@ export interface SigningOptions {
 }
 
 export interface Signing {
+  readonly signs: boolean;
   /** Bytes of a packet, signed when there is a key. */
   seal(packet: Init<BusPacket>): Uint8Array;
   /** Why a packet is not accepted; undefined when it is. */
@@ -43,6 +44,7 @@ export function createSigning(options: SigningOptions = {}): Signing {
   const mode = options.verify ?? (options.publicKeys === undefined ? "off" : "require");
   if (mode !== "off" && keys.size === 0) throw new TypeError(`signing.verify is ${mode}, but there are no publicKeys`);
   return {
+    signs: options.privateKey !== undefined,
     seal: sealer(options.privateKey),
     refusal:
       mode === "off"

@@ -203,9 +203,8 @@ export class PacketWriter {
   }
 
   handshake(capabilities: readonly string[], readyTopics: readonly string[]): Uint8Array {
-    const flags = ["progress", "cancel", "error_codes", "heartbeats", ...capabilities].map(
-      (name) => [name, true] as const,
-    );
+    const own = ["progress", "cancel", "error_codes", "heartbeats", ...(this.#signing.signs ? ["signatures"] : [])];
+    const flags = [...own, ...capabilities].map((name) => [name, true] as const);
     return this.#packet(this.#workerId, {
       kind: "handshake",
       value: {

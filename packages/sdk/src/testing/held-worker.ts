@@ -1,0 +1,37 @@
+// Workers for tests: one whose runs end when the test says so, one that only ends by its signal.
+// Owns:          the gates.
+// Must not know: how jobs come to a worker.
+
+import { type JobContext, worker } from "../worker/definition.ts";
+import { gate, TOPIC } from "./worker-town.ts";
+
+/** A handler whose runs end when the test says so. */
+export function heldWorker(concurrency = 1, topic = TOPIC) {
+  const started: string[] = [];
+  const gates = new Map<string, ReturnType<typeof gate<unknown>>>();
+  const contexts = new Map<string, JobContext>();
+  const definition = worker({
+    topic,
+    concurrency,
+    run: (_input, context) => {
+      started.push(context.jobId);
+      contexts.set(context.jobId, context);
+      const held = gate<unknown>();
+      gates.set(context.jobId, held);
+      return held.promise;
+    },
+  });
+  return {
+    definition,
+    started,
+    contexts,
+    end: (jobId: string, value: unknown = jobId) => gates.get(jobId)?.resolve(value),
+  };
+}
+
+/** Ends when its signal fires, by throwing the signal's reason. */
+export const obedient = worker(
+  TOPIC,
+  (_input, { signal }) =>
+    new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+);
