@@ -34,6 +34,13 @@ export interface ExecutionParts {
   readonly limits: ExecutionLimits;
 }
 
+export interface RunSpec {
+  readonly offer: JobOffer;
+  readonly definition: WorkerDefinition;
+  /** Where progress goes. */
+  tell(facts: ProgressFacts): void;
+}
+
 const IO_TRIES = 3;
 const BACKOFF = { baseMs: 200, capMs: 2_000 };
 
@@ -58,16 +65,11 @@ export class Execution {
   /** Settles when the handler has ended, which may be after the outcome. */
   handlerEnded: Promise<unknown> = Promise.resolve();
 
-  constructor(
-    parts: ExecutionParts,
-    offer: JobOffer,
-    definition: WorkerDefinition,
-    tell: (facts: ProgressFacts) => void,
-  ) {
+  constructor(parts: ExecutionParts, run: RunSpec) {
     this.#parts = parts;
-    this.offer = offer;
-    this.#definition = definition;
-    this.#tell = tell;
+    this.offer = run.offer;
+    this.#definition = run.definition;
+    this.#tell = run.tell;
   }
 
   get isSuperseded(): boolean {
@@ -88,7 +90,7 @@ export class Execution {
   async outcome(): Promise<Outcome> {
     try {
       const handled = await this.#handle();
-      return await this.#conclude(handled);
+      return await this.#conclude(handled, this.#stop);
     } catch (error) {
       return this.#failed(error);
     } finally {
@@ -161,13 +163,14 @@ export class Execution {
     });
   }
 
-  async #conclude(handled: Handled | "still running"): Promise<Outcome> {
-    if (handled === "still running") return stoppedOutcome(this.#stop ?? { kind: "worker_stopping" }, "still running");
+  /** `stop`: what was ordered before the handler ended. An order that comes while its result is stored is too late. */
+  async #conclude(handled: Handled | "still running", stop: Stop | undefined): Promise<Outcome> {
+    if (handled === "still running") return stoppedOutcome(stop ?? { kind: "worker_stopping" }, "still running");
     if (handled.kind === "threw") return this.#failed(handled.thrown);
     const resultPtr = this.isSuperseded ? "" : await this.#store(handled.value);
-    return this.#stop === undefined
-      ? { status: "SUCCEEDED", resultPtr }
-      : stoppedOutcome(this.#stop, "finished", resultPtr);
+    // Nobody wanted the job itself to end when its worker was told to stop: done is done, and to repeat it would do it twice.
+    if (stop === undefined || stop.kind === "worker_stopping") return { status: "SUCCEEDED", resultPtr };
+    return stoppedOutcome(stop, "finished", resultPtr);
   }
 
   #failed(thrown: unknown): Outcome {

@@ -16,7 +16,7 @@ import { capText, type Failure, failure } from "./failure.ts";
 import type { JobOutbox, Outbox } from "./outbox.ts";
 import { type Outcome, stoppedOutcome } from "./outcome.ts";
 import { RememberedResults } from "./remembered.ts";
-import { type CancelOrder, type JobOffer, type PacketWriter, SUBJECTS } from "./wire.ts";
+import { type CancelOrder, type JobOffer, type PacketWriter, type ProgressFacts, SUBJECTS } from "./wire.ts";
 
 export interface IntakeLimits {
   readonly concurrency: number;
@@ -134,9 +134,8 @@ export class Intake {
   /** Never rejects: whatever goes wrong here, the slot comes back. */
   async #run(held: Held): Promise<void> {
     const { offer, definition, outbox } = held;
-    const execution = new Execution(this.#parts, offer, definition, ({ percent, message }) =>
-      this.#tell(held, percent, message),
-    );
+    const tell = (facts: ProgressFacts) => this.#tell(held, facts.percent, facts.message);
+    const execution = new Execution(this.#parts, { offer, definition, tell });
     held.execution = execution;
     this.#take(definition.topic, 1);
     try {

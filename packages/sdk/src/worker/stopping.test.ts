@@ -2,7 +2,7 @@ import { JobStatus } from "@cordum/protocol";
 import { describe, expect, it } from "vitest";
 import { heldWorker, obedient } from "../testing/held-worker.ts";
 import { settle } from "../testing/manual-runtime.ts";
-import { startTown } from "../testing/worker-town.ts";
+import { gate, startTown } from "../testing/worker-town.ts";
 
 describe("worker: cancel", () => {
   it("fires the signal and reports CANCELLED with who and why", async () => {
@@ -29,6 +29,23 @@ describe("worker: cancel", () => {
     expect(result).toMatchObject({ status: JobStatus.CANCELLED, resultPtr: "redis://res:j1" });
     expect(result.errorMessage).toContain("had finished");
     expect(town.stored("j1")).toEqual({ sent: true });
+  });
+
+  it("is too late once the handler has ended and its result is on its way", async () => {
+    const held = heldWorker();
+    const town = await startTown([held.definition]);
+    const stored = gate();
+    town.bus.before = (operation) => (operation === "store" ? stored.promise : undefined);
+    town.send({ jobId: "j1" });
+    await settle();
+    held.end("j1");
+    await settle();
+    town.cancel("j1");
+    stored.resolve();
+    expect(await town.bus.first("jobResult")).toMatchObject({
+      status: JobStatus.SUCCEEDED,
+      resultPtr: "redis://res:j1",
+    });
   });
 
   it("reports a deaf handler after the grace time and keeps its slot until it ends", async () => {
@@ -140,6 +157,22 @@ describe("worker: drain", () => {
       { jobId: "a", errorCode: "WORKER_STOPPED", ...given },
       { jobId: "b", errorCode: "WORKER_DRAINED", ...given },
     ]);
+  });
+
+  it("reports what a handler finished after it was told to stop as done", async () => {
+    const held = heldWorker();
+    const town = await startTown([held.definition], { drainTimeoutMs: 1_000, stopGraceMs: 2_000 });
+    town.send({ jobId: "a" });
+    await settle();
+    const draining = town.serving.drain();
+    await town.clock.advance(1_500);
+    expect(held.contexts.get("a")?.signal.reason).toMatchObject({
+      name: "JobStopped",
+      stop: { kind: "worker_stopping" },
+    });
+    held.end("a");
+    await draining;
+    expect(town.bus.all("jobResult")).toMatchObject([{ status: JobStatus.SUCCEEDED, resultPtr: "redis://res:a" }]);
   });
 
   it("ends even when handlers are deaf and the bus is gone", async () => {
