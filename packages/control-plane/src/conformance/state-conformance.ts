@@ -17,11 +17,13 @@ export { conformanceLayout, type OpenedState, type OpenState, passRealTime, type
 export interface ConformanceOptions {
   /** Runs of the property test; default 200. */
   readonly modelRuns?: number;
+  /** Numbers of partitions to try with; default 1 and 3. */
+  readonly partitions?: readonly number[];
 }
 
 /** Tries all rules on stores that `open` opens; every test has a store of its own and closes it. */
 export function stateConformance(name: string, open: OpenState, options: ConformanceOptions = {}): void {
-  for (const partitions of [1, 3]) {
+  for (const partitions of options.partitions ?? [1, 3]) {
     describe(`state: ${name}, ${partitions} partition${partitions === 1 ? "" : "s"}`, () => {
       const run = (title: string, body: (scene: Scene) => Promise<void>): void => {
         it(title, () => inScene(open, partitions, body), 60_000);

@@ -240,10 +240,12 @@ async function end(child: ChildProcess | undefined, signal: "SIGKILL" | "SIGTERM
 }
 
 const children = new Set<ChildProcess>();
+let isGuarded = false;
 
 /** Notes a server for K1; returns the note's path. */
 function noteStarted(child: ChildProcess, folder: string): string {
-  if (children.size === 0) process.once("exit", () => children.forEach((one) => void one.kill("SIGKILL")));
+  if (!isGuarded) process.once("exit", () => children.forEach((one) => void one.kill("SIGKILL")));
+  isGuarded = true;
   children.add(child);
   child.once("exit", () => children.delete(child));
   mkdirSync(STARTED_FOLDER, { recursive: true });

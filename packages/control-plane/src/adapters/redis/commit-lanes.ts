@@ -33,7 +33,8 @@ export interface LaneSettings {
 
 const WATCH_MS = 50;
 
-interface Ticket extends PreparedBatch {
+interface Ticket {
+  readonly prepared: PreparedBatch;
   readonly signal: AbortSignal;
   /** On the monotonic clock. */
   readonly giveUpAt: Ms;
@@ -82,7 +83,7 @@ export class CommitLanes {
       const prepared = prepareBatch(batch, this.#admission);
       const giveUpAt = this.#link.clock.mono() + this.#link.settings.callMsMax;
       const lane = this.#laneOf(batch.partition);
-      lane.waiting.push({ ...prepared, signal, giveUpAt, resolve, reject, isUncertain: false, isSettled: false });
+      lane.waiting.push({ prepared, signal, giveUpAt, resolve, reject, isUncertain: false, isSettled: false });
       this.#pending++;
       this.#callSoon(lane);
       if (!this.#isWatching) void this.#watch();
@@ -127,7 +128,7 @@ export class CommitLanes {
     let taken = 0;
     for (const ticket of lane.waiting) {
       if (!ticket.isSettled) {
-        bytes += ticket.bytes;
+        bytes += ticket.prepared.bytes;
         if (boarded.length === batchesPerCallMax || (boarded.length > 0 && bytes > callBytesMax)) break;
         boarded.push(ticket);
       }
@@ -142,8 +143,8 @@ export class CommitLanes {
     const encoder = new CallEncoder(this.#admission);
     const tickets: Ticket[] = [];
     for (const ticket of boarded) {
-      if (tickets.length > 0 && !encoder.hasRoomFor(ticket)) break;
-      encoder.add(ticket);
+      if (tickets.length > 0 && !encoder.hasRoomFor(ticket.prepared)) break;
+      encoder.add(ticket.prepared);
       tickets.push(ticket);
     }
     if (tickets.length < boarded.length) lane.waiting.unshift(...boarded.slice(tickets.length));
@@ -174,7 +175,7 @@ export class CommitLanes {
     const outcomes = Array.isArray(reply) ? reply : [];
     const lacksReplicas = this.#settings.wait !== undefined && !hasEnough(replicas, this.#settings.wait.replicas);
     tickets.forEach((ticket, at) => {
-      const outcome = outcomeOf(ticket.batch, outcomes[at]);
+      const outcome = outcomeOf(ticket.prepared.batch, outcomes[at]);
       if (outcome === undefined) this.#fail(ticket, "Redis answered in a way that is not expected", true);
       else if (lacksReplicas && outcome.kind === "committed")
         this.#fail(ticket, "not enough replicas have the change yet", true);

@@ -32,7 +32,7 @@ local byte, sub, call, unpack, min = string.byte, string.sub, redis.call, unpack
 local width = {[75]=7,[97]=5,[110]=5,[105]=5,[111]=5,[102]=5,[80]=11,[68]=5,[69]=7,[76]=5,[65]=9,[70]=1,[84]=3}
 local adds, addn, rems, remn, touched, touchedn = {}, {}, {}, {}, {}, 0
 local keep, names, low, due = {}, {}, {}, {}
-local time
+local time, lastScore, lastNumber
 
 local function now()
   if not time then
@@ -85,9 +85,9 @@ local function add(k, score, member)
     touched[touchedn] = k
   end
   if keep[k] then
-    local s = tonumber(score)
+    if score ~= lastScore then lastScore, lastNumber = score, tonumber(score) end
     local l = low[k]
-    if not l or s < l then low[k] = s end
+    if not l or lastNumber < l then low[k] = lastNumber end
   end
 end
 

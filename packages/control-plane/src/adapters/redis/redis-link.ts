@@ -30,8 +30,8 @@ export interface Script {
 export interface Command {
   readonly name: string;
   readonly args: readonly Argument[];
-  /** Sent instead after NOSCRIPT. */
-  readonly orElse?: { readonly name: string; readonly args: readonly Argument[] };
+  /** Where the arguments begin with the digest of a script: what to send after NOSCRIPT. */
+  readonly script?: Script;
   /** Replies are byte strings. */
   readonly isForBytes?: boolean;
 }
@@ -60,8 +60,8 @@ export function script(source: string): Script {
 }
 
 export function scriptCommand(called: Script, keys: readonly string[], args: readonly Argument[]): Command {
-  const rest = [keys.length, ...keys, ...args];
-  return { name: "EVALSHA", args: [called.sha, ...rest], orElse: { name: "EVAL", args: [called.source, ...rest] } };
+  const head: readonly Argument[] = [called.sha, keys.length];
+  return { name: "EVALSHA", args: head.concat(keys, args), script: called };
 }
 
 export class RedisLink {
@@ -176,8 +176,12 @@ export class RedisLink {
     const repeat = next?.kind === "repeat" ? next : undefined;
     // On the same connection and in one turn, nothing comes between ASKING and the command it is for.
     if (repeat?.ask !== undefined) void node.send("ASKING", []);
-    const { name, args } = repeat?.withSource === true ? (command.orElse ?? command) : command;
-    return command.isForBytes === true ? node.sendForBytes(name, args) : node.send(name, args);
+    if (repeat?.withSource === true && command.script !== undefined) {
+      return node.send("EVAL", [command.script.source, ...command.args.slice(1)]);
+    }
+    return command.isForBytes === true
+      ? node.sendForBytes(command.name, command.args)
+      : node.send(command.name, command.args);
   }
 
   /** Learns from an answer that is no reply, and says what follows. */

@@ -31,7 +31,7 @@ export interface NodeOptions {
   readonly silenceMsMax: Ms;
 }
 
-const RECONNECT = { firstMs: 20, factor: 2, capMs: 1_000 } as const;
+const RECONNECT = { firstMs: 20, factor: 2, capMs: 500 } as const;
 const CONNECT_TIMEOUT_MS = 3_000;
 
 export class RedisNode {
@@ -83,14 +83,15 @@ export class RedisNode {
     return this.#lastError;
   }
 
+  // Command copies its arguments, so they may be read-only.
   /** Replies are strings, numbers, null and arrays of these. */
   send(command: string, args: readonly Argument[]): Promise<Answer> {
-    return this.#send(new Command(command, [...args], { replyEncoding: "utf8" }));
+    return this.#send(new Command(command, args as Argument[], { replyEncoding: "utf8" }));
   }
 
   /** As `send`, with byte strings as they are. */
   sendForBytes(command: string, args: readonly Argument[]): Promise<Answer> {
-    return this.#send(new Command(command, [...args], {}));
+    return this.#send(new Command(command, args as Argument[], {}));
   }
 
   /** Cuts the connection and makes a new one: for a server that has changed its role. */

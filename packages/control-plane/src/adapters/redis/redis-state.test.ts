@@ -1,55 +1,40 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { payloadsConformance } from "../../conformance/payloads-conformance.ts";
-import {
-  type OpenedState,
-  passRealTime,
-  type StoreSpec,
-  stateConformance,
-} from "../../conformance/state-conformance.ts";
-import { conformanceLayout } from "../../conformance/state-scene.ts";
-import type { Log } from "../../ports/telemetry.ts";
+import { lostAnswerConformance, passRealTime, stateConformance } from "../../conformance/state-conformance.ts";
+import { type CuttingProxy, cuttingProxy } from "../../testing/cutting-proxy.ts";
+import { emptyServers, openedState, openStage } from "../../testing/redis-stage.ts";
 import { type RedisCluster, type RedisServer, startRedis, startRedisCluster } from "../../testing/servers.ts";
-import { systemClock } from "../system/clock.ts";
-import type { RedisEndpoint } from "./endpoint.ts";
-import { openRedis } from "./open-redis.ts";
-
-const quiet: Log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };
-
-async function opened(endpoint: RedisEndpoint, spec: StoreSpec): Promise<OpenedState> {
-  const { state, payloads, calls } = await openRedis({ ...endpoint, ...spec, clock: systemClock() }, quiet);
-  await payloads.close();
-  return {
-    state,
-    calls,
-    pass: (ms) => passRealTime(state, ms),
-    reopen: (again) => opened(endpoint, again),
-  };
-}
-
-async function flush(servers: readonly RedisServer[]): Promise<void> {
-  for (const server of servers) {
-    const admin = server.admin();
-    await admin.flushall();
-    admin.disconnect();
-  }
-}
 
 describe("a single Redis", () => {
   let server: RedisServer;
+  let proxy: CuttingProxy;
   beforeAll(async () => {
     server = await startRedis();
+    proxy = await cuttingProxy(server.port);
   });
-  afterAll(() => server.stop());
-  stateConformance("redis", async (spec) => {
-    await flush([server]);
-    return opened({ url: server.url }, spec);
+  afterAll(async () => {
+    await proxy.close();
+    await server.stop();
+  });
+
+  stateConformance(
+    "redis",
+    async (spec) => {
+      await emptyServers([server]);
+      return openedState({ url: server.url }, spec);
+    },
+    { partitions: [1, 3, 16] },
+  );
+  lostAnswerConformance("redis", async (spec) => {
+    await emptyServers([server]);
+    const opened = await openedState({ url: `redis://127.0.0.1:${proxy.port}` }, spec);
+    let cuts = 0;
+    const cutNextAnswer = (): void => void proxy.cutNextAnswer().then(() => cuts++);
+    return { ...opened, cutNextAnswer, cuts: () => cuts };
   });
   payloadsConformance("redis", async () => {
-    await flush([server]);
-    const { state, payloads } = await openRedis(
-      { url: server.url, layout: conformanceLayout, clock: systemClock() },
-      quiet,
-    );
+    await emptyServers([server]);
+    const { state, payloads } = await openStage({ url: server.url });
     return { payloads, pass: (ms) => passRealTime(state, ms), dispose: () => state.close() };
   });
 });
@@ -60,17 +45,18 @@ describe("a Redis Cluster", () => {
     cluster = await startRedisCluster(3);
   });
   afterAll(() => cluster.stop());
-  stateConformance("redis cluster", async (spec) => {
-    await flush(cluster.servers);
-    return opened({ clusterAddresses: cluster.addresses }, spec);
-  });
+
+  stateConformance(
+    "redis cluster",
+    async (spec) => {
+      await emptyServers(cluster.servers);
+      return openedState({ clusterAddresses: cluster.addresses }, spec);
+    },
+    { partitions: [1, 3, 16], modelRuns: 100 },
+  );
   payloadsConformance("redis cluster", async () => {
-    await flush(cluster.servers);
-    const endpoint = { clusterAddresses: cluster.addresses };
-    const { state, payloads } = await openRedis(
-      { ...endpoint, layout: conformanceLayout, clock: systemClock() },
-      quiet,
-    );
+    await emptyServers(cluster.servers);
+    const { state, payloads } = await openStage({ clusterAddresses: cluster.addresses });
     return { payloads, pass: (ms) => passRealTime(state, ms), dispose: () => state.close() };
   });
 });
