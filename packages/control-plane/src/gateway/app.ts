@@ -19,7 +19,7 @@ import { Fault, type FaultCode } from "../ports/fault.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import type { Auth } from "./auth.ts";
 import { refuseBrokenRequest } from "./broken-request.ts";
-import { createDoorman } from "./doorman.ts";
+import { createDoorman, SECURITY_HEADERS } from "./doorman.ts";
 import type { Flight } from "./flight.ts";
 import { asFault } from "./framework-fault.ts";
 import type { GatewaySettings } from "./parts.ts";
@@ -59,7 +59,9 @@ export function createApp(parts: AppParts): App {
     exposeHeadRoutes: true,
     return503OnClosing: false,
     genReqId: (request) => requestId(request.headers["x-request-id"], clock),
-    frameworkErrors: (error, request, reply) => answerError(error, request, reply, parts),
+    // Paths that cannot be decoded reach no hook, hence the headers here.
+    frameworkErrors: (error, request, reply) =>
+      answerError(error, request, reply.headers(SECURITY_HEADERS).header("x-request-id", request.id), parts),
     clientErrorHandler: refuseBrokenRequest,
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);

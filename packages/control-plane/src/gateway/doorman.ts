@@ -44,7 +44,8 @@ export interface DoormanParts {
 
 export type Doorman = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
 
-const SECURITY_HEADERS = {
+/** On every answer; what a page of ours needs more, its route says. */
+export const SECURITY_HEADERS = {
   "x-content-type-options": "nosniff",
   "x-frame-options": "DENY",
   "referrer-policy": "no-referrer",

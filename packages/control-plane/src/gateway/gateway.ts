@@ -6,8 +6,14 @@
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
 import { type App, createApp, registerRoutes } from "./app.ts";
 import { Flight } from "./flight.ts";
+import { approvalRoutes } from "./http/approvals.ts";
+import { deadLetterRoutes } from "./http/dead-letters.ts";
 import { healthRoutes, metricsRoute } from "./http/health.ts";
+import { jobListRoutes } from "./http/job-list.ts";
+import { jobRoutes } from "./http/jobs.ts";
 import type { RouteParts } from "./http/route-parts.ts";
+import { statusRoutes } from "./http/status.ts";
+import { workerRoutes } from "./http/workers.ts";
 import { describeApi, openapiRoute } from "./openapi.ts";
 import type { GatewayParts } from "./parts.ts";
 import { createProbe } from "./probe.ts";
@@ -46,6 +52,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   registerRoutes(app, () => {
     openapiRoute(app);
     healthRoutes(app, routeParts);
+    for (const register of [jobRoutes, jobListRoutes, approvalRoutes, deadLetterRoutes, workerRoutes, statusRoutes]) {
+      register(app, routeParts);
+    }
     if (settings.exposesMetrics) metricsRoute(app, routeParts);
   });
   await app.ready();

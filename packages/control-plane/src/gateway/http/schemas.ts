@@ -33,3 +33,10 @@ export const TextMap = Type.Record(Type.String(), Type.String());
 export const NextCursor = Type.Union([Type.Integer(), Type.Null()], {
   description: "Hand it back as `cursor`. The exact cursor is in the Link header; prefer that one.",
 });
+
+const limit = Type.Optional(Type.Integer({ minimum: 1, maximum: 500 }));
+export const LimitQuery = Type.Object({ limit });
+export const PageQuery = Type.Object({
+  limit,
+  cursor: Type.Optional(Type.String({ description: "From `next_cursor` or from the Link header of the page before." })),
+});

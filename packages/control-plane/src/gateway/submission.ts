@@ -1,0 +1,79 @@
+// From the body of a submit to the command of the use case.
+// Owns:          defaults and spellings of HTTP clients; what the credential decides and the body does not.
+// Must not know: limits and rules of fields (submit-command.ts has them), Fastify.
+
+import type { Static } from "typebox";
+import type { SubmitCommand } from "../jobs/submit-command.ts";
+import { Fault } from "../ports/fault.ts";
+import { isDeeperThan } from "./depth.ts";
+import type { SubmissionSchema } from "./http/job-schemas.ts";
+import { type Caller, resolveTenant } from "./identity.ts";
+
+export type Submission = Static<typeof SubmissionSchema>;
+
+const DEFAULT_TOPIC = "job.default";
+const CONTEXT_DEPTH_MAX = 128;
+const PRIORITY_CHARS_MAX = 64;
+
+/** `headerKey`: the header Idempotency-Key, "" when absent. Faults: INVALID_REQUEST, TENANT_FORBIDDEN. */
+export function commandOf(body: Submission, headerKey: string, caller: Caller): SubmitCommand {
+  const priorityText = (body.priority ?? "").slice(0, PRIORITY_CHARS_MAX);
+  if (isDeeperThan(body.context, CONTEXT_DEPTH_MAX)) {
+    throw refusal("context", `context is nested deeper than ${CONTEXT_DEPTH_MAX} levels`);
+  }
+  return {
+    tenant: resolveTenant(caller, body.org_id || body.tenant_id || ""),
+    principal: caller.identity.principal,
+    team: body.team_id ?? "",
+    topic: body.topic || DEFAULT_TOPIC,
+    priority: priorityOf(priorityText),
+    priorityText,
+    prompt: body.prompt ?? "",
+    context: body.context,
+    adapterId: body.adapter_id ?? "",
+    memoryId: body.memory_id ?? "",
+    contextMode: body.context_mode ?? "",
+    projectId: body.project_id ?? "",
+    actorId: trimmed(body.actor_id),
+    actorType: actorTypeOf(trimmed(body.actor_type)),
+    idempotencyKey: idempotencyKeyOf(trimmed(body.idempotency_key), headerKey),
+    packId: trimmed(body.pack_id),
+    capability: trimmed(body.capability),
+    riskTags: body.risk_tags ?? [],
+    requires: body.requires ?? [],
+    labels: body.labels ?? {},
+    tags: body.tags ?? [],
+    allowSummarization: body.allow_summarization ?? false,
+    allowRetrieval: body.allow_retrieval ?? false,
+    maxInputTokens: body.max_input_tokens ?? 0,
+    maxOutputTokens: body.max_output_tokens ?? 0,
+    maxTotalTokens: body.max_total_tokens ?? 0,
+    deadlineMs: body.deadline_ms ?? 0,
+  };
+}
+
+function priorityOf(text: string): SubmitCommand["priority"] {
+  const lower = text.toLowerCase();
+  return lower === "batch" || lower === "critical" ? lower : "interactive";
+}
+
+function actorTypeOf(text: string): SubmitCommand["actorType"] {
+  const lower = text.toLowerCase();
+  if (lower === "" || lower === "human" || lower === "service") return lower;
+  throw refusal("actor_type", "actor_type must be 'human' or 'service'");
+}
+
+function idempotencyKeyOf(ofBody: string, ofHeader: string): string {
+  if (ofBody !== "" && ofHeader !== "" && ofBody !== ofHeader) {
+    throw refusal("idempotency_key", "idempotency_key and the header Idempotency-Key differ");
+  }
+  return ofBody === "" ? ofHeader : ofBody;
+}
+
+function trimmed(text: string | null | undefined): string {
+  return (text ?? "").trim();
+}
+
+function refusal(field: string, reason: string): Fault {
+  return new Fault("INVALID_REQUEST", reason, { fields: [{ field, reason }] });
+}
