@@ -23,12 +23,12 @@ import { stopSignals } from "../runtime.ts";
 import type { Terminal } from "../terminal.ts";
 import { type DevFolder, ensurePolicy, forgetAddress, noteAddress, openFolder } from "./folder.ts";
 import { readyText } from "./ready.ts";
-import { devEnvironment, refuseRemoteOptions } from "./settings.ts";
+import { checkOptions, devEnvironment } from "./settings.ts";
 import { loadWorkers, sampleWorkers } from "./workers.ts";
 
 /** Until it is stopped. Throws CommandFailure when it cannot start. */
 export async function runDev(given: Given, { terminal, runtime }: Machine): Promise<void> {
-  refuseRemoteOptions(given);
+  checkOptions(given);
   const startedAt = runtime.now();
   const stop = stopSignals(() => process.exit(EXIT_CODES.INTERRUPTED.code));
   const tenant = terminal.env.TENANT_ID || "default";

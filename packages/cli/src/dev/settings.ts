@@ -36,7 +36,7 @@ export interface DevSources {
 
 export function devEnvironment({ given, env, paths, keys, isLogOnScreen }: DevSources): Environment {
   const isOwnKey = keys.some(({ key }) => key === env.CORDUM_API_KEY);
-  const port = given.whole("port", { min: 0, max: 65_535 });
+  const port = given.whole("port", PORTS);
   const pools = given.text("pools");
   return {
     ...DEFAULTS,
@@ -51,8 +51,11 @@ export function devEnvironment({ given, env, paths, keys, isLogOnScreen }: DevSo
   };
 }
 
-/** Options that mean a server elsewhere make no sense for a command that is the server. */
-export function refuseRemoteOptions(given: Given): void {
+const PORTS = { min: 0, max: 65_535 };
+
+/** Before anything is made: the port, and options that make no sense for a command that is the server itself. */
+export function checkOptions(given: Given): void {
+  given.whole("port", PORTS);
   const wrong = (["url", "gateway", "apiKey", "apiKeyFile", "as"] as const).find(
     (option) => given.text(option) !== undefined,
   );

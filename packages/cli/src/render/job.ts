@@ -28,14 +28,33 @@ function waitReason(job: JobDetail): string {
     case "SCHEDULED":
       return job.safety_decision === "THROTTLE" ? `throttled (${reason}); asked again later` : waitingFor(job);
     default:
-      return "";
+      return by(extra(job, "worker_id"));
   }
 }
 
-/** Servers that tell why a job waits name the reason in a member of their own. */
+function by(worker: string): string {
+  return worker === "" ? "" : `at ${worker}`;
+}
+
+const WAITS: ReadonlyMap<string, string> = new Map([
+  ["placing", "waits for a place"],
+  ["no_workers", "waits for a worker: none serves this topic"],
+  ["pool_overloaded", "waits for a worker: all are busy"],
+  ["no_listener", "waits for a worker: nobody heard the job"],
+  ["retry_backoff", "waits for its next attempt"],
+  ["policy_unavailable", "waits for a policy: none is loaded"],
+  ["not_before", "waits for its time"],
+]);
+
 function waitingFor(job: JobDetail): string {
-  const reason: unknown = "waiting_reason" in job ? job.waiting_reason : undefined;
-  return typeof reason === "string" && reason !== "" ? `waits: ${reason}` : "";
+  const reason = extra(job, "waiting");
+  return reason === "" ? "" : (WAITS.get(reason) ?? `waits: ${reason}`);
+}
+
+/** A member that only newer servers send; "" when it is absent. */
+function extra(job: object, member: string): string {
+  const value: unknown = Object.hasOwn(job, member) ? Reflect.get(job, member) : undefined;
+  return typeof value === "string" ? value : "";
 }
 
 /** What came of a job: its result to standard output, as JSON. */
@@ -54,6 +73,7 @@ export function describeJob(job: JobDetail): string {
     ["capability", job.capability],
     ["risk tags", job.risk_tags?.join(", ")],
     ["labels", pairs(job.labels)],
+    ["worker", extra(job, "worker_id")],
     ["attempts", job.attempts === 0 ? "" : String(job.attempts)],
     [
       "policy",

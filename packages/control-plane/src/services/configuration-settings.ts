@@ -81,8 +81,7 @@ export const SETTINGS = {
       "100",
       "Requests that a key may send at once.",
     ),
-    jsonBodyBytesMax: preset("GATEWAY_MAX_JSON_BODY_BYTES", bodyBytes, "2097152", "Largest request body."),
-    jobBodyBytesMax: preset("GATEWAY_MAX_JOB_PAYLOAD_BYTES", bodyBytes, "2097152", "Largest body of a job submission."),
+    bodyBytesMax: preset("GATEWAY_MAX_JSON_BODY_BYTES", bodyBytes, "2097152", "Largest request body."),
   },
   Policy: {
     policyPath: optional("SAFETY_POLICY_PATH", path, "Policy file. Without a policy every job waits."),

@@ -42,7 +42,7 @@ describe("configuration", () => {
       state: { kind: "sqlite", partitions: 1, folder: ".cordum" },
       retention: { jobMs: 7 * 86_400_000, payloadMs: 86_400_000, deadLetterMs: 30 * 86_400_000 },
       log: { format: "json", level: "info" },
-      limits: { ratePerSecond: 50, rateBurst: 100, jsonBodyBytesMax: 2_097_152, jobBodyBytesMax: 2_097_152 },
+      limits: { ratePerSecond: 50, rateBurst: 100, bodyBytesMax: 2_097_152 },
     });
   });
 

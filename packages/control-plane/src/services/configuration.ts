@@ -44,8 +44,7 @@ export interface Config {
   readonly limits: {
     readonly ratePerSecond: number;
     readonly rateBurst: number;
-    readonly jsonBodyBytesMax: number;
-    readonly jobBodyBytesMax: number;
+    readonly bodyBytesMax: number;
   };
 }
 
@@ -155,8 +154,7 @@ function readConfig(reader: Reader): Config {
     limits: {
       ratePerSecond: reader.read(SETTINGS.Limits.ratePerSecond),
       rateBurst: reader.read(SETTINGS.Limits.rateBurst),
-      jsonBodyBytesMax: reader.read(SETTINGS.Limits.jsonBodyBytesMax),
-      jobBodyBytesMax: reader.read(SETTINGS.Limits.jobBodyBytesMax),
+      bodyBytesMax: reader.read(SETTINGS.Limits.bodyBytesMax),
     },
   };
 }
