@@ -18,6 +18,8 @@ export interface CuttingProxy extends AsyncDisposable {
   accept(): void;
   /** Each piece of an answer arrives this much later; 0 ends it. Order is kept. */
   delayAnswers(ms: number): void;
+  /** Every `from` in an answer becomes `to`, which has as many bytes: a server that says something else about itself. */
+  rewriteAnswers(from: string, to: string): void;
   /** Connections accepted so far. */
   accepted(): number;
   close(): Promise<void>;
@@ -44,6 +46,7 @@ class TcpProxy implements CuttingProxy {
   #paused = false;
   #refuses = false;
   #delayMs = 0;
+  #rewrite = { from: "", to: "" };
   #accepted = 0;
 
   constructor(targetPort: number) {
@@ -95,6 +98,11 @@ class TcpProxy implements CuttingProxy {
     this.#delayMs = ms;
   }
 
+  rewriteAnswers(from: string, to: string): void {
+    if (Buffer.byteLength(from) !== Buffer.byteLength(to)) throw new Error("lengths are part of what goes through");
+    this.#rewrite = { from, to };
+  }
+
   accepted(): number {
     return this.#accepted;
   }
@@ -131,6 +139,7 @@ class TcpProxy implements CuttingProxy {
     });
     pair.server.on("data", (bytes) => {
       if (this.#cuts("answer", pair)) return;
+      this.#rewriteIn(bytes);
       if (this.#delayMs === 0) client.write(bytes);
       else answers = answers.then(() => after(this.#delayMs)).then(() => void client.write(bytes));
     });
@@ -144,6 +153,13 @@ class TcpProxy implements CuttingProxy {
         this.#pairs.delete(pair);
       });
     }
+  }
+
+  #rewriteIn(bytes: Buffer | string): void {
+    const { from, to } = this.#rewrite;
+    if (typeof bytes === "string" || from === "") return;
+    const at = bytes.indexOf(from);
+    if (at !== -1) bytes.write(to, at);
   }
 
   #cuts(what: "answer" | "request", pair: Pair): boolean {

@@ -39,7 +39,7 @@ interface Ticket {
   /** On the monotonic clock. */
   readonly giveUpAt: Ms;
   readonly resolve: (outcome: Outcome) => void;
-  readonly reject: (fault: Fault) => void;
+  readonly reject: (error: unknown) => void;
   /** It may have been carried out. */
   isUncertain: boolean;
   isSettled: boolean;
@@ -174,13 +174,22 @@ export class CommitLanes {
   #deliver(tickets: readonly Ticket[], reply: Reply, replicas: Answer | undefined): void {
     const outcomes = Array.isArray(reply) ? reply : [];
     const lacksReplicas = this.#settings.wait !== undefined && !hasEnough(replicas, this.#settings.wait.replicas);
-    tickets.forEach((ticket, at) => {
-      const outcome = outcomeOf(ticket.prepared.batch, outcomes[at]);
-      if (outcome === undefined) this.#fail(ticket, "Redis answered in a way that is not expected", true);
-      else if (lacksReplicas && outcome.kind === "committed")
-        this.#fail(ticket, "not enough replicas have the change yet", true);
-      else this.#settle(ticket, () => ticket.resolve(outcome));
-    });
+    for (const [at, ticket] of tickets.entries()) this.#deliverOne(ticket, outcomes[at], lacksReplicas);
+  }
+
+  #deliverOne(ticket: Ticket, told: Reply | undefined, lacksReplicas: boolean): void {
+    let outcome: Outcome | undefined;
+    try {
+      outcome = outcomeOf(ticket.prepared.batch, told);
+    } catch (error) {
+      // What another program wrote under our keys is the trouble of this batch alone.
+      this.#settle(ticket, () => ticket.reject(error));
+      return;
+    }
+    if (outcome === undefined) this.#fail(ticket, "Redis answered in a way that is not expected", true);
+    else if (lacksReplicas && outcome.kind === "committed")
+      this.#fail(ticket, "not enough replicas have the change yet", true);
+    else this.#settle(ticket, () => ticket.resolve(outcome));
   }
 
   async #settleOrRepeat(

@@ -36,6 +36,8 @@ export interface OpenedRedis {
   readonly payloads: Payloads;
   /** Round trips so far, for benches and tests. */
   calls(): number;
+  /** Closes both: commits under way end first. */
+  close(): Promise<void>;
 }
 
 const PARTITIONS = 16;
@@ -45,7 +47,7 @@ const LINK_DEFAULTS: LinkSettings = { callMsMax: 5_000, silenceMsMax: 2_000 };
 const LANE_DEFAULTS = { batchesPerCallMax: 128, callBytesMax: 262_144, callsMax: 2, waitingMax: 20_000 } as const;
 
 /** Connects and checks. Rejects with STATE_UNAVAILABLE when nobody answers and with STATE_MISCONFIGURED, in a sentence that says what to
- *  do, when a job could be lost. Both stores share their connections; close both. */
+ *  do, when a job could be lost. Both stores share their connections. */
 export async function openRedis(options: RedisOptions, log: Log): Promise<OpenedRedis> {
   const { partitions = PARTITIONS, layout, clock, limits = {}, durability = {} } = options;
   requirePartitions(partitions);
@@ -62,7 +64,11 @@ export async function openRedis(options: RedisOptions, log: Log): Promise<Opened
     };
     const state = new RedisState({ link, partitions, layout, survives, lanes });
     const payloads = redisPayloads(link, { bytesMax: options.payloadBytesMax ?? PAYLOAD_BYTES_MAX, survives });
-    return { state, payloads, calls: () => link.sent };
+    const close = async (): Promise<void> => {
+      await state.close();
+      await payloads.close();
+    };
+    return { state, payloads, calls: () => link.sent, close };
   } catch (error) {
     link.close();
     throw error;

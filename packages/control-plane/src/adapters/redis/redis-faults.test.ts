@@ -4,23 +4,19 @@ import type { State } from "../../ports/state.ts";
 import { cuttingProxy } from "../../testing/cutting-proxy.ts";
 import { emptyServers, openStage } from "../../testing/redis-stage.ts";
 import { freePort, type RedisServer, startRedis, startRedisCluster } from "../../testing/servers.ts";
-import type { OpenedRedis, RedisOptions } from "./open-redis.ts";
+import { systemClock } from "../system/clock.ts";
+import type { RedisOptions } from "./open-redis.ts";
 
 const LIMITS = { callMsMax: 400, silenceMsMax: 150 } as const;
 
 /** The rejection of an opening, as "code: sentence". */
 async function refusal(options: Partial<RedisOptions>): Promise<string> {
   try {
-    await closeBoth(await openStage({ limits: LIMITS, ...options }));
+    await (await openStage({ limits: LIMITS, ...options })).close();
     return "opened";
   } catch (error) {
     return error instanceof Error && "code" in error ? `${error.code}: ${error.message}` : String(error);
   }
-}
-
-async function closeBoth(opened: OpenedRedis): Promise<void> {
-  await opened.payloads.close();
-  await opened.state.close();
 }
 
 function sceneOf(state: State): Scene {
@@ -32,6 +28,34 @@ describe("redis refuses to start", () => {
     await using server = await startRedis({ args: ["--maxmemory-policy", "allkeys-lru"] });
     expect(await refusal({ url: server.url })).toMatch(
       /^STATE_MISCONFIGURED: .*"allkeys-lru", which deletes jobs.*maxmemory-policy noeviction/,
+    );
+  });
+
+  it("on a Redis before 7.0", async () => {
+    await using server = await startRedis();
+    await using proxy = await cuttingProxy(server.port);
+    const url = `redis://127.0.0.1:${proxy.port}`;
+    expect(await refusal({ url })).toBe("opened");
+    const admin = server.admin();
+    const version = /redis_version:(\d)/.exec(await admin.info("server"))?.[1] ?? "";
+    admin.disconnect();
+    proxy.rewriteAnswers(`redis_version:${version}`, "redis_version:6");
+    expect(await refusal({ url })).toMatch(
+      /^STATE_MISCONFIGURED: .*is version "6\..*use Redis 7\.0 or later, or Valkey/,
+    );
+  });
+
+  it("when its clock jumps against ours", async () => {
+    await using server = await startRedis();
+    const clock = systemClock();
+    let stepsMs = 0;
+    const mono = (): number => {
+      stepsMs += 5_000;
+      return clock.mono() + stepsMs;
+    };
+    const jumping = { ...clock, mono };
+    expect(await refusal({ url: server.url, clock: jumping })).toMatch(
+      /^STATE_MISCONFIGURED: the clock of .* jumped by -\d+ ms/,
     );
   });
 
@@ -94,7 +118,7 @@ describe("redis under faults", () => {
     while ((await faultOf(scene.get("before"))) !== "no fault");
     await scene.create("after");
     expect(await scene.get("refused")).toBeUndefined();
-    await closeBoth(opened);
+    await opened.close();
   });
 
   it("a signal that fires while a commit is under way ends it soon, as unknown", async () => {
@@ -110,7 +134,7 @@ describe("redis under faults", () => {
     expect(["STATE_OUTCOME_UNKNOWN", "STATE_UNAVAILABLE"]).toContain(await told);
     expect(await read).toBe("STATE_UNAVAILABLE");
     proxy.resume();
-    await closeBoth(opened);
+    await opened.close();
   });
 
   it("T4: what waits is bounded", async () => {
@@ -123,7 +147,7 @@ describe("redis under faults", () => {
     expect(told.filter((fault) => fault === "STATE_UNAVAILABLE").length).toBeGreaterThanOrEqual(20);
     proxy.resume();
     await scene.create(newCommitId());
-    await closeBoth(opened);
+    await opened.close();
   });
 
   it("goes on after the server has forgotten its scripts", async () => {
@@ -136,7 +160,7 @@ describe("redis under faults", () => {
     await admin.script("FLUSH");
     expect(await scene.count(scene.index("rank"))).toBe(0);
     admin.disconnect();
-    await closeBoth(opened);
+    await opened.close();
   });
 
   it("does nothing and says why when Redis is out of memory", async () => {
@@ -153,7 +177,7 @@ describe("redis under faults", () => {
     expect(await scene.get("after")).toBeUndefined();
     await scene.create("after");
     admin.disconnect();
-    await closeBoth(opened);
+    await opened.close();
   });
 
   it("with WAIT, a commit that no replica has is unknown", async () => {
@@ -169,7 +193,7 @@ describe("redis under faults", () => {
     let outcome: unknown;
     while (outcome === undefined) outcome = await opened.state.commit(batch, never).catch(() => undefined);
     expect(outcome).toEqual({ kind: "committed", sizes: [] });
-    await closeBoth(opened);
+    await opened.close();
   });
 });
 
@@ -206,7 +230,7 @@ describe("redis with appendfsync always", () => {
     );
     expect(found.filter((stored) => stored === undefined)).toEqual([]);
     expect(await scene.count(scene.index("rank"))).toBe(committed.length);
-    await closeBoth(opened);
+    await opened.close();
   });
 });
 
@@ -236,7 +260,7 @@ describe("redis cluster under faults", () => {
     for (const id of ["before", "during", "after the keys", "after"])
       expect((await scene.get(id))?.value).toEqual({ id });
     for (const admin of admins) admin.disconnect();
-    await closeBoth(opened);
+    await opened.close();
   });
 
   it("goes on after a master was killed and came back", async () => {
@@ -254,6 +278,6 @@ describe("redis cluster under faults", () => {
     await Promise.all(during);
     const keys = scenes.flatMap((scene) => [scene.key("before"), scene.key("during")]);
     expect((await state.get(keys, never)).filter((stored) => stored === undefined)).toEqual([]);
-    await closeBoth(opened);
+    await opened.close();
   });
 });

@@ -1,0 +1,192 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { passRealTime } from "../../conformance/state-conformance.ts";
+import { faultOf, never, put, Scene } from "../../conformance/state-scene.ts";
+import type { IndexKey, ListQuery } from "../../ports/state.ts";
+import { emptyServers, openStage } from "../../testing/redis-stage.ts";
+import { type RedisServer, startRedis } from "../../testing/servers.ts";
+import type { OpenedRedis } from "./open-redis.ts";
+
+let server: RedisServer;
+let opened: OpenedRedis;
+let scene: Scene;
+beforeAll(async () => {
+  server = await startRedis();
+});
+afterAll(() => server.stop());
+beforeEach(async () => {
+  await emptyServers([server]);
+  opened = await openStage({ url: server.url, partitions: 4 });
+  scene = new Scene({ state: opened.state, pass: (ms) => passRealTime(opened.state, ms) }, 3);
+  return () => opened.close();
+});
+
+async function withAdmin<T>(work: (admin: ReturnType<RedisServer["admin"]>) => Promise<T>): Promise<T> {
+  const admin = server.admin();
+  try {
+    return await work(admin);
+  } finally {
+    admin.disconnect();
+  }
+}
+
+/** How often `command` runs inside Redis during `work`. */
+async function callsOf(command: string, work: () => Promise<unknown>): Promise<number> {
+  await withAdmin((admin) => admin.config("RESETSTAT"));
+  await work();
+  const said = await withAdmin((admin) => admin.info("commandstats"));
+  return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(said)?.[1] ?? 0);
+}
+
+const MEMBERS = 100_000;
+
+async function fillAtScore(index: IndexKey, scoreOf: (n: number) => number): Promise<void> {
+  const { changesMax } = opened.state.traits;
+  for (let from = 0; from < MEMBERS; from += changesMax) {
+    const places = Array.from({ length: Math.min(changesMax, MEMBERS - from) }, (_, i) => from + i);
+    const enters = places.map((n) => ({ do: "enter", index, member: memberOf(n), score: scoreOf(n) }) as const);
+    await scene.must([{ is: "out", index, member: memberOf(from) }], enters);
+  }
+}
+
+function memberOf(n: number): string {
+  return `m${String(n).padStart(6, "0")}`;
+}
+
+describe("redis: lists over 100,000 entries", () => {
+  it("S6: look at examineMax entries at most, in few steps inside Redis", async () => {
+    const [lead, rare] = [scene.index("rank"), scene.index("other")];
+    await fillAtScore(lead, (n) => n);
+    await scene.fill(rare, [[memberOf(99_000), 1]]);
+    const query: ListQuery = { span: { index: lead }, alsoIn: [rare], order: "up", limit: 10, examineMax: 2_000 };
+    const steps = await callsOf("zrange", async () => {
+      const page = await opened.state.list(query, never);
+      expect(page).toEqual({ entries: [], examined: 2_000, next: { member: memberOf(1_999), score: 1_999 } });
+    });
+    expect(steps).toBeLessThanOrEqual(2_000 / 64 + 1);
+    const found = await opened.state.list({ ...query, after: { member: memberOf(98_500), score: 98_500 } }, never);
+    expect(found.entries).toEqual([{ member: memberOf(99_000), score: 99_000 }]);
+  });
+
+  it("S6: find the place of a member that is gone by bisection, however many have its score", async () => {
+    const index = scene.index("rank");
+    await fillAtScore(index, () => 7);
+    const gone = memberOf(50_000);
+    await scene.must([{ is: "in", index, member: gone }], [{ do: "leave", index, member: gone }]);
+    for (const [order, first] of [
+      ["up", 50_001],
+      ["down", 49_999],
+    ] as const) {
+      const query: ListQuery = {
+        span: { index },
+        alsoIn: [],
+        order,
+        limit: 3,
+        examineMax: 10,
+        after: { member: gone, score: 7 },
+      };
+      const steps = await callsOf("zrange", async () => {
+        const page = await opened.state.list(query, never);
+        expect(page.entries[0]).toEqual({ member: memberOf(first), score: 7 });
+        expect(page.examined).toBe(3);
+      });
+      expect(steps).toBeLessThanOrEqual(20);
+    }
+  });
+});
+
+describe("redis: what lies in the store", () => {
+  it("S3: keys are as operators know them", async () => {
+    await scene.must(
+      [{ is: "absent", key: scene.key("j1", "job") }],
+      [
+        put(scene.key("j1", "job"), { n: 1 }, { wakeAt: 1 }),
+        { do: "enter", index: scene.index("recent", "a:b", "x"), member: "j1", score: await scene.now() },
+        { do: "append", log: scene.log("long", "j1"), entry: 1 },
+      ],
+    );
+    const keys = await withAdmin((admin) => admin.keys("*"));
+    expect(keys.toSorted()).toEqual([
+      "cordum:store",
+      "cordum:{3}:@alarms",
+      "cordum:{3}:@index:recent:a%3Ab:x",
+      "cordum:{3}:@log:long:j1",
+      "cordum:{3}:@names",
+      "cordum:{3}:job:j1",
+    ]);
+  });
+
+  it("S5: nothing is without an end", async () => {
+    const now = await scene.now();
+    const key = scene.key("j1");
+    await scene.must(
+      [{ is: "absent", key }],
+      [
+        put(key, 1, { keepMs: 50, wakeAt: now + 60 }),
+        { do: "enter", index: scene.index("recent", "x"), member: "j1", score: now },
+        { do: "enter", index: scene.index("recent", "left"), member: "j1", score: now },
+        { do: "append", log: scene.log("brief"), entry: 1 },
+      ],
+    );
+    const left = scene.index("recent", "left");
+    await scene.must(
+      [
+        { is: "in", index: left, member: "j1" },
+        { is: "absent", key: scene.key("k") },
+      ],
+      [{ do: "leave", index: left, member: "j1" }, put(scene.key("k"), 1, { keepMs: 50 })],
+    );
+    await scene.opened.pass(450);
+    expect(await opened.state.take(3, 10, 1_000, never)).toEqual([]);
+    expect((await opened.state.sweep(3, 100, never)).done).toBe(true);
+    expect(await withAdmin((admin) => admin.keys("*"))).toEqual(["cordum:store"]);
+  });
+
+  it("says so when another program writes under our keys", async () => {
+    await withAdmin(async (admin) => {
+      await admin.set("cordum:{3}:thing:a", "v1 {not json");
+      await admin.set("cordum:{3}:thing:b", "nothing of ours");
+    });
+    expect(await faultOf(scene.get("a"))).toBe("STATE_MISCONFIGURED");
+    expect(await faultOf(scene.create("a"))).toBe("STATE_MISCONFIGURED");
+    await scene.create("c");
+    expect((await scene.get("c"))?.value).toEqual({ id: "c" });
+  });
+
+  it("refuses ids of batches that could not be told from values, and batches without a check", async () => {
+    const key = scene.key("a");
+    for (const id of ["", "with space", "a:b", "x".repeat(65)]) {
+      const batch = { ...scene.batch([{ is: "absent", key }], [put(key, 1)]), id };
+      expect(await faultOf(opened.state.commit(batch, never))).toBe("STATE_REFUSED");
+    }
+    expect(await scene.get("a")).toBeUndefined();
+  });
+});
+
+describe("redis: payloads beside State", () => {
+  it("leave before the commit of the same turn", async () => {
+    await scene.create("before");
+    const seen: string[] = [];
+    await withAdmin(async (admin) => {
+      const monitor = await admin.monitor();
+      const isSeen = Promise.withResolvers<void>();
+      monitor.on("monitor", (_time: string, args: readonly string[], source: string) => {
+        if (source !== "lua") seen.push(String(args[0]).toLowerCase());
+        if (seen.includes("evalsha") && seen.includes("set")) isSeen.resolve();
+      });
+      await Promise.all([scene.create("a"), opened.payloads.put("ctx:a", Buffer.from("x"), 1_000, never)]);
+      await isSeen.promise;
+      monitor.disconnect();
+    });
+    expect(seen.filter((command) => command === "set" || command === "evalsha")).toEqual(["set", "evalsha"]);
+  });
+
+  it("P3: what a worker stored without an end gets one", async () => {
+    await withAdmin(async (admin) => {
+      await admin.set("res:a", "x");
+      expect(await opened.payloads.keep("res:a", 5_000, never)).toBe(true);
+      const left = await admin.pttl("res:a");
+      expect(left).toBeGreaterThan(4_000);
+      expect(left).toBeLessThanOrEqual(5_000);
+    });
+  });
+});
