@@ -10,7 +10,7 @@ export default defineConfig({
     execArgv: ["--conditions=source"],
     testTimeout: 20_000,
     hookTimeout: 60_000,
-    globalSetup: [],
+    globalSetup: ["test/global-setup.ts"],
     reporters: ["default"],
   },
 });

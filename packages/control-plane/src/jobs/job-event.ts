@@ -6,9 +6,10 @@ import type { DecisionRecord } from "../policy/decision.ts";
 import type { Ms } from "../ports/time.ts";
 import type { ApprovalAnswer, Dispatch, TerminalState, WaitReason } from "./job.ts";
 
-/** A worker's result, read by report.ts: the status is already one of the states a job can end in, or "retry". */
+/** A worker's result, read by report.ts: the status is already one of the states a job can end in, "retry" for a failure that may be tried
+ *  again, or "returned" for a job that the worker gave back before it began. */
 export interface Report {
-  readonly ends: TerminalState | "retry";
+  readonly ends: TerminalState | "retry" | "returned";
   readonly reported: string;
   readonly code: string;
   readonly message: string;

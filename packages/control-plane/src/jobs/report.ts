@@ -80,7 +80,7 @@ function endingOf(result: JobResult): Pick<Report, "ends" | "code"> {
     case JobStatus.FAILED:
       return { ends: NEVER_AGAIN.has(result.errorCodeEnum) ? "FAILED" : "retry", code };
     case JobStatus.FAILED_RETRYABLE:
-      return { ends: "retry", code };
+      return { ends: NOT_BEGUN.has(code) ? "returned" : "retry", code };
     case JobStatus.FAILED_FATAL:
       return { ends: "FAILED", code };
     case JobStatus.CANCELLED:
@@ -102,6 +102,9 @@ const NEVER_AGAIN: ReadonlySet<number> = new Set([
   ErrorCode.JOB_PERMISSION_DENIED,
   ErrorCode.SAFETY_DENIED,
 ]);
+
+/** Codes by which our SDK gives a job back that it has not begun: no attempt is lost by that. */
+const NOT_BEGUN: ReadonlySet<string> = new Set(["WORKER_FULL", "WORKER_DRAINED"]);
 
 function codeOf(result: JobResult): string {
   if (result.errorCode !== "") return result.errorCode.slice(0, CODE_CHARS_MAX);

@@ -208,6 +208,12 @@ describe("reports", () => {
     });
   });
 
+  it("give a job back that was not begun, without the loss of an attempt", () => {
+    const out = live(JOB, ALLOWED, placed);
+    const back = live(out, reported({ ends: "returned", code: "WORKER_DRAINED" }));
+    expect(back).toMatchObject({ attempts: 0, phase: { state: "SCHEDULED" }, wakes: { place: NOW + 100 } });
+  });
+
   it("are not waited for from a worker that is gone or was started anew", () => {
     const out = live(JOB, ALLOWED, placed);
     const lost = (instanceNow: string | undefined): JobEvent => ({

@@ -215,6 +215,8 @@ function onReported(job: Job, report: Report, retryAfterMs: Ms, now: EpochMs): T
   if (!acceptsReport(job, report)) return stay(job);
   if (report.ends === "retry" && job.attempts < job.attemptsMax)
     return schedule(job, "retry_backoff", now + retryAfterMs, now);
+  if (report.ends === "returned")
+    return schedule({ ...job, attempts: job.attempts - 1 }, "retry_backoff", now + retryAfterMs, now);
   const state = report.ends === "retry" ? "FAILED" : report.ends;
   return end(job, state, now, { ...report, by: "worker" });
 }
@@ -222,7 +224,7 @@ function onReported(job: Job, report: Report, retryAfterMs: Ms, now: EpochMs): T
 /** May this report end the job? Late ones of an earlier attempt may, if the job has been out before and nobody else has it now. */
 export function acceptsReport(job: Job, report: Report): boolean {
   const { phase } = job;
-  if (phase.state === "SCHEDULED") return job.attempts > 0 && report.ends !== "retry";
+  if (phase.state === "SCHEDULED") return job.attempts > 0 && report.ends !== "retry" && report.ends !== "returned";
   return (
     (phase.state === "DISPATCHED" || phase.state === "RUNNING") &&
     answers(phase.dispatch, report.workerId, report.dispatchId)

@@ -3,7 +3,9 @@
 // Must not know: jobs, beyond how many are held.
 // E1. The first heartbeat goes out at once, the next after each interval; one that could not be sent is tried once more.
 // E2. The handshake is repeated with every sixth heartbeat: readers that forget it after a minute never do so.
-// E3. From `drain` on every heartbeat carries the label draining=true.
+// E3. Each heartbeat carries the label cordum.instance, new for each start: whoever dispatches sees that a worker was started anew and no
+//     longer has the jobs of its life before.
+// E4. From `drain` on every heartbeat carries the label draining=true.
 
 import type { Runtime } from "../runtime.ts";
 import { messageOf, type WorkerLog } from "./log.ts";
@@ -12,6 +14,7 @@ import { type HeartbeatFacts, type PacketWriter, SUBJECTS } from "./wire.ts";
 
 const HANDSHAKE_EVERY = 6;
 const RETRY_AFTER_MS = 500;
+const INSTANCE_LABEL = "cordum.instance";
 
 export interface PresenceParts {
   readonly outbox: Outbox;
@@ -26,11 +29,13 @@ export interface PresenceParts {
 export class Presence {
   readonly #parts: PresenceParts;
   readonly #over = new AbortController();
+  readonly #instance: string;
   #isDraining = false;
   #loop: Promise<void> = Promise.resolve();
 
   constructor(parts: PresenceParts) {
     this.#parts = parts;
+    this.#instance = parts.runtime.id();
   }
 
   /** Handshake and first heartbeat. Resolves when they are sent, or could not be: the next ones try again. */
@@ -63,7 +68,8 @@ export class Presence {
     const { writer, facts } = this.#parts;
     await this.#send(SUBJECTS.heartbeat, () => {
       const now = facts();
-      return writer.heartbeat(this.#isDraining ? { ...now, labels: { ...now.labels, draining: "true" } } : now);
+      const labels = { ...now.labels, [INSTANCE_LABEL]: this.#instance };
+      return writer.heartbeat({ ...now, labels: this.#isDraining ? { ...labels, draining: "true" } : labels });
     });
   }
 

@@ -54,7 +54,10 @@ describe("worker: start", () => {
       activeJobs: 0,
       maxParallelJobs: 2,
     });
-    expect(town.bus.all("heartbeat")[0]?.labels).toEqual({ zone: "a" });
+    expect(town.bus.all("heartbeat")[0]?.labels).toEqual({
+      zone: "a",
+      "cordum.instance": expect.stringMatching(/^\S+$/),
+    });
   });
 
   it("sends every packet as itself, with version and time", async () => {
