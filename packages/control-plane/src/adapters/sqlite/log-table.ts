@@ -41,7 +41,8 @@ export class LogTable {
   readonly #dropOldest: StatementSync;
   readonly #read: StatementSync;
   readonly #oldest: StatementSync;
-  readonly #expire: StatementSync;
+  readonly #head: StatementSync;
+  readonly #dropUpTo: StatementSync;
   readonly #savePosition: StatementSync;
 
   constructor(db: DatabaseSync, layout: Layout) {
@@ -62,9 +63,8 @@ export class LogTable {
       "SELECT position, value FROM log_entry WHERE log = ? AND position > ? AND at >= ? ORDER BY position LIMIT ?",
     );
     this.#oldest = db.prepare("SELECT at FROM log_entry WHERE log = ? ORDER BY position LIMIT 1");
-    this.#expire = db.prepare(
-      "DELETE FROM log_entry WHERE log = ?1 AND position IN (SELECT position FROM log_entry WHERE log = ?1 AND at < ?2 ORDER BY position LIMIT ?3)",
-    );
+    this.#head = db.prepare("SELECT position, at FROM log_entry WHERE log = ? ORDER BY position LIMIT ?");
+    this.#dropUpTo = db.prepare("DELETE FROM log_entry WHERE log = ? AND position <= ?");
     this.#savePosition = db.prepare("UPDATE meta SET value = ? WHERE key = 'position'");
     this.forget();
   }
@@ -119,7 +119,7 @@ export class LogTable {
       const name = this.#due.get(partition, now)?.name;
       const ref = typeof name === "string" ? this.#ref(partition, name) : undefined;
       if (ref === undefined) return { removed, done: true };
-      const expired = Number(this.#expire.run(ref.id, now - ref.rule.keepMs, budget - removed).changes);
+      const expired = this.#expire(ref, budget - removed, now);
       ref.size -= expired;
       removed += expired;
       const oldest = this.#oldest.get(ref.id)?.at;
@@ -133,6 +133,16 @@ export class LogTable {
     }
     this.flush();
     return { removed, done: false };
+  }
+
+  /** Entries are in the order of their age: those that have expired are at the head. */
+  #expire(ref: LogRef, budget: number, now: EpochMs): number {
+    let last: number | undefined;
+    for (const row of this.#head.all(ref.id, budget)) {
+      if (Number(row.at) >= now - ref.rule.keepMs) break;
+      last = Number(row.position);
+    }
+    return last === undefined ? 0 : Number(this.#dropUpTo.run(ref.id, last).changes);
   }
 
   #ref(partition: number, name: string): LogRef | undefined {

@@ -58,7 +58,9 @@ export type StartThread = (options: ThreadOptions) => Promise<ThreadPort>;
 export async function startThread(options: ThreadOptions): Promise<ThreadPort> {
   // The source runs as it is; published packages are JavaScript.
   const file = import.meta.url.endsWith(".ts") ? "./thread.ts" : "./thread.js";
-  const worker = new Worker(new URL(file, import.meta.url), { workerData: options });
+  // The flags of the process are not the thread's: it needs none, and some (--input-type) would keep it from starting.
+  const execArgv = ["--disable-warning=ExperimentalWarning"];
+  const worker = new Worker(new URL(file, import.meta.url), { workerData: options, execArgv });
   const first = await new Promise<FromThread>((resolve, reject) => {
     worker.once("message", resolve);
     worker.once("error", (cause) =>

@@ -4,7 +4,9 @@
 // F1. One process owns the file. SQLite's exclusive lock decides (the system frees it when the owner dies, however it dies);
 //     the lock file beside it only says who the owner is.
 // F2. WAL with synchronous=FULL: a commit that was answered survives loss of power.
-// F3. Indexes and records are found by one short integer or one name; entries lie in key order without row ids.
+// F3. What a batch touches lies close together, for pages are what a commit costs: the entries of one member in one place (a job
+//     enters seven indexes and dirties one page for it, not seven), orders and records at their growing ends. Pages of 8 KiB took
+//     a tenth off. Ids that grow with time take another third off: random ones dirty a page of every tree.
 
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
@@ -23,7 +25,7 @@ const TABLES = `
   CREATE TABLE idx (id INTEGER PRIMARY KEY, p INTEGER NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL, sweep_at INTEGER);
   CREATE UNIQUE INDEX idx_name ON idx (p, name);
   CREATE INDEX idx_sweep ON idx (p, sweep_at) WHERE sweep_at IS NOT NULL;
-  CREATE TABLE entry (idx INTEGER NOT NULL, member TEXT NOT NULL, score NUMERIC NOT NULL, PRIMARY KEY (idx, member)) WITHOUT ROWID;
+  CREATE TABLE entry (idx INTEGER NOT NULL, member TEXT NOT NULL, score NUMERIC NOT NULL, PRIMARY KEY (member, idx)) WITHOUT ROWID;
   CREATE INDEX entry_order ON entry (idx, score, member);
   CREATE TABLE log (id INTEGER PRIMARY KEY, p INTEGER NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL, sweep_at INTEGER NOT NULL);
   CREATE UNIQUE INDEX log_name ON log (p, name);
@@ -60,6 +62,7 @@ export function closeFile(db: DatabaseSync, path: string): void {
 function own(db: DatabaseSync, path: string): void {
   try {
     db.exec(`
+      PRAGMA page_size = 8192;
       PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL;
