@@ -36,6 +36,8 @@ export interface RedisCluster extends AsyncDisposable {
   readonly servers: readonly RedisServer[];
   /** host:port of each, as REDIS_CLUSTER_ADDRESSES has them. */
   readonly addresses: readonly string[];
+  /** Starts a server that follows `servers[of]`; resolves when it has everything. Ends with the cluster. */
+  addReplica(of: number): Promise<RedisServer>;
   stop(): Promise<void>;
 }
 
@@ -60,7 +62,10 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
 /** Starts `masters` Redis servers that share all slots. */
 export async function startRedisCluster(masters = 3, options: RedisOptions = {}): Promise<RedisCluster> {
   const servers: RedisServer[] = [];
-  const stop = async (): Promise<void> => void (await Promise.all(servers.map((server) => server.stop())));
+  const replicas: RedisServer[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all([...servers, ...replicas].map((server) => server.stop()));
+  };
   try {
     for (let i = 0; i < masters; i++) servers.push(await startClusterServer(options));
     await joinAll(servers);
@@ -71,6 +76,15 @@ export async function startRedisCluster(masters = 3, options: RedisOptions = {})
   return {
     servers,
     addresses: servers.map((server) => `127.0.0.1:${server.port}`),
+    async addReplica(of) {
+      const replica = await startClusterServer({
+        ...options,
+        args: ["--repl-diskless-sync-delay", "0", ...(options.args ?? [])],
+      });
+      replicas.push(replica);
+      await follow(servers[of], replica);
+      return replica;
+    },
     stop,
     [Symbol.asyncDispose]: stop,
   };
@@ -132,6 +146,22 @@ async function meet(first: Redis | undefined, server: RedisServer): Promise<void
     await first?.call("CLUSTER", "MEET", "127.0.0.1", server.port, busPort ?? "");
   } finally {
     admin.disconnect();
+  }
+}
+
+async function follow(master: RedisServer | undefined, replica: RedisServer): Promise<void> {
+  if (master === undefined) throw new Error("there is no such master");
+  const [above, below] = [master.admin(), replica.admin()];
+  const deadline = AbortSignal.timeout(START_TIMEOUT_MS);
+  try {
+    await meet(above, replica);
+    const id = String(await above.call("CLUSTER", "MYID"));
+    while (!String(await below.call("CLUSTER", "NODES")).includes(id)) deadline.throwIfAborted();
+    await below.call("CLUSTER", "REPLICATE", id);
+    while (!String(await below.info("replication")).includes("master_link_status:up")) deadline.throwIfAborted();
+  } finally {
+    above.disconnect();
+    below.disconnect();
   }
 }
 

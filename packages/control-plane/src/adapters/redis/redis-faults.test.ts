@@ -280,4 +280,29 @@ describe("redis cluster under faults", () => {
     expect((await state.get(keys, never)).filter((stored) => stored === undefined)).toEqual([]);
     await opened.close();
   });
+
+  it("loses nothing in a failover that was ordered, and goes on with the new master", async () => {
+    await using cluster = await startRedisCluster(3);
+    const replica = await cluster.addReplica(0);
+    const opened = await openStage({ clusterAddresses: cluster.addresses, limits: { callMsMax: 15_000 } });
+    const { state } = opened;
+    const committed: { partition: number; kind: string; id: string }[] = [];
+    let isOver = false;
+    const load = async (partition: number): Promise<void> => {
+      const scene = new Scene({ state, pass: async () => undefined }, partition);
+      for (let n = 0; !isOver; n++) committed.push((await scene.create(`n${n}`)).key);
+    };
+    const loads = Array.from({ length: 16 }, (_, partition) => load(partition));
+    const admin = replica.admin();
+    await admin.call("CLUSTER", "FAILOVER");
+    while (!String(await admin.info("replication")).includes("role:master"));
+    const until = committed.length + 500;
+    while (committed.length < until) await state.now(never);
+    isOver = true;
+    await Promise.all(loads);
+    expect((await state.get(committed, never)).filter((stored) => stored === undefined)).toEqual([]);
+    expect(await admin.dbsize()).toBeGreaterThan(0);
+    admin.disconnect();
+    await opened.close();
+  });
 });
