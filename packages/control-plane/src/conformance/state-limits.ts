@@ -207,6 +207,8 @@ const hostile = [
   "{0}",
   "a b",
   "a\nb",
+  "\u0000",
+  "a\u0000b",
   "'; drop",
   "x".repeat(400),
 ];

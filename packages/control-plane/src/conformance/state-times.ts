@@ -94,6 +94,14 @@ function takes(run: Run): void {
     await s.opened.pass(60);
     expect(await take(s)).toEqual([]);
   });
+  run("S4, S5, S7: takes the longest times there are", async (s) => {
+    const longest = Number.MAX_SAFE_INTEGER;
+    await s.create("a", 1, { keepMs: longest, wakeAt: longest });
+    await s.create("b", 1, { wakeAt: 0 });
+    expect(await take(s, 10, longest)).toEqual([{ key: s.key("b"), at: 0 }]);
+    expect(await take(s, 10, longest)).toEqual([]);
+    expect([(await s.get("a"))?.value, (await s.get("b"))?.value]).toEqual([1, 1]);
+  });
   run("S7: a record that is gone wakes nobody", async (s) => {
     await s.create("a", 1, { wakeAt: (await s.now()) + 50, keepMs: 40 });
     await s.opened.pass(80);

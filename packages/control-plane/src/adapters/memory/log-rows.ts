@@ -56,6 +56,12 @@ export class LogRows {
     return expired;
   }
 
+  copy(): LogRows {
+    const copy = new LogRows(this.rule);
+    copy.#rows = this.#rows.slice(this.#start);
+    return copy;
+  }
+
   all(): readonly LogRow[] {
     return this.#rows.slice(this.#start);
   }

@@ -3,7 +3,7 @@
 // D1. Deterministic, as memoryState is: done when called, time from the Clock.
 
 import type { Clock } from "../../ports/clock.ts";
-import { Fault } from "../../ports/fault.ts";
+import { assert, Fault } from "../../ports/fault.ts";
 import type { Payloads, PayloadTraits } from "../../ports/payloads.ts";
 import type { Ms } from "../../ports/time.ts";
 import { SortedSet } from "./sorted-set.ts";
@@ -31,6 +31,7 @@ class MemoryPayloads implements Payloads {
 
   async put(key: string, bytes: Uint8Array, ttlMs: Ms, signal: AbortSignal): Promise<void> {
     this.#assertOpen(signal);
+    assert(Number.isSafeInteger(ttlMs) && ttlMs > 0, "a payload lives for whole milliseconds", { ttlMs });
     if (bytes.length > this.traits.bytesMax) {
       throw new Fault("PAYLOAD_TOO_LARGE", `a payload has at most ${this.traits.bytesMax} bytes`);
     }
@@ -46,6 +47,7 @@ class MemoryPayloads implements Payloads {
 
   async keep(key: string, ttlMs: Ms, signal: AbortSignal): Promise<boolean> {
     this.#assertOpen(signal);
+    assert(Number.isSafeInteger(ttlMs) && ttlMs > 0, "a payload lives for whole milliseconds", { ttlMs });
     if (!this.#lives(key)) return false;
     this.#ends.set(key, Math.max(this.#ends.scoreOf(key) ?? 0, this.#clock.now() + ttlMs));
     return true;

@@ -56,6 +56,31 @@ describe("state: memory", () => {
     expect(indexes).toEqual([{ key: s.index("rank", "x"), entries: [{ member: "m", score: 1 }] }]);
     expect(logs).toEqual([{ key: s.log("long"), entries: ["e"] }]);
   });
+  it("puts back what it was, again and again", async () => {
+    const { clock, state, s } = scene();
+    const before = await s.create("a", 1, { wakeAt: 5, keepMs: 60_000 });
+    await s.fill(s.index("recent"), [["m", clock.now()]]);
+    await s.must(
+      [{ is: "absent", key: s.key("b") }],
+      [put(s.key("b"), 1), { do: "append", log: s.log("brief"), entry: 1 }],
+    );
+    await state.take(0, 1, 500, never);
+    const dumped = state.dump();
+    const putBack = state.snapshot();
+    for (let n = 0; n < 2; n++) {
+      await s.must([{ is: "at", ...before }], [put(before.key, 2), { do: "append", log: s.log("brief"), entry: 2 }]);
+      await s.must(
+        [{ is: "in", index: s.index("recent"), member: "m" }],
+        [{ do: "leave", index: s.index("recent"), member: "m" }],
+      );
+      expect(state.dump()).not.toEqual(dumped);
+      putBack();
+      expect(state.dump()).toEqual(dumped);
+    }
+    await clock.advance(60_000);
+    while (!(await state.sweep(0, 1, never)).done);
+    expect(state.dump()).toMatchObject({ records: [{ stored: { key: { id: "b" } } }], indexes: [], logs: [] });
+  });
   it("S1: the id of a batch without put is remembered for ten minutes and then swept", async () => {
     const { clock, state, s } = scene();
     const index = s.index("rank");

@@ -52,6 +52,8 @@ export interface Dump {
 }
 export interface MemoryState extends State {
   dump(): Dump;
+  /** Remembers everything as it is now; the answer puts it back. For simulated failovers that lose the newest writes. */
+  snapshot(): () => void;
 }
 
 export function memoryState(options: MemoryStateOptions): MemoryState {
@@ -62,7 +64,7 @@ class MemoryStateAdapter implements MemoryState {
   readonly traits: StateTraits;
   readonly #clock: Clock;
   readonly #admission: Admission;
-  readonly #stores: readonly PartitionStore[];
+  #stores: readonly PartitionStore[];
   #isClosed = false;
 
   constructor({ partitions, layout, clock, valueBytesMax = 1 << 20, changesMax = 4096 }: MemoryStateOptions) {
@@ -93,7 +95,7 @@ class MemoryStateAdapter implements MemoryState {
 
   async count(spans: readonly Span[], signal: AbortSignal): Promise<readonly number[]> {
     this.#assertOpen(signal);
-    for (const span of spans) this.#admission.index(span.index);
+    for (const span of spans) this.#admission.span(span);
     const now = this.#clock.now();
     return spans.map((span) => this.#store(span.index.partition).count(span, now));
   }
@@ -128,6 +130,13 @@ class MemoryStateAdapter implements MemoryState {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+  }
+
+  snapshot(): () => void {
+    const kept = this.#stores.map((store) => store.copy());
+    return () => {
+      this.#stores = kept.map((store) => store.copy());
+    };
   }
 
   dump(): Dump {

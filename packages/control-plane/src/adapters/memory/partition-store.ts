@@ -127,8 +127,7 @@ export class PartitionStore {
         continue;
       }
       due.push({ key: row.key, at: oldest.score });
-      // A lease of nothing would hand the same alarm out twice in one call.
-      this.alarms.set(oldest.member, Math.max(now + leaseMs, now + 1));
+      this.alarms.set(oldest.member, now + leaseMs);
     }
     return due;
   }
@@ -152,6 +151,24 @@ export class PartitionStore {
       left -= this.#sweepLog(name.member, left, now);
     }
     return { removed: budget - left, done: left > 0 };
+  }
+
+  /** The same contents again, independent of these. */
+  copy(): PartitionStore {
+    const copy = new PartitionStore(this.#rules);
+    for (const row of this.records.values()) copy.#write(row);
+    for (const { score, member } of this.alarms.up(Number.NEGATIVE_INFINITY, "")) copy.alarms.set(member, score);
+    for (const { key, set } of this.indexes.values()) {
+      for (const { score, member } of set.up(Number.NEGATIVE_INFINITY, "")) copy.#enter(key, member, score);
+    }
+    for (const [name, { key, rows }] of this.logs) {
+      copy.logs.set(name, { key, rows: rows.copy() });
+      copy.#noteLogExpiry(name, rows);
+    }
+    for (const { score, member } of this.#remembered.up(Number.NEGATIVE_INFINITY, ""))
+      copy.#remembered.set(member, score);
+    copy.#position = this.#position;
+    return copy;
   }
 
   #row(name: string, now: EpochMs): Row | undefined {
@@ -191,14 +208,14 @@ export class PartitionStore {
     switch (change.do) {
       case "put": {
         const { key, wakeAt, keepMs } = change;
-        this.restore({ key, version, text, wakeAt, expiresAt: keepMs === undefined ? undefined : now + keepMs });
+        this.#write({ key, version, text, wakeAt, expiresAt: keepMs === undefined ? undefined : now + keepMs });
         break;
       }
       case "delete":
         this.#delete(recordName(change.key));
         break;
       case "enter":
-        this.enter(change.index, change.member, change.score);
+        this.#enter(change.index, change.member, change.score);
         break;
       case "leave":
         this.#leave(indexName(change.index), change.member);
@@ -209,8 +226,7 @@ export class PartitionStore {
     }
   }
 
-  /** Writes a record as it is given. */
-  restore(row: Row): void {
+  #write(row: Row): void {
     const name = recordName(row.key);
     this.records.set(name, row);
     if (row.wakeAt === "never") this.alarms.delete(name);
@@ -225,7 +241,7 @@ export class PartitionStore {
     this.#expiries.delete(name);
   }
 
-  enter(key: IndexKey, member: string, score: number): void {
+  #enter(key: IndexKey, member: string, score: number): void {
     const name = indexName(key);
     let index = this.indexes.get(name);
     if (index === undefined) {

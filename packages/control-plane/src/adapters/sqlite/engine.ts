@@ -11,6 +11,7 @@ import type { Layout } from "../../ports/state.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import { IndexLists } from "./index-lists.ts";
 import { IndexTable } from "./index-table.ts";
+import { later } from "./later.ts";
 import { LogTable } from "./log-table.ts";
 import { PayloadTable } from "./payload-table.ts";
 import { RecordTable } from "./record-table.ts";
@@ -129,13 +130,13 @@ export class Engine {
   ): void {
     switch (kind) {
       case CALL.putPayload:
-        this.#payloads.put(call.text(), call.bytesOrNull() ?? new Uint8Array(), now + call.number());
+        this.#payloads.put(call.text(), call.bytesOrNull() ?? new Uint8Array(), later(now, call.number()));
         break;
       case CALL.getPayload:
         answer.push(this.#payloads.get(call.text(), now) ?? null);
         break;
       case CALL.keepPayload:
-        answer.push(this.#payloads.keep(call.text(), now + call.number(), now) ? 1 : 0);
+        answer.push(this.#payloads.keep(call.text(), later(now, call.number()), now) ? 1 : 0);
         break;
       case CALL.deletePayload:
         this.#payloads.delete(call.text());
@@ -229,7 +230,7 @@ export class Engine {
         const wakeAt = call.numberOrNull();
         const keepMs = call.numberOrNull();
         this.#records.put(
-          { partition, name, version: id, text, wakeAt, expiresAt: keepMs === null ? null : now + keepMs },
+          { partition, name, version: id, text, wakeAt, expiresAt: keepMs === null ? null : later(now, keepMs) },
           now,
         );
         break;

@@ -4,6 +4,7 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { EpochMs, Ms } from "../../ports/time.ts";
+import { later } from "./later.ts";
 
 interface Seen {
   readonly partition: number;
@@ -95,7 +96,7 @@ export class RecordTable {
       const due = this.#due.all(partition, now, limit - taken.length);
       for (const row of due) {
         const isGone = isOver(row.expires_at, now);
-        this.#wake.run(isGone ? null : now + leaseMs, row.row ?? null);
+        this.#wake.run(isGone ? null : later(now, leaseMs), row.row ?? null);
         if (!isGone) taken.push({ name: String(row.name), at: Number(row.wake_at) });
       }
       if (due.length === 0) break;

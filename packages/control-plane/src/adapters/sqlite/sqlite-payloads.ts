@@ -2,7 +2,7 @@
 // Owns:          what the port says, written on the tape.
 // Must not know: SQL.
 
-import { Fault } from "../../ports/fault.ts";
+import { assert, Fault } from "../../ports/fault.ts";
 import type { Payloads, PayloadTraits } from "../../ports/payloads.ts";
 import type { Ms } from "../../ports/time.ts";
 import { CALL } from "./tape.ts";
@@ -23,6 +23,7 @@ export class SqlitePayloads implements Payloads {
 
   async put(key: string, bytes: Uint8Array, ttlMs: Ms, signal: AbortSignal): Promise<void> {
     this.#assertOpen();
+    assert(Number.isSafeInteger(ttlMs) && ttlMs > 0, "a payload lives for whole milliseconds", { ttlMs });
     if (bytes.length > this.traits.bytesMax) {
       throw new Fault("PAYLOAD_TOO_LARGE", `a payload has at most ${this.traits.bytesMax} bytes`);
     }
@@ -39,6 +40,7 @@ export class SqlitePayloads implements Payloads {
 
   async keep(key: string, ttlMs: Ms, signal: AbortSignal): Promise<boolean> {
     this.#assertOpen();
+    assert(Number.isSafeInteger(ttlMs) && ttlMs > 0, "a payload lives for whole milliseconds", { ttlMs });
     const answer = await this.#link.call([CALL.keepPayload, key, ttlMs], FAULTS, signal);
     return answer.number() === 1;
   }

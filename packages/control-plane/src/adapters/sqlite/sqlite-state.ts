@@ -95,8 +95,9 @@ export class SqliteState implements State {
 
   async count(spans: readonly Span[], signal: AbortSignal): Promise<readonly number[]> {
     const cells: Cell[] = [CALL.count];
-    for (const { index, min = null, max = null } of spans) {
-      this.#admission.index(index);
+    for (const span of spans) {
+      this.#admission.span(span);
+      const { index, min = null, max = null } = span;
       cells.push(index.partition, indexName(index), min, max);
     }
     const answer = await this.#link.call(cells, READS, signal);

@@ -61,7 +61,7 @@ export class ThreadLink {
   readonly #bySignal = new WeakMap<AbortSignal, Set<Call>>();
   #groups = 0;
   #isFlushPlanned = false;
-  #isClosing = false;
+  #closing: Promise<void> | undefined;
   #ended: Error | undefined;
   #whenIdle: (() => void) | undefined;
   #whenEnded: (() => void) | undefined;
@@ -91,9 +91,12 @@ export class ThreadLink {
   }
 
   /** Lets what waits be done, then ends the thread; gives up after the timeout. */
-  async close(): Promise<void> {
-    if (this.#isClosing) return;
-    this.#isClosing = true;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     const isIdle = new Promise<void>((resolve) => (this.#whenIdle = resolve));
     this.#noteIdle();
     await this.#within(isIdle);
@@ -107,7 +110,7 @@ export class ThreadLink {
 
   #whyNot(signal: AbortSignal): string | undefined {
     if (signal.aborted) return "the call was given up before it was sent";
-    if (this.#isClosing) return "the store is closed";
+    if (this.#closing !== undefined) return "the store is closed";
     if (this.#ended !== undefined) return "the store's thread has ended";
     return this.#waiting.length >= this.#limits.waitingMax ? "too many calls wait for the store" : undefined;
   }

@@ -16,6 +16,7 @@ import type {
   LogKey,
   LogRule,
   RecordKey,
+  Span,
 } from "../../ports/state.ts";
 
 export interface AdmissionLimits {
@@ -55,6 +56,11 @@ export class Admission {
     return this.#indexes.get(key.index) ?? refuse(`index ${key.index} is not declared`);
   }
 
+  span(span: Span): IndexRule {
+    if (Number.isNaN(span.min) || Number.isNaN(span.max)) refuse("a bound is not a number");
+    return this.index(span.index);
+  }
+
   log(key: LogKey): LogRule {
     this.partition(key.partition);
     wellFormed(key.of);
@@ -68,7 +74,8 @@ export class Admission {
     }
     positive(query.limit, "limit");
     positive(query.examineMax, "examineMax");
-    return this.index(query.span.index);
+    if (query.after !== undefined) safeNumber(query.after.score, "a position's score");
+    return this.span(query.span);
   }
 
   /** Answers the JSON text of every change's value. */
