@@ -91,13 +91,14 @@ export async function commitMove<S extends { readonly kind: "committed" | "confl
 }
 
 function settleBooks(next: Job, parts: JobParts): void {
-  const { meter, outbound, registry, announcer } = parts;
+  const { meter, outbound, board, registry, announcer } = parts;
   const { phase, topic } = next;
   if ("dispatch" in phase) {
     if (next.attempts === 1 && phase.state === "DISPATCHED" && !phase.dispatch.heard)
       meter.observe("cordum_scheduler_dispatch_latency_seconds", (phase.dispatch.at - next.acceptedAt) / 1000);
   } else {
     outbound.forget(next.id);
+    board.forget(next.id);
     registry.release(next.id);
   }
   if (isTerminal(next))

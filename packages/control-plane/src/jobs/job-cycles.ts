@@ -1,13 +1,16 @@
 // What a scheduler does on its own, in cycles.
-// Owns:          vouching for heard dispatches, noticing lost workers, looking at waiting jobs.
+// Owns:          writing progress, vouching for heard dispatches, noticing lost workers, looking at waiting jobs.
 // Must not know: how alarms are taken (alarms.ts).
 
 import type { Backlog } from "./backlog.ts";
 import { changeJob } from "./change.ts";
 import type { JobParts } from "./job-parts.ts";
+import type { Claim } from "./progress-board.ts";
 import { reviewWorker } from "./review-worker.ts";
 
 const CYCLE_MS = 1_000;
+const FLUSH_MS = 200;
+const CLAIMS_AT_ONCE = 256;
 /** Vouch well before the doorbell alarm is due. */
 const VOUCH_MARGIN_MS = 2_000;
 
@@ -24,6 +27,24 @@ export async function runCycles(parts: JobParts, backlog: Backlog, signal: Abort
     } catch (error) {
       if (!signal.aborted) parts.log.error("cycle.failed", error);
     }
+  }
+}
+
+/** Writes what workers said about the jobs that are still out. Runs until `signal` fires. */
+export async function runProgress(parts: JobParts, signal: AbortSignal): Promise<void> {
+  while (await parts.clock.sleep(FLUSH_MS, signal)) {
+    const claims = parts.board.takeAll();
+    for (let from = 0; from < claims.length; from += CLAIMS_AT_ONCE) {
+      await Promise.all(claims.slice(from, from + CLAIMS_AT_ONCE).map((claim) => writeClaim(claim, parts, signal)));
+    }
+  }
+}
+
+async function writeClaim(claim: Claim, parts: JobParts, signal: AbortSignal): Promise<void> {
+  try {
+    await changeJob(claim.jobId, { kind: "progressed", ...claim }, parts, signal);
+  } catch (error) {
+    if (!signal.aborted) parts.log.error("progress.not_written", error, { jobId: claim.jobId });
   }
 }
 

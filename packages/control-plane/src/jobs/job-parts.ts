@@ -14,6 +14,7 @@ import type { Routing, Timeouts } from "../scheduling/routing.ts";
 import type { Announcer } from "./announce.ts";
 import type { JobStore } from "./job-store.ts";
 import type { Outbound } from "./outbound.ts";
+import type { ProgressBoard } from "./progress-board.ts";
 import type { JobLimits } from "./transition.ts";
 
 /** Pools and timeouts as they are now: one immutable object, swapped as a whole. */
@@ -44,6 +45,7 @@ export interface JobParts {
   readonly registry: Registry;
   readonly scheduling: { readonly current: SchedulingConfig };
   readonly outbound: Outbound;
+  readonly board: ProgressBoard;
   readonly announcer: Announcer;
   readonly settings: JobSettings;
 }

@@ -13,6 +13,7 @@ import { entriesOfJob } from "./job-indexes.ts";
 import { isDeadLetter } from "./job-moves.ts";
 
 export const JOB_KIND = "job";
+const SENT_MAX = 10_000;
 
 export type SeenJob = Seen<Job>;
 export type SavedJob = Saved<Job>;
@@ -26,6 +27,8 @@ export interface JobRetention {
 export class JobStore {
   readonly #records: RecordStore<Job>;
   readonly #retention: JobRetention;
+  /** Jobs that this process has sent out, as it wrote them. They may be out of date: a commit on them tells. */
+  readonly #sent = new Map<string, SeenJob>();
 
   constructor(state: State, clock: Clock, retention: JobRetention) {
     this.#retention = retention;
@@ -47,13 +50,30 @@ export class JobStore {
     return this.#records.loadMany(ids, signal);
   }
 
-  /** Conflict when the id is taken; the conflict brings the job that has it. */
-  create(job: Job, signal: AbortSignal): Promise<SavedJob> {
-    return this.#records.create(job, { also: this.#alsoFor(job) }, signal);
+  /** The job as this process wrote it last, if it is out with a worker; perhaps out of date. */
+  recall(id: string): SeenJob | undefined {
+    return this.#sent.get(id);
   }
 
-  replace(seen: SeenJob, next: Job, signal: AbortSignal): Promise<SavedJob> {
-    return this.#records.replace(seen, next, { also: this.#alsoFor(next) }, signal);
+  /** Conflict when the id is taken; the conflict brings the job that has it. */
+  async create(job: Job, signal: AbortSignal): Promise<SavedJob> {
+    return this.#remember(await this.#records.create(job, { also: this.#alsoFor(job) }, signal), job.id);
+  }
+
+  async replace(seen: SeenJob, next: Job, signal: AbortSignal): Promise<SavedJob> {
+    return this.#remember(await this.#records.replace(seen, next, { also: this.#alsoFor(next) }, signal), next.id);
+  }
+
+  #remember(saved: SavedJob, id: string): SavedJob {
+    const { seen } = saved;
+    this.#sent.delete(id);
+    if (seen !== undefined && "dispatch" in seen.record.phase) this.#sent.set(id, seen);
+    if (this.#sent.size > SENT_MAX)
+      for (const [oldest] of this.#sent) {
+        this.#sent.delete(oldest);
+        break;
+      }
+    return saved;
   }
 
   #alsoFor(job: Job): readonly Change[] {

@@ -82,8 +82,8 @@ const progress = (parts: JobParts): Handle =>
   leading(
     (payload) => (payload.kind === "jobProgress" ? payload.value : undefined),
     parts,
-    async ({ value, packet }, signal) => {
-      await receiveProgress(value, packet.senderId, parts, signal);
+    async ({ value, packet }) => {
+      receiveProgress(value, packet.senderId, parts);
       return ACK;
     },
   );

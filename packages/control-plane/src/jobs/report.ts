@@ -5,11 +5,12 @@
 // R3. Whether a failure is tried again: only where attempts are left; never after FAILED_FATAL or a code that repeating cannot help.
 
 import { ErrorCode, type JobProgress, type JobResult, JobStatus, jobStatusNames } from "@cordum/protocol";
-import { changeSeen } from "./change.ts";
+import { type Changed, changeSeen } from "./change.ts";
 import { retryDelayMs } from "./effects.ts";
 import { isTerminal, type Job } from "./job.ts";
 import type { Report } from "./job-event.ts";
 import type { JobParts } from "./job-parts.ts";
+import type { SeenJob } from "./job-store.ts";
 import { acceptsReport } from "./transition.ts";
 
 const MESSAGE_CHARS_MAX = 4_096;
@@ -22,38 +23,39 @@ export type Reception = "accepted" | "late" | "foreign" | "unknown_job";
 
 /** Faults: STATE_*, JOB_CONTENDED: the result was not stored, and should come again. */
 export async function receiveResult(result: JobResult, parts: JobParts, signal: AbortSignal): Promise<Reception> {
-  const seen = await parts.jobs.load(result.jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
-  if (seen === undefined) return stray("unknown_job", result, undefined, parts);
   const report = readReport(result);
-  const retryAfterMs = retryDelayMs(seen.record.attempts, parts.clock.random());
-  const changed = await changeSeen(
-    seen,
-    (job) => (acceptsReport(job, report) ? { kind: "reported", report, retryAfterMs } : undefined),
-    parts,
-    signal,
-  );
+  // Most results answer a dispatch that this process has just written: its record need not be read. Whether one is refused is decided
+  // on what the store says.
+  const remembered = parts.jobs.recall(result.jobId);
+  const first = remembered === undefined ? undefined : await applyReport(remembered, report, parts, signal);
+  if (first?.moved) return "accepted";
+  const seen = await parts.jobs.load(result.jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
+  const changed = seen === undefined ? undefined : await applyReport(seen, report, parts, signal);
   if (changed === undefined) return stray("unknown_job", result, undefined, parts);
   if (!changed.moved) return stray(isTerminal(changed.job) ? "late" : "foreign", result, changed.job, parts);
   return "accepted";
 }
 
-/** A claim (the first progress) or progress of a job. Unknown and foreign ones change nothing. */
-export async function receiveProgress(
-  progress: JobProgress,
-  senderId: string,
+async function applyReport(
+  seen: SeenJob,
+  report: Report,
   parts: JobParts,
   signal: AbortSignal,
-): Promise<void> {
-  const seen = await parts.jobs.load(progress.jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
-  if (seen === undefined || isTerminal(seen.record)) return;
+): Promise<Changed | undefined> {
+  const retryAfterMs = retryDelayMs(seen.record.attempts, parts.clock.random());
+  return changeSeen(
+    seen,
+    (job) => (acceptsReport(job, report) ? { kind: "reported", report, retryAfterMs } : undefined),
+    parts,
+    signal,
+  );
+}
+
+/** A claim (the first progress) or progress of a job: noted, and written by the next flush if the job is still out then. */
+export function receiveProgress(progress: JobProgress, senderId: string, parts: JobParts): void {
   const percent = Math.max(0, Math.min(100, progress.percent));
-  const event = {
-    kind: "progressed",
-    workerId: senderId,
-    dispatchId: progress.dispatch?.dispatchId ?? "",
-    percent,
-  } as const;
-  await changeSeen(seen, () => event, parts, signal);
+  const { jobId } = progress;
+  parts.board.note({ jobId, workerId: senderId, dispatchId: progress.dispatch?.dispatchId ?? "", percent });
 }
 
 export function readReport(result: JobResult): Report {

@@ -6,12 +6,13 @@ import { DEFAULT_ALARM_SETTINGS, runAlarms } from "../alarms/alarms.ts";
 import { deadLetterLayout } from "../dead-letters/dead-letter.ts";
 import { Announcer } from "../jobs/announce.ts";
 import { Backlog } from "../jobs/backlog.ts";
-import { runCycles } from "../jobs/job-cycles.ts";
+import { runCycles, runProgress } from "../jobs/job-cycles.ts";
 import { jobLayout } from "../jobs/job-indexes.ts";
 import { DEFAULT_JOB_SETTINGS, type JobParts, type JobSettings, type SchedulingConfig } from "../jobs/job-parts.ts";
 import { JOB_KIND, type JobRetention, JobStore } from "../jobs/job-store.ts";
 import { Outbound } from "../jobs/outbound.ts";
 import { listenToPackets } from "../jobs/packet-intake.ts";
+import { ProgressBoard } from "../jobs/progress-board.ts";
 import { wakeJob } from "../jobs/wake.ts";
 import type { Policy } from "../policy/decision.ts";
 import type { Bus, Subscription } from "../ports/bus.ts";
@@ -67,6 +68,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
     registry: new Registry(),
     scheduling,
     outbound: new Outbound(),
+    board: new ProgressBoard(),
     announcer: new Announcer(ports, stopping.signal),
     settings: config.settings,
   };
@@ -82,6 +84,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
       cycles = Promise.all([
         runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, stopping.signal),
         runCycles(parts, backlog, stopping.signal),
+        runProgress(parts, stopping.signal),
       ]);
     },
     useScheduling(next) {
