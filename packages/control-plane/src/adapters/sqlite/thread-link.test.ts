@@ -6,9 +6,35 @@ import { lostAnswerConformance } from "../../conformance/state-conformance.ts";
 import { conformanceLayout, faultOf, never, put, Scene } from "../../conformance/state-scene.ts";
 import { systemClock } from "../system/clock.ts";
 import { openSqlite, startThread } from "./open-sqlite.ts";
-import type { ThreadPort } from "./thread-link.ts";
+import type { FromThread } from "./tape.ts";
+import { ThreadLink, type ThreadPort } from "./thread-link.ts";
 
 const clock = systemClock();
+
+describe("sqlite: the disk fails", () => {
+  it.each([
+    ["undone", "STATE_UNAVAILABLE"],
+    ["unknown", "STATE_OUTCOME_UNKNOWN"],
+  ] as const)("K2: a group that is %s ends as %s, and says nothing of the inside", async (outcome, code) => {
+    let answer: (message: FromThread) => void = () => undefined;
+    const port: ThreadPort = {
+      post(message) {
+        if (message.kind === "group")
+          answer({ kind: "failed", group: message.group, outcome, detail: "disk I/O error" });
+      },
+      listen: (on) => void (answer = on.message),
+      terminate: async () => undefined,
+    };
+    const link = new ThreadLink(port, clock, { timeoutMs: 100, waitingMax: 10 });
+    const faults = { unsent: "STATE_UNAVAILABLE", unanswered: "STATE_OUTCOME_UNKNOWN" } as const;
+    await expect(link.call([1], faults, never)).rejects.toMatchObject({
+      code,
+      message: "the store could not write",
+      cause: { message: "disk I/O error" },
+    });
+    await link.close();
+  });
+});
 
 /** A thread whose answers can be dropped, and that can be killed. */
 async function seamed(timeoutMs: number) {

@@ -188,7 +188,7 @@ export class ThreadLink {
         // The thread is fed before the callers are told: it works while they do.
         this.#flush();
         if (message.kind === "answered") this.#deliver(group.calls, message.cells);
-        else this.#failAll(group.calls, message.detail, message.outcome === "undone");
+        else this.#failGroup(group, message.detail, message.outcome === "undone");
         break;
       }
       case "opened":
@@ -208,13 +208,22 @@ export class ThreadLink {
     }
   }
 
-  #failAll(calls: readonly Call[], detail: string, isUndone = false): void {
-    for (const call of calls) this.#fail(call, detail, isUndone);
+  /** What the disk said is for the log, not for callers. */
+  #failGroup({ calls }: Group, said: string, isUndone: boolean): void {
+    const cause = new Error(said);
+    for (const call of calls) {
+      const code = isUndone ? call.faults.unsent : call.faults.unanswered;
+      if (this.#settle(call)) call.reject(new Fault(code, "the store could not write", { cause }));
+    }
   }
 
-  #fail(call: Call, detail: string, isUndone: boolean): void {
+  #failAll(calls: readonly Call[], detail: string): void {
+    for (const call of calls) this.#fail(call, detail);
+  }
+
+  #fail(call: Call, detail: string): void {
     if (!this.#settle(call)) return;
-    call.reject(new Fault(call.isSent && !isUndone ? call.faults.unanswered : call.faults.unsent, detail));
+    call.reject(new Fault(call.isSent ? call.faults.unanswered : call.faults.unsent, detail));
   }
 
   #settle(call: Call): boolean {
@@ -234,7 +243,7 @@ export class ThreadLink {
     const calls = new Set([call]);
     this.#bySignal.set(call.signal, calls);
     const onAbort = (): void => {
-      for (const given of [...calls]) this.#fail(given, "the call was given up", false);
+      for (const given of [...calls]) this.#fail(given, "the call was given up");
     };
     call.signal.addEventListener("abort", onAbort, { once: true });
   }
