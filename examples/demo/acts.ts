@@ -21,35 +21,23 @@ export interface Stage {
 export interface Submitted {
   readonly job: DemoJob;
   readonly id: string;
+  /** What policy decided first. */
+  readonly decision: JobDecision;
 }
 
-export async function submitAll(
-  { system, story, signal }: Stage,
-  jobs: readonly DemoJob[],
-): Promise<readonly Submitted[]> {
-  const submitted: Submitted[] = [];
-  for (const job of jobs) {
-    story.tell(job.name, `ada asks: ${job.submission.prompt}`);
-    const { job_id: id } = await system.ada.submit(job.submission, { signal });
-    submitted.push({ job, id });
-  }
-  return submitted;
-}
-
-/** What policy decided about each, in its own words. */
-export async function tellDecisions(
-  stage: Stage,
-  submitted: readonly Submitted[],
-): Promise<ReadonlyMap<string, JobDecision>> {
-  const first = new Map<string, JobDecision>();
-  for (const { job, id } of submitted) {
-    const decision = await until(stage, `a decision about ${job.name}`, async () =>
-      (await stage.system.ada.decisions(id)).at(-1),
-    );
-    first.set(id, decision);
-    stage.story.tell(job.name, `policy: ${decision.decision}, rule ${decision.rule_id}: ${decision.reason}`);
-  }
-  return first;
+/** Hands the job in and tells what policy said, before anything that follows from it. */
+export async function submit(stage: Stage, job: DemoJob): Promise<Submitted> {
+  const { system, story, signal } = stage;
+  story.hold();
+  story.tell(job.name, `ada asks: ${job.submission.prompt}`);
+  const { job_id: id } = await system.ada.submit(job.submission, { signal });
+  const decision = await until(stage, `a decision about ${job.name}`, async () =>
+    (await system.ada.decisions(id)).at(-1),
+  );
+  const at = decision.checked_at === undefined ? undefined : decision.checked_at / 1_000;
+  story.tell(job.name, `policy: ${decision.decision}, rule ${decision.rule_id}: ${decision.reason}`, at);
+  story.release();
+  return { job, id, decision };
 }
 
 /** A job that is denied ends at once; what is known about it is kept in the dead letters. */
@@ -102,13 +90,15 @@ export async function showApproval(stage: Stage, { job, id }: Submitted): Promis
 export async function answerApproval(stage: Stage, { job, id }: Submitted, isApproved: boolean): Promise<void> {
   const { system, story, signal } = stage;
   const verdict = { reason: isApproved ? "the files are old" : "not today" };
+  story.hold();
+  story.tell(job.name, `ben ${isApproved ? "approves" : "rejects"}: ${verdict.reason}`);
   if (isApproved) await system.ben.approvals.approve(id, verdict, { signal });
   else await system.ben.approvals.reject(id, verdict, { signal });
-  story.tell(job.name, `ben ${isApproved ? "approves" : "rejects"}: ${verdict.reason}`);
+  story.release();
 }
 
 export async function untilEnd({ system, story, signal }: Stage, { job, id }: Submitted): Promise<JobDetail> {
-  story.tell(job.name, "waiting for its end");
+  story.tell(job.name, story.hasEnded(job.name) ? "has ended already" : "waiting for its end");
   const ended = await system.ada.wait(id, { signal, timeoutMs: WAIT_MS });
   // News may be lost: the end itself never is.
   story.moved(job.name, ended.state, ended.error_message ?? "");

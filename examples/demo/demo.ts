@@ -23,7 +23,7 @@ async function main(): Promise<number> {
   const story = new Story({
     isColoured: process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== "dumb",
     write: (text) => void process.stdout.write(`${text}\n`),
-    mono: () => performance.now(),
+    now: Date.now,
   });
   const signal = stopSignal(story);
   const folders = await makeFolders();
@@ -51,7 +51,7 @@ async function play({ story, signal, folders, approvesUnasked }: Play): Promise<
   const system = await startSystem(
     folders,
     (tell) => demoCrews({ root: ROOT, outbox: folders.outbox, scratch: folders.scratch, tell }),
-    (topic, what) => story.tell(nameOf(topic), what),
+    (topic, what) => story.did(nameOf(topic), what),
   );
   try {
     await listenToNews(system.running.connection(), ({ topic, state, why }) => story.moved(nameOf(topic), state, why));
@@ -64,13 +64,13 @@ async function play({ story, signal, folders, approvesUnasked }: Play): Promise<
 
 async function perform(stage: acts.Stage, folders: Folders, approvesUnasked: boolean): Promise<number> {
   const { story, signal } = stage;
-  const planned = demoJobs(folders.scratch, true);
   story.title("Five jobs go in");
-  const submitted = await acts.submitAll(stage, planned);
+  const submitted: acts.Submitted[] = [];
+  for (const job of demoJobs(folders.scratch, true)) submitted.push(await acts.submit(stage, job));
   const [report, review, drop, mail, cleanup] = submitted;
   if (!report || !review || !drop || !mail || !cleanup) throw new Error("the demo has five jobs");
-  story.title("What policy said");
-  const decisions = await acts.tellDecisions(stage, submitted);
+
+  story.title("Allowed: with and without limits");
   const ends: JobDetail[] = [await acts.untilEnd(stage, report), await acts.untilEnd(stage, review)];
 
   story.title("Denied: no worker ever saw it");
@@ -83,24 +83,25 @@ async function perform(stage: acts.Stage, folders: Folders, approvesUnasked: boo
 
   story.title("An approval: it waits until somebody else says yes");
   await acts.showApproval(stage, cleanup);
-  const isApproved =
-    approvesUnasked ||
-    (await askYesOrNo("\nYou are ben. Let cleanup delete three scratch files of this demo?", signal));
-  if (approvesUnasked) story.say("--yes: approved without asking");
+  const isApproved = approvesUnasked || (await askYesOrNo(QUESTION, signal));
+  if (approvesUnasked) story.say("--yes: approving without asking");
   await acts.answerApproval(stage, cleanup, isApproved);
   ends.push(await acts.untilEnd(stage, cleanup));
 
-  return close({ story, expected: demoJobs(folders.scratch, isApproved), ends, decisions });
+  return close({ story, expected: demoJobs(folders.scratch, isApproved), submitted, ends });
 }
+
+const QUESTION = "\nYou are ben. May cleanup delete three scratch files that this demo has made?";
 
 interface Closing {
   readonly story: Story;
   readonly expected: ReturnType<typeof demoJobs>;
+  readonly submitted: readonly acts.Submitted[];
+  /** In the same order. */
   readonly ends: readonly JobDetail[];
-  readonly decisions: ReadonlyMap<string, { readonly decision?: string }>;
 }
 
-function close({ story, expected, ends, decisions }: Closing): number {
+function close({ story, expected, submitted, ends }: Closing): number {
   const survey = surveyOf(ends[0]);
   if (survey !== undefined) {
     story.title("What demo-reporter found in this repository");
@@ -108,11 +109,10 @@ function close({ story, expected, ends, decisions }: Closing): number {
     story.plain("");
     story.table(longestRows(survey));
   }
-  const rows = expected.map((job) => {
-    const end = ends.find(({ topic }) => topic === job.topic);
-    const decided = decisions.get(end?.id ?? "")?.decision ?? "";
-    const isGood = decided === job.decision && end?.state === job.ends;
-    return { isGood, cells: [job.name, decided, job.ends, end?.state ?? "-", isGood ? "yes" : "NO"] };
+  const rows = expected.map((job, at) => {
+    const [decided, end] = [submitted[at]?.decision.decision ?? "-", ends[at]?.state ?? "-"];
+    const isGood = decided === job.decision && end === job.ends;
+    return { isGood, cells: [job.name, decided, job.ends, end, isGood ? "yes" : "NO"] };
   });
   story.title("All five");
   story.table([
@@ -120,10 +120,9 @@ function close({ story, expected, ends, decisions }: Closing): number {
     ...rows.map(({ cells }) => cells),
   ]);
   const wrong = rows.filter(({ isGood }) => !isGood).length;
-  story.verdict(
-    wrong === 0,
-    wrong === 0 ? "Every job ended as it should." : `${wrong} of ${rows.length} jobs did not end as they should.`,
-  );
+  const text =
+    wrong === 0 ? "Every job ended as it should." : `${wrong} of ${rows.length} jobs did not end as they should.`;
+  story.verdict(wrong === 0, text);
   return wrong === 0 ? 0 : 1;
 }
 
@@ -159,6 +158,8 @@ function stopSignal(story: Story): AbortSignal {
     stop.abort();
   };
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, heard);
+  // `npm run demo | head`: whoever read has seen enough.
+  process.stdout.on("error", () => stop.abort());
   return stop.signal;
 }
 

@@ -12,6 +12,8 @@ export interface JobNews {
   readonly state: JobState;
   /** A worker, a rule, a reason to wait or an error code, by state. */
   readonly why: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
 }
 
 export async function listenToNews(connection: WorkerConnection, tell: (news: JobNews) => void): Promise<void> {
@@ -28,9 +30,9 @@ function parseNews(bytes: Uint8Array): readonly JobNews[] {
 
 function parseOne(value: unknown): readonly JobNews[] {
   if (typeof value !== "object" || value === null) return [];
-  if (!("topic" in value && "state" in value && "why" in value)) return [];
-  const { topic, state, why } = value;
-  return typeof topic === "string" && typeof state === "string" && typeof why === "string"
-    ? [{ topic, state, why }]
-    : [];
+  if (!("topic" in value && "state" in value && "why" in value && "at" in value)) return [];
+  const { topic, state, why, at } = value;
+  const isNews =
+    typeof topic === "string" && typeof state === "string" && typeof why === "string" && typeof at === "number";
+  return isNews ? [{ topic, state, why, at }] : [];
 }

@@ -1,5 +1,5 @@
 // The story: what happens, as it happens, one line each; and the tables at the end.
-// Owns:          layout, colour, relative times.
+// Owns:          layout, colour, relative times, the order of lines.
 // Must not know: how news arrive.
 
 import { isTerminal, type JobState } from "@cordum/sdk";
@@ -8,22 +8,32 @@ import type { Survey } from "./survey.ts";
 export interface Paper {
   readonly isColoured: boolean;
   write(text: string): void;
-  /** Milliseconds from an arbitrary start. */
-  mono(): number;
+  /** Milliseconds since 1970, as the control plane's own times are. */
+  now(): number;
 }
 
 const NAME_WIDTH = 8;
 const TINTS = { good: 32, bad: 31, waits: 33, quiet: 90, loud: 1 } as const;
 type Tint = keyof typeof TINTS;
 
+interface Line {
+  readonly at: number;
+  /** In the order in which lines of the same millisecond are told. */
+  readonly rank: "cause" | "effect";
+  readonly name: string;
+  /** Undefined when there turns out to be nothing to say. */
+  text(): string | undefined;
+}
+
 export class Story {
   readonly #paper: Paper;
   readonly #startedAt: number;
   readonly #states = new Map<string, JobState>();
+  #held: Line[] | undefined;
 
   constructor(paper: Paper) {
     this.#paper = paper;
-    this.#startedAt = paper.mono();
+    this.#startedAt = paper.now();
   }
 
   /** A heading. */
@@ -33,21 +43,38 @@ export class Story {
 
   /** A line that belongs to no job. */
   say(text: string): void {
-    this.#line("", text);
+    this.tell("", text);
   }
 
-  /** A line about a job. */
-  tell(name: string, text: string): void {
-    this.#line(name, text);
+  /** A line about a job: something that people or policy did. */
+  tell(name: string, text: string, at: number = this.#paper.now()): void {
+    this.#line({ at, rank: "cause", name, text: () => text });
   }
 
-  /** A job is in a new state; `why` is said behind it. The same state again says nothing. */
-  moved(name: string, state: JobState, why: string): void {
-    const before = this.#states.get(name);
-    if (before === state) return;
-    this.#states.set(name, state);
-    const change = before === undefined ? state : `${before} → ${this.#tint(tintOf(state), state)}`;
-    this.#line(name, why === "" ? change : `${change}  ${this.#tint("quiet", why)}`);
+  /** Lines are kept back until `release`, which tells them in the order of their times, causes before what follows from them. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  release(): void {
+    const lines = this.#held ?? [];
+    this.#held = undefined;
+    for (const line of lines.sort((a, b) => a.at - b.at || a.rank.localeCompare(b.rank))) this.#print(line);
+  }
+
+  /** Something that a worker did. */
+  did(name: string, text: string): void {
+    this.#line({ at: this.#paper.now(), rank: "effect", name, text: () => text });
+  }
+
+  /** A job is in a new state since `at`; `why` is said behind it. The same state again says nothing. */
+  moved(name: string, state: JobState, why: string, at: number = this.#paper.now()): void {
+    this.#line({ at, rank: "effect", name, text: () => this.#move(name, state, why) });
+  }
+
+  hasEnded(name: string): boolean {
+    const state = this.#states.get(name);
+    return state !== undefined && isTerminal(state);
   }
 
   plain(text: string): void {
@@ -70,14 +97,35 @@ export class Story {
     this.#paper.write(`\n${this.#tint(isGood ? "good" : "bad", text)}`);
   }
 
-  #line(name: string, text: string): void {
-    const seconds = ((this.#paper.mono() - this.#startedAt) / 1_000).toFixed(2);
-    this.#paper.write(`${this.#tint("quiet", `+${seconds}s`)} ${name.padEnd(NAME_WIDTH)} ${text}`);
+  #move(name: string, state: JobState, why: string): string | undefined {
+    const before = this.#states.get(name);
+    if (before === state || (before !== undefined && isTerminal(before))) return undefined;
+    this.#states.set(name, state);
+    const change = `${before === undefined ? "" : `${before} → `}${this.#tint(tintOf(state), state)}`;
+    return why === "" ? change : `${change} ${this.#tint("quiet", words(state, why))}`;
+  }
+
+  #line(line: Line): void {
+    if (this.#held === undefined) this.#print(line);
+    else this.#held.push(line);
+  }
+
+  #print({ at, name, text }: Line): void {
+    const said = text();
+    if (said === undefined) return;
+    const since = `+${(Math.max(0, at - this.#startedAt) / 1_000).toFixed(2)}s`.padStart(7);
+    this.#paper.write(`${this.#tint("quiet", since)} ${name.padEnd(NAME_WIDTH)} ${said}`);
   }
 
   #tint(tint: Tint, text: string): string {
     return this.#paper.isColoured ? `\u001b[${TINTS[tint]}m${text}\u001b[0m` : text;
   }
+}
+
+function words(state: JobState, why: string): string {
+  if (state === "DISPATCHED") return `to ${why}`;
+  if (state === "RUNNING") return `at ${why}`;
+  return state === "APPROVAL_REQUIRED" ? `by rule ${why}` : `(${why})`;
 }
 
 function tintOf(state: JobState): Tint {
@@ -87,7 +135,7 @@ function tintOf(state: JobState): Tint {
 }
 
 function isNumber(cell: string): boolean {
-  return /^[\d,.]+$/.test(cell);
+  return /^\d+$/.test(cell);
 }
 
 export function surveyRows(survey: Survey): readonly (readonly string[])[] {

@@ -106,7 +106,7 @@ export const SETTINGS = {
       "CORDUM_APPROVAL_TTL",
       retention,
       "720h",
-      "How long a job waits for a person before it is denied.",
+      "How long a job waits for a person before it ends as TIMEOUT.",
     ),
     backlogMaxMs: preset(
       "CORDUM_BACKLOG_MAX_WAIT",
