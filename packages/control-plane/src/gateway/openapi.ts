@@ -4,10 +4,12 @@
 
 import swagger from "@fastify/swagger";
 import { Type } from "@fastify/type-provider-typebox";
+import type { RouteOptions } from "fastify";
 import type { App } from "./app.ts";
 
 export async function describeApi(app: App, version: string): Promise<void> {
   await app.register(swagger, {
+    transform: ({ schema, url, route }) => ({ schema: { ...schema, "x-permission": permissionOf(route) }, url }),
     openapi: {
       openapi: "3.1.0",
       info: {
@@ -44,4 +46,9 @@ export function openapiRoute(app: App): void {
       return reply.type("application/json; charset=utf-8").send(document);
     },
   );
+}
+
+function permissionOf({ config }: RouteOptions): string {
+  const permission = config?.permission;
+  return permission === undefined || permission === "probe" ? "public" : permission;
 }

@@ -30,13 +30,17 @@ export interface FilledPage<T> {
 }
 
 const READS_MAX = 4;
+/** Reads that only pass what earlier pages have shown are not counted as reads for this one: a page must get further than its cursor. */
+const SKIPPING_READS_MAX = 64;
 const READ_LIMIT_MAX = 1_500;
 
 export async function fillPage<T>(start: Start, limit: number, source: PageSource<T>): Promise<FilledPage<T>> {
   const tally = new Tally(start);
   const items: T[] = [];
   let after = entryOf(start, source.leadByTime);
-  for (let reads = 0; reads < READS_MAX; reads++) {
+  for (let reads = 0, skipping = 0; reads < READS_MAX && skipping < SKIPPING_READS_MAX; ) {
+    if (tally.toSkip > 0) skipping++;
+    else reads++;
     const page = await source.read(after, Math.min(READ_LIMIT_MAX, limit - items.length + tally.toSkip));
     const lead = page.next?.lead ?? after?.lead;
     for (const [at, item] of page.items.entries()) {

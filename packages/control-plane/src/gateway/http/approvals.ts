@@ -25,7 +25,12 @@ const LEADS = [JOB_INDEX.byState] as const;
 const tags = ["approvals"];
 const params = Type.Object({ job_id: Type.String() });
 
-export function approvalRoutes(app: App, { jobParts, deadline }: RouteParts): void {
+export function approvalRoutes(app: App, parts: RouteParts): void {
+  listRoute(app, parts);
+  answerRoutes(app, parts);
+}
+
+function listRoute(app: App, { jobParts, deadline }: RouteParts): void {
   app.get(
     "/api/v1/approvals",
     {
@@ -48,6 +53,9 @@ export function approvalRoutes(app: App, { jobParts, deadline }: RouteParts): vo
       return { items: page.items.map(approvalView), next_cursor: announceNext(request, reply, page.next, LEADS) };
     },
   );
+}
+
+function answerRoutes(app: App, { jobParts, deadline }: RouteParts): void {
   app.post(
     "/api/v1/approvals/:job_id/approve",
     {
@@ -106,7 +114,7 @@ export function approvalRoutes(app: App, { jobParts, deadline }: RouteParts): vo
   );
 }
 
-type AnswerBody = { readonly reason?: string | null; readonly note?: string | null } | undefined;
+type AnswerBody = { readonly reason?: string | null; readonly note?: string | null } | undefined | null;
 
 function answerOf(body: AnswerBody, { tenant, identity }: Caller): Answer {
   return { tenant, by: identity.principal, role: identity.role, reason: body?.reason ?? "", note: body?.note ?? "" };

@@ -47,7 +47,7 @@ function submitRoute(app: App, { jobParts, deadline }: RouteParts): void {
     },
     async (request, reply) => {
       const { body } = request;
-      if (body === undefined)
+      if (body === undefined || body === null)
         throw new Fault("INVALID_REQUEST", "invalid json", {
           fields: [{ field: "body", reason: "a JSON object is required" }],
         });

@@ -50,6 +50,7 @@ const KEYS = JSON.stringify([
 
 export interface Scene extends AsyncDisposable {
   readonly gateway: Gateway;
+  readonly parts: GatewayParts;
   readonly core: Core;
   readonly meter: ReadableMeter;
   readonly clock: Clock;
@@ -66,6 +67,7 @@ export interface Scene extends AsyncDisposable {
 export async function openScene(
   over: Partial<GatewayParts["settings"]> = {},
   clock: Clock = systemClock(),
+  probes?: GatewayParts["probes"],
 ): Promise<Scene> {
   const log = silentLog();
   const meter = createMeter({ ...DEFAULT_METER_SETTINGS, process: false });
@@ -84,7 +86,7 @@ export async function openScene(
   );
   await core.start();
   const sources = { keys: KEYS, file: undefined, single: [], defaultTenant: "default", allowsNoKeys: false };
-  const gateway = await createGateway({
+  const parts: GatewayParts = {
     jobParts: core.parts,
     auth: createAuth(parseApiKeys(sources).keys, "default"),
     log,
@@ -97,12 +99,14 @@ export async function openScene(
       ...over,
     },
     build: { version: "1.2.3", commit: "abc", date: "2026-01-01" },
-    probes: { bus: () => bus.status(), storeNow: (signal) => state.now(signal) },
-  });
+    probes: probes ?? { bus: () => bus.status(), storeNow: (signal) => state.now(signal) },
+  };
+  const gateway = await createGateway(parts);
   const call: Scene["call"] = (key, method, url, more = {}) =>
     gateway.inject({ method, url, ...more, headers: { ...(key === "" ? {} : { "x-api-key": key }), ...more.headers } });
   return {
     gateway,
+    parts,
     core,
     meter,
     clock,

@@ -1,0 +1,110 @@
+import { Type } from "typebox";
+import { Compile } from "typebox/compile";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openScene, type Scene } from "./testing/gateway-scene.ts";
+import { descriptionOf, type RouteRow, routesOf } from "./testing/route-table.ts";
+
+let scene: Scene;
+let routes: readonly RouteRow[];
+beforeAll(async () => {
+  scene = await openScene();
+  routes = await routesOf(scene);
+});
+afterAll(() => scene[Symbol.asyncDispose]());
+
+describe("the description of the API", () => {
+  it("is OpenAPI 3.1 and names every operation once", async () => {
+    expect((await descriptionOf(scene)).openapi).toBe("3.1.0");
+    const ids = routes.map((route) => route.operation.operationId ?? "");
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const { operation, path } of routes) {
+      expect([path, operation.operationId?.length ?? 0, operation.tags?.length]).toEqual([path, expect.any(Number), 1]);
+      expect(operation.operationId).toMatch(/^[a-z][A-Za-z]+$/);
+      expect([path, operation.security?.length === 0]).toEqual([path, operation["x-permission"] === "public"]);
+      expect(Object.keys(operation.responses)).toContain("200");
+    }
+  });
+
+  it("has every route that is served, and serves every route it has", async () => {
+    for (const { method, path } of routes) {
+      const { statusCode, headers } = await scene.call("admin-key", "PUT", path.replace(/\{\w+\}/g, "x"));
+      expect([path, statusCode]).toEqual([path, 405]);
+      expect(String(headers.allow).split(", ")).toContain(method);
+    }
+    expect(routes.map(({ method, path }) => `${method} ${path}`).toSorted()).toMatchSnapshot();
+  });
+
+  it("is kept by live answers of every kind", async () => {
+    const id = async (topic: string) =>
+      (
+        await scene.post("submitter-key", "/api/v1/jobs", { prompt: "x", topic, labels: { a: "b" }, risk_tags: ["r"] })
+      ).json().job_id;
+    const [echo, ask, ask2, no] = [
+      await id("job.echo"),
+      await id("job.ask"),
+      await id("job.ask"),
+      await id("job.no.x"),
+    ];
+    const { trace_id } = (await scene.call("admin-key", "GET", `/api/v1/jobs/${echo}`)).json();
+    const body = { payload: {} };
+    const named = { headers: { "x-tenant-id": "acme" } };
+    const calls: readonly (readonly [string, "GET" | "POST", string, object?])[] = [
+      ["submitJob", "POST", "/api/v1/jobs", { payload: { prompt: "x" } }],
+      ["listJobs", "GET", "/api/v1/jobs?limit=2"],
+      ...[echo, ask, no].flatMap((job) => [
+        ["getJob", "GET", `/api/v1/jobs/${job}`] as const,
+        ["listJobDecisions", "GET", `/api/v1/jobs/${job}/decisions`] as const,
+      ]),
+      ["getTrace", "GET", `/api/v1/traces/${trace_id}`],
+      ["listApprovals", "GET", "/api/v1/approvals"],
+      ["approveJob", "POST", `/api/v1/approvals/${ask}/approve`, body],
+      ["approveJob", "POST", `/api/v1/approvals/${ask}/approve`, body],
+      ["rejectJob", "POST", `/api/v1/approvals/${ask2}/reject`, { payload: { reason: "no" } }],
+      ["rejectJob", "POST", `/api/v1/approvals/${ask2}/reject`],
+      ["getJob", "GET", `/api/v1/jobs/${ask}`],
+      ["getJob", "GET", `/api/v1/jobs/${ask2}`],
+      ["cancelJob", "POST", `/api/v1/jobs/${echo}/cancel`],
+      ["cancelJob", "POST", `/api/v1/jobs/${no}/cancel`],
+      ["listDeadLetters", "GET", "/api/v1/dlq"],
+      ["listDeadLetters", "GET", "/api/v1/dlq", named],
+      ["pageDeadLetters", "GET", "/api/v1/dlq/page?limit=1"],
+      ["listWorkers", "GET", "/api/v1/workers"],
+      ["listWorkers", "GET", "/api/v1/workers", named],
+      ["getStatus", "GET", "/api/v1/status"],
+      ["getHealth", "GET", "/api/v1/health"],
+      ["getReadiness", "GET", "/readyz"],
+      ["getLiveness", "GET", "/healthz"],
+      ["getStartup", "GET", "/livez"],
+    ];
+    for (const [operationId, method, url, more] of calls) {
+      const answer = await scene.call("admin-key", method, url, more);
+      expect([url, answer.statusCode]).toEqual([url, 200]);
+      keepsTo(operationId, "200", "application/json", answer.json());
+    }
+    const unseen = routes
+      .map((route) => route.operation.operationId)
+      .filter((operationId) => !calls.some(([called]) => called === operationId));
+    expect(unseen.toSorted()).toEqual(["getAlive", "getMetrics", "getOpenApi"]);
+  });
+
+  it("is kept by refusals", async () => {
+    for (const [operationId, method, url, key] of [
+      ["submitJob", "POST", "/api/v1/jobs", "admin-key"],
+      ["getJob", "GET", "/api/v1/jobs/nobody", "admin-key"],
+      ["approveJob", "POST", "/api/v1/approvals/nobody/approve", "viewer-key"],
+      ["listJobs", "GET", "/api/v1/jobs", "wrong"],
+    ] as const) {
+      const answer = await scene.call(key, method, url);
+      expect(answer.headers["content-type"]).toBe("application/problem+json; charset=utf-8");
+      keepsTo(operationId, "4XX", "application/problem+json", answer.json());
+    }
+  });
+});
+
+function keepsTo(operationId: string, status: string, type: string, body: unknown): void {
+  const operation = routes.find((route) => route.operation.operationId === operationId)?.operation;
+  const schema = operation?.responses[status]?.content?.[type]?.schema;
+  if (schema === undefined) throw new Error(`${operationId} describes no ${status} of ${type}`);
+  const check = Compile(Type.Unsafe(schema));
+  expect([operationId, check.Errors(body)]).toEqual([operationId, []]);
+}
