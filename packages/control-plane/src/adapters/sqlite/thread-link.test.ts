@@ -22,7 +22,9 @@ describe("sqlite: the disk fails", () => {
         if (message.kind === "group")
           answer({ kind: "failed", group: message.group, outcome, detail: "disk I/O error" });
       },
-      listen: (on) => void (answer = on.message),
+      listen(on) {
+        answer = on.message;
+      },
       terminate: async () => undefined,
     };
     const link = new ThreadLink(port, clock, { timeoutMs: 100, waitingMax: 10 });
