@@ -143,7 +143,10 @@ function run(command: string, args: readonly string[], folder: string): Fetched 
   const ended = spawnSync(command, args, { cwd: folder, encoding: "utf8", timeout: APT_TIMEOUT_MS });
   if (ended.status === 0) return { kind: "fetched" };
   const why = ended.error?.message ?? ended.stderr.trim().split("\n").at(-1) ?? "";
-  return { kind: "failed", reason: `${command} ${args.find((arg) => !arg.startsWith("-")) ?? ""} failed: ${why}` };
+  return {
+    kind: "failed",
+    reason: `${command} ${args.find((arg) => arg === "update" || arg === "download") ?? ""} failed: ${why}`,
+  };
 }
 
 function unpackedLibraryFolders(): string[] {

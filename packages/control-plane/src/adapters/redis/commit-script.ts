@@ -23,8 +23,8 @@
 /** Bytes per operation, its code included. */
 export const OP_WIDTH = { K: 7, a: 5, n: 5, i: 5, o: 5, f: 5, P: 11, D: 5, E: 7, L: 5, A: 9, F: 1, T: 3 } as const;
 export const BATCH_HEADER_WIDTH = 7;
-/** A mark outlives every resend: the deadline of a call is seconds. */
-export const MARK_KEEP_MS = 600_000;
+/** A mark outlives every resend, whose deadline is seconds. Longer would cost: 5,000 such batches a second make 300,000 marks a minute. */
+export const MARK_KEEP_MS = 60_000;
 
 export const COMMIT_SCRIPT = `
 local K, A, P = KEYS, ARGV, ARGV[1]

@@ -38,6 +38,7 @@ describe("where Redis is", () => {
       "redis://u:secret@host/x",
       "redis://u:secret@ho st",
       "nats://u:secret@h",
+      "redis://u:secret%zz@h",
     ];
     for (const url of wrong) {
       expect(() => parseEndpoint({ url })).toThrow(/REDIS_URL/);

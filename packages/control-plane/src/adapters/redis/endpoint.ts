@@ -60,8 +60,8 @@ export function parseEndpoint(endpoint: RedisEndpoint): Entrance {
     seeds: [seed, ...more],
     isCluster,
     login: {
-      ...(url === undefined || url.username === "" ? {} : { username: decodeURIComponent(url.username) }),
-      ...(url === undefined || url.password === "" ? {} : { password: decodeURIComponent(url.password) }),
+      ...(url === undefined || url.username === "" ? {} : { username: decoded(url.username) }),
+      ...(url === undefined || url.password === "" ? {} : { password: decoded(url.password) }),
       ...(database === 0 ? {} : { database }),
       ...(tls === undefined ? {} : { tls }),
     },
@@ -83,6 +83,15 @@ function parseUrl(text: string): URL {
     throw misconfigured("the Redis URL is not of the form redis://host:port or rediss://host:port");
   }
   return url;
+}
+
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch (cause) {
+    if (!(cause instanceof URIError)) throw cause;
+    throw misconfigured('user or password in the Redis URL has a "%" that is not written "%25"');
+  }
 }
 
 function tlsOf(endpoint: RedisEndpoint, url: URL | undefined): ConnectionOptions | undefined {

@@ -43,8 +43,11 @@ export interface OpenedRedis {
 const PARTITIONS = 16;
 const PAYLOAD_BYTES_MAX = 8_388_608;
 const WAIT_MS_MAX = 1_000;
-const LINK_DEFAULTS: LinkSettings = { callMsMax: 5_000, silenceMsMax: 2_000 };
-const LANE_DEFAULTS = { batchesPerCallMax: 128, callBytesMax: 262_144, callsMax: 2, waitingMax: 20_000 } as const;
+const LINK_DEFAULTS: LinkSettings = { callMsMax: 5_000, silenceMsMax: 2_000, runsMax: 20_000 };
+/** On a single Redis a second call keeps it busy while the first is answered. A cluster has a lane per slot, so one is enough there, and
+ *  calls are fuller. */
+const CALLS_MAX = { single: 2, cluster: 1 } as const;
+const LANE_DEFAULTS = { batchesPerCallMax: 128, callBytesMax: 262_144, waitingMax: 20_000 } as const;
 
 /** Connects and checks. Rejects with STATE_UNAVAILABLE when nobody answers and with STATE_MISCONFIGURED, in a sentence that says what to
  *  do, when a job could be lost. Both stores share their connections. */
@@ -56,11 +59,11 @@ export async function openRedis(options: RedisOptions, log: Log): Promise<Opened
   try {
     await findSlots(link);
     const survives = await checkStore(link, partitions, log);
-    const wait = durability.wait ?? 0;
     const lanes: LaneSettings = {
       ...LANE_DEFAULTS,
+      callsMax: link.isCluster ? CALLS_MAX.cluster : CALLS_MAX.single,
       ...limits,
-      ...(wait === 0 ? {} : { wait: { replicas: wait, timeoutMs: durability.waitMsMax ?? WAIT_MS_MAX } }),
+      ...waitOf(durability, settings.silenceMsMax),
     };
     const state = new RedisState({ link, partitions, layout, survives, lanes });
     const payloads = redisPayloads(link, { bytesMax: options.payloadBytesMax ?? PAYLOAD_BYTES_MAX, survives });
@@ -86,7 +89,7 @@ export async function openRedisState(options: RedisOptions, log: Log): Promise<S
 async function findSlots(link: RedisLink): Promise<void> {
   const node = await link.untilReachable(link.closed);
   const answer = await node.send("INFO", ["server"]);
-  const mode = answer.kind === "reply" ? parseInfo(answer.reply).get("redis_mode") : undefined;
+  const mode = answer.kind === "reply" ? modeOf(parseInfo(answer.reply)) : undefined;
   if (link.isCluster && mode !== "cluster") {
     throw new Fault(
       "STATE_MISCONFIGURED",
@@ -96,6 +99,23 @@ async function findSlots(link: RedisLink): Promise<void> {
   link.isCluster = mode === "cluster";
   if (link.isCluster) await link.loadSlots(link.clock.deadline(link.closed, link.settings.callMsMax));
   for (const master of link.masters()) await link.untilReady(master);
+}
+
+/** Valkey has renamed the field. */
+function modeOf(info: ReadonlyMap<string, string>): string | undefined {
+  return info.get("redis_mode") ?? info.get("server_mode");
+}
+
+function waitOf(durability: NonNullable<RedisOptions["durability"]>, silenceMsMax: Ms): Pick<LaneSettings, "wait"> {
+  const { wait: replicas = 0, waitMsMax: timeoutMs = WAIT_MS_MAX } = durability;
+  if (replicas === 0) return {};
+  if (timeoutMs >= silenceMsMax) {
+    throw new Fault(
+      "STATE_MISCONFIGURED",
+      `waiting ${timeoutMs} ms for replicas is no shorter than the ${silenceMsMax} ms after which a silent Redis is given up`,
+    );
+  }
+  return { wait: { replicas, timeoutMs } };
 }
 
 function requirePartitions(partitions: number): void {

@@ -18,6 +18,8 @@ import { untilAborted } from "./until-aborted.ts";
 export interface LinkSettings {
   /** The longest a call may take, with all repeats. */
   readonly callMsMax: Ms;
+  /** Commands besides commits that may be under way or waiting. */
+  readonly runsMax: number;
   /** A connection that is silent for so long while answers are due is given up. */
   readonly silenceMsMax: Ms;
 }
@@ -73,10 +75,12 @@ export class RedisLink {
   readonly #nodes = new Map<string, RedisNode>();
   readonly #bySlot: (RedisNode | undefined)[] = [];
   readonly #closed = new AbortController();
-  readonly #known: Set<string>;
+  /** Addresses that were named to us: the seeds, and what the cluster said last. */
+  #known: ReadonlySet<string>;
   #refreshing: Promise<void> | undefined;
   #holders = 0;
   #sent = 0;
+  #runs = 0;
 
   constructor(entrance: Entrance, deps: { readonly clock: Clock; readonly log: Log; readonly settings: LinkSettings }) {
     this.#entrance = entrance;
@@ -85,6 +89,7 @@ export class RedisLink {
     this.settings = deps.settings;
     this.#log = deps.log;
     this.#known = new Set(entrance.seeds.map(textOf));
+    // Not lazily: opening waits for the first that answers.
     for (const seed of entrance.seeds) this.#node(seed);
   }
 
@@ -152,6 +157,17 @@ export class RedisLink {
   async run(slot: number, command: Command, options: RunOptions): Promise<Reply> {
     const { signal, code } = options;
     if (signal.aborted) throw new Fault(code, "the call was given up before it was sent");
+    if (this.#runs >= this.settings.runsMax) throw new Fault(code, `${this.#runs} calls wait for Redis already`);
+    this.#runs++;
+    try {
+      return await this.#runUntilReply(slot, command, options);
+    } finally {
+      this.#runs--;
+    }
+  }
+
+  async #runUntilReply(slot: number, command: Command, options: RunOptions): Promise<Reply> {
+    const { signal, code } = options;
     const deadline = this.clock.deadline(signal, this.settings.callMsMax);
     let next: Next | undefined;
     let cause: unknown;
@@ -245,19 +261,21 @@ export class RedisLink {
   #adopt(reply: Reply, askedHost: string): boolean {
     if (!Array.isArray(reply) || reply.length === 0) return false;
     const holding = new Set<RedisNode>();
+    const named = new Set(this.#entrance.seeds.map(textOf));
     const ranges = reply as readonly (readonly [number, number, ...(readonly [string | null, number])[]])[];
     for (const [from, to, ...servers] of ranges) {
       const addresses = servers.map(([host, port]) => ({
         host: host === null || host === "" || host === "?" ? askedHost : host,
         port,
       }));
-      for (const address of addresses) this.#known.add(textOf(address));
+      for (const address of addresses) named.add(textOf(address));
       const [master] = addresses;
       if (master === undefined) continue;
       const node = this.#node(master);
       holding.add(node);
       for (let slot = from; slot <= to && slot < SLOTS; slot++) this.#bySlot[slot] = node;
     }
+    this.#known = named;
     this.#forgetAllBut(holding);
     return true;
   }
@@ -280,7 +298,6 @@ export class RedisLink {
     const options: NodeOptions = { ...address, ...this.#entrance.login, silenceMsMax: this.settings.silenceMsMax };
     const node = new RedisNode(options, this.#log);
     this.#nodes.set(text, node);
-    this.#known.add(text);
     return node;
   }
 }

@@ -104,7 +104,7 @@ export class RedisState implements State {
 
   async count(spans: readonly Span[], signal: AbortSignal): Promise<readonly number[]> {
     this.#requireOpen(signal);
-    const rules = spans.map((span) => this.#admission.index(span.index));
+    const rules = spans.map((span) => this.#admission.span(span));
     const sizes = new Array<number>(spans.length).fill(0);
     const partitions = Map.groupBy(spans.keys(), (at) => spans[at]?.index.partition ?? 0);
     const counted = [...partitions].map(async ([partition, places]) => {
@@ -198,7 +198,12 @@ function keepOf(rule: IndexRule | undefined): Ms | "" {
 }
 
 function bounds(span: Span | undefined): readonly [string, string] {
-  return [span?.min === undefined ? "-inf" : String(span.min), span?.max === undefined ? "+inf" : String(span.max)];
+  return [boundOf(span?.min ?? Number.NEGATIVE_INFINITY), boundOf(span?.max ?? Number.POSITIVE_INFINITY)];
+}
+
+function boundOf(score: number): string {
+  if (Number.isFinite(score)) return String(score);
+  return score < 0 ? "-inf" : "+inf";
 }
 
 function indexNameAt(spans: readonly Span[], at: number): string {

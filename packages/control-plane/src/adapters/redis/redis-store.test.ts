@@ -94,6 +94,34 @@ describe("redis: lists over 100,000 entries", () => {
   });
 });
 
+describe("redis: bounds of spans", () => {
+  it("S6: may be infinite or empty", async () => {
+    const index = scene.index("rank");
+    await scene.fill(index, [
+      ["a", -5],
+      ["b", 5],
+    ]);
+    const [less, more] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+    const spans = [
+      [less, more],
+      [less, 0],
+      [0, more],
+      [more, less],
+      [more, more],
+      [less, less],
+    ] as const;
+    const counts = await opened.state.count(
+      spans.map(([min, max]) => ({ index, min, max })),
+      never,
+    );
+    expect(counts).toEqual([2, 1, 1, 0, 0, 0]);
+    for (const [at, [min, max]] of spans.entries()) {
+      const query: ListQuery = { span: { index, min, max }, alsoIn: [], order: "up", limit: 9, examineMax: 9 };
+      expect((await opened.state.list(query, never)).entries).toHaveLength(counts[at] ?? -1);
+    }
+  });
+});
+
 describe("redis: what lies in the store", () => {
   it("S3: keys are as operators know them", async () => {
     await scene.must(

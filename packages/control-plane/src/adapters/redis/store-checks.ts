@@ -21,13 +21,15 @@ type Survives = StateTraits["survives"];
 /** Throws STATE_MISCONFIGURED when a job could be lost here; tells what an accepted commit survives. */
 export async function checkStore(link: RedisLink, partitions: number, log: Log): Promise<Survives> {
   const nodes = link.masters();
-  const clocks = nodes.map((node) => ({ node, before: sample(link, node) }));
+  const before: Sample[] = [];
+  for (const node of nodes) before.push(await sample(link, node));
   const survives: Survives[] = [];
   for (const node of nodes) survives.push(await checkServer(node));
   await checkPartitions(link, partitions);
-  const times: Sample[] = [];
-  for (const { node, before } of clocks) times.push(await checkClock(link, node, await before));
-  checkAgreement(times);
+  const after: Sample[] = [];
+  for (const node of nodes) after.push(await sample(link, node));
+  for (const [at, taken] of after.entries()) checkClock(before[at] ?? taken, taken);
+  checkAgreement(after);
   const weakest = survives.includes("nothing") ? "nothing" : survives.includes("process") ? "process" : "power";
   if (weakest !== "power") {
     log.warn("redis.not_durable", { survives: weakest, advice: "set appendonly yes and appendfsync always" });
@@ -76,15 +78,12 @@ async function sample(link: RedisLink, node: RedisNode): Promise<Sample> {
   return { address: node.address, storeMs, monoMs: link.clock.mono() };
 }
 
-async function checkClock(link: RedisLink, node: RedisNode, before: Sample): Promise<Sample> {
-  const after = await sample(link, node);
+function checkClock(before: Sample, after: Sample): void {
   const jumpMs = after.storeMs - before.storeMs - (after.monoMs - before.monoMs);
-  if (Math.abs(jumpMs) > CLOCK_SKEW_MS_MAX) {
-    throw misconfigured(
-      `the clock of ${node.address} jumped by ${Math.round(jumpMs)} ms; let NTP slew it and start again`,
-    );
-  }
-  return after;
+  if (Math.abs(jumpMs) <= CLOCK_SKEW_MS_MAX) return;
+  throw misconfigured(
+    `the clock of ${after.address} jumped by ${Math.round(jumpMs)} ms; let NTP slew it and start again`,
+  );
 }
 
 function checkAgreement(samples: readonly Sample[]): void {
