@@ -127,6 +127,7 @@ export class CommitLanes {
     let bytes = 0;
     let taken = 0;
     for (const ticket of lane.waiting) {
+      if (ticket.signal.aborted) this.#fail(ticket, "the commit was given up", ticket.isUncertain);
       if (!ticket.isSettled) {
         bytes += ticket.prepared.bytes;
         if (boarded.length === batchesPerCallMax || (boarded.length > 0 && bytes > callBytesMax)) break;

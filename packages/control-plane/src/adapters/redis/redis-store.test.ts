@@ -94,6 +94,36 @@ describe("redis: lists over 100,000 entries", () => {
   });
 });
 
+describe("redis: large calls", () => {
+  it("S8: batches of the largest size travel one by one when they come at once, and small ones between them", async () => {
+    const { changesMax } = opened.state.traits;
+    const index = scene.index("rank");
+    const large = (turn: number) => {
+      const places = Array.from({ length: changesMax }, (_, n) => n);
+      const puts = places.map((n) => put(scene.key(`large-${turn}-${n}`), n, { keepMs: 60_000 + n, wakeAt: 1e12 + n }));
+      return scene.must([{ is: "absent", key: scene.key(`large-${turn}-0`) }], puts);
+    };
+    const entering = (turn: number) => {
+      const places = Array.from({ length: changesMax }, (_, n) => n);
+      const enters = places.map((n) => ({ do: "enter", index, member: `${turn}-${n}`, score: n + turn / 10 }) as const);
+      return scene.must([{ is: "out", index, member: `${turn}-0` }], enters, [index]);
+    };
+    const all = [0, 1, 2, 3].flatMap((turn) => [large(turn), entering(turn), scene.create(`small-${turn}`)]);
+    await Promise.all(all);
+    expect(await scene.count(index)).toBe(4 * changesMax);
+    const last = await scene.get(`large-3-${changesMax - 1}`);
+    expect(last?.value).toBe(changesMax - 1);
+  });
+
+  it("S8: many bytes leave in several calls", async () => {
+    const before = opened.calls();
+    const value = "x".repeat(50_000);
+    await Promise.all(Array.from({ length: 60 }, (_, n) => scene.create(`k${n}`, value)));
+    expect(opened.calls() - before).toBeGreaterThanOrEqual((60 * 50_000) / 262_144);
+    expect((await scene.get("k59"))?.value).toBe(value);
+  });
+});
+
 describe("redis: bounds of spans", () => {
   it("S6: may be infinite or empty", async () => {
     const index = scene.index("rank");
