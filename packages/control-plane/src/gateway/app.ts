@@ -53,6 +53,8 @@ export function createApp(parts: AppParts): App {
     bodyLimit: settings.bodyBytesMax,
     requestTimeout: settings.requestReadMs,
     keepAliveTimeout: settings.idleMs,
+    // A socket on which nothing moves for that long has a client that does not read its answer.
+    connectionTimeout: settings.handlerMs + settings.requestReadMs,
     http: { headersTimeout: settings.headReadMs, connectionsCheckingInterval: Math.min(settings.headReadMs, 5_000) },
     routerOptions: { maxParamLength: PARAM_CHARS_MAX },
     trustProxy: settings.trustedProxies.length === 0 ? false : [...settings.trustedProxies],

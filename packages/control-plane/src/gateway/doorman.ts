@@ -97,7 +97,8 @@ function admit(request: FastifyRequest, reply: FastifyReply, parts: DoormanParts
     throw new Fault("SHUTTING_DOWN", "this process takes no new requests; another one will");
   }
   const mono = parts.clock.mono();
-  const address = bucketOfAddress(request.ip);
+  // A socket that has just closed has no address any more, whatever the type says.
+  const address = bucketOfAddress(request.ip ?? "");
   if (permission === "public") {
     spend(limits.byAddress.take(address, mono), reply);
     return;
