@@ -2,7 +2,7 @@
 // Owns:          which subjects the scheduler listens to, and what a packet that is no good becomes.
 // Must not know: how a use case works; which bus it is.
 // X1. A packet that cannot be read is refused, counted and said on sys.alert; it never loops and never stops anybody.
-// X2. A packet whose change could not be stored comes again: the handler throws, the bus delivers later.
+// X2. A packet whose change cannot be stored now comes again later, as often as it takes. Other failures throw: the bus counts these.
 // X3. Identity is not what a packet says: results belong to the job's tenant; a submit's tenant is checked like any other input.
 
 import {
@@ -145,8 +145,19 @@ function leading<V>(pick: (payload: Payload) => V | undefined, parts: JobParts, 
       return refuse(parts, about, { code: "PROTOCOL_VERSION_MISMATCH", senderId }, signal);
     const value = payload === undefined ? undefined : pick(payload);
     if (value === undefined) return refuse(parts, about, { code: "PROTOCOL_UNKNOWN_PAYLOAD", senderId }, signal);
-    return lead({ value, packet, bytes }, signal);
+    try {
+      return await lead({ value, packet, bytes }, signal);
+    } catch (error) {
+      if (!(error instanceof Fault) || error.spec.retry === "never") throw error;
+      parts.log.warn("packet.postponed", { subject: about.subject, code: error.code, delivery: about.delivery });
+      return { kind: "later", inMs: postponeMs(about.delivery, parts.clock.random()) };
+    }
   };
+}
+
+/** 50 ms to 100 ms, twice as much each time, 5 s at most: a store that is away does not lose a result, however long that takes. */
+function postponeMs(delivery: number, random: number): number {
+  return Math.min(5_000, 100 * 2 ** Math.min(delivery - 1, 6)) * (0.5 + random / 2);
 }
 
 async function refuse(

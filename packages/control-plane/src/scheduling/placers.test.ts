@@ -1,0 +1,45 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { PLACER_TTL_MS, Placers, shareOf } from "./placers.ts";
+
+const NOW = 1_000_000;
+
+describe("shareOf", () => {
+  it("adds up to the worker's slots, whoever asks", () => {
+    const names = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 8 }), { minLength: 1, maxLength: 12 });
+    fc.assert(
+      fc.property(names, fc.string(), fc.nat(500), (placers, workerId, capacity) => {
+        const shares = placers.map((self) => shareOf({ self, placers, workerId, capacity }));
+        expect(shares.reduce((sum, share) => sum + share, 0)).toBe(capacity);
+        expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(1);
+      }),
+    );
+  });
+
+  it("gives single slots of many workers to all placers alike", () => {
+    const placers = ["a", "b", "c", "d"];
+    const counts = placers.map(
+      (self) =>
+        Array.from({ length: 4_000 }, (_, at) => shareOf({ self, placers, workerId: `w${at}`, capacity: 1 })).filter(
+          (share) => share === 1,
+        ).length,
+    );
+    for (const count of counts) expect(Math.abs(count - 1_000)).toBeLessThan(150);
+  });
+});
+
+describe("Placers", () => {
+  it("counts those that were heard of lately, and itself", () => {
+    const placers = new Placers("b");
+    expect(placers.alive(NOW)).toEqual(["b"]);
+    expect(placers.hear("a", NOW)).toBe(true);
+    expect(placers.hear("a", NOW + 1)).toBe(false);
+    expect(placers.alive(NOW + 1)).toEqual(["a", "b"]);
+    expect(placers.alive(NOW + 1 + PLACER_TTL_MS)).toEqual(["a", "b"]);
+    expect(placers.alive(NOW + 2 + PLACER_TTL_MS)).toEqual(["b"]);
+    placers.hear("c", NOW);
+    placers.leave("c");
+    expect(placers.alive(NOW)).toEqual(["b"]);
+    expect(placers.shareOf("w", 7, NOW)).toBe(7);
+  });
+});
