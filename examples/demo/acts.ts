@@ -27,17 +27,16 @@ export interface Submitted {
 
 /** Hands the job in and tells what policy said, before anything that follows from it. */
 export async function submit(stage: Stage, job: DemoJob): Promise<Submitted> {
-  const { system, story, signal } = stage;
-  story.hold();
-  story.tell(job.name, `ada asks: ${job.submission.prompt}`);
-  const { job_id: id } = await system.ada.submit(job.submission, { signal });
-  const decision = await until(stage, `a decision about ${job.name}`, async () =>
-    (await system.ada.decisions(id)).at(-1),
-  );
-  const at = decision.checked_at === undefined ? undefined : decision.checked_at / 1_000;
-  story.tell(job.name, `policy: ${decision.decision}, rule ${decision.rule_id}: ${decision.reason}`, at);
-  story.release();
-  return { job, id, decision };
+  return inOrder(stage.story, async () => {
+    const { system, story, signal } = stage;
+    story.tell(job.name, `ada asks: ${job.submission.prompt}`);
+    const { job_id: id } = await system.ada.submit(job.submission, { signal });
+    const decisions = async () => (await system.ada.decisions(id, { signal })).at(-1);
+    const decision = await until(stage, `a decision about ${job.name}`, decisions);
+    const at = decision.checked_at === undefined ? undefined : decision.checked_at / 1_000;
+    story.tell(job.name, `policy: ${decision.decision}, rule ${decision.rule_id}: ${decision.reason}`, at);
+    return { job, id, decision };
+  });
 }
 
 /** A job that is denied ends at once; what is known about it is kept in the dead letters. */
@@ -47,7 +46,7 @@ export async function tellDeadLetter(stage: Stage, { job, id }: Submitted): Prom
       if (each.job_id === id) return each;
     return undefined;
   });
-  stage.story.tell(job.name, `dead letter: ${letter.status}, ${letter.reason_code}: ${letter.reason}`);
+  stage.story.tell(job.name, `dead letter: ${letter.reason_code}: ${letter.reason}`);
 }
 
 /** A throttled job is judged again and again. Shows that, then changes the policy. */
@@ -90,11 +89,11 @@ export async function showApproval(stage: Stage, { job, id }: Submitted): Promis
 export async function answerApproval(stage: Stage, { job, id }: Submitted, isApproved: boolean): Promise<void> {
   const { system, story, signal } = stage;
   const verdict = { reason: isApproved ? "the files are old" : "not today" };
-  story.hold();
-  story.tell(job.name, `ben ${isApproved ? "approves" : "rejects"}: ${verdict.reason}`);
-  if (isApproved) await system.ben.approvals.approve(id, verdict, { signal });
-  else await system.ben.approvals.reject(id, verdict, { signal });
-  story.release();
+  await inOrder(story, async () => {
+    story.tell(job.name, `ben ${isApproved ? "approves" : "rejects"}: ${verdict.reason}`);
+    if (isApproved) await system.ben.approvals.approve(id, verdict, { signal });
+    else await system.ben.approvals.reject(id, verdict, { signal });
+  });
 }
 
 export async function untilEnd({ system, story, signal }: Stage, { job, id }: Submitted): Promise<JobDetail> {
@@ -103,6 +102,16 @@ export async function untilEnd({ system, story, signal }: Stage, { job, id }: Su
   // News may be lost: the end itself never is.
   story.moved(job.name, ended.state, ended.error_message ?? "");
   return ended;
+}
+
+/** What happens meanwhile is told afterwards, in the order of its times. */
+async function inOrder<T>(story: Story, work: () => Promise<T>): Promise<T> {
+  story.hold();
+  try {
+    return await work();
+  } finally {
+    story.release();
+  }
 }
 
 /** The first answer of `ask` that is not undefined. */

@@ -56,6 +56,7 @@ async function play({ story, signal, folders, approvesUnasked }: Play): Promise<
   try {
     await listenToNews(system.running.connection(), ({ topic, state, why }) => story.moved(nameOf(topic), state, why));
     story.say(`ready at ${system.running.url}`);
+    signal.throwIfAborted();
     return await perform({ system, story, signal }, folders, approvesUnasked);
   } finally {
     await end(system, story, signal);

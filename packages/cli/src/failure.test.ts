@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { CordumError, type CordumErrorParts } from "@cordum/sdk";
 import { describe, expect, it } from "vitest";
 import { EXIT_CODES } from "./exit-codes.ts";
@@ -19,13 +20,19 @@ describe("failures", () => {
     [{ status: 0, code: "WAIT_TIMEOUT", retryable: true }, "TIMEOUT"],
   ] as const)("%j ends with %s", (parts, exit) => expect(tell(answered(parts)).exitCode).toBe(EXIT_CODES[exit].code));
 
-  it("name the code, the fields and the trace, and say what to do next", () => {
+  it("name the code and the fields, and say what to do next", () => {
     const fields = [{ field: "topic", reason: "must start with job." }];
     const told = tell(answered({ status: 401, code: "UNAUTHENTICATED", detail: "no key", fields, traceId: "t1" }));
     expect(told.text.split("\n")).toEqual([
-      "error: no key; topic: must start with job. (UNAUTHENTICATED) [trace t1]",
+      "error: no key; topic: must start with job. (UNAUTHENTICATED)",
       expect.stringContaining("CORDUM_API_KEY"),
     ]);
+  });
+
+  it("name the trace of what the server must explain", () => {
+    expect(tell(answered({ status: 500, code: "INTERNAL", detail: "internal error", traceId: "t1" })).text).toBe(
+      "error: internal error (INTERNAL) [trace t1]",
+    );
   });
 
   it("show the number where an old server gave no code", () => {
@@ -49,5 +56,11 @@ describe("exit codes", () => {
   it("are all different", () => {
     const codes = Object.values(EXIT_CODES).map(({ code }) => code);
     expect(new Set(codes).size).toBe(codes.length);
+  });
+
+  it("are those of docs/reference/cli.md", () => {
+    const page = readFileSync(new URL("../../../docs/reference/cli.md", import.meta.url), "utf8");
+    const rows = Object.values(EXIT_CODES).map(({ code, says }) => `| ${code} | ${says} |`);
+    expect(page.slice(page.indexOf("## Exit codes")).match(/^\| \d+ .*$/gm)).toEqual(rows);
   });
 });

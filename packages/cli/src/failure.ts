@@ -41,7 +41,8 @@ export function failureOf(error: unknown): CommandFailure {
 function fromServer(error: CordumError): CommandFailure {
   const { exit, hint } = judge(error);
   const fields = error.fields.map(({ field, reason }) => `; ${field}: ${reason}`).join("");
-  const trace = error.traceId === undefined ? "" : ` [trace ${error.traceId}]`;
+  // For faults of the server its operator finds more in the log; a caller's own faults need no trace.
+  const trace = error.traceId === undefined || error.status < 500 ? "" : ` [trace ${error.traceId}]`;
   const code = error.code.startsWith("HTTP_") ? `HTTP ${error.status}` : error.code;
   return new CommandFailure(exit, `${error.detail || error.title}${fields} (${code})${trace}`, hint);
 }

@@ -16,7 +16,7 @@ export async function listDeadLetters({ client, given, terminal, signal }: Sessi
   if (items.length === 0) return terminal.note("no dead letters");
   const rows = items.map((letter) => [
     letter.job_id,
-    letter.status ?? "",
+    (letter.status ?? "").replace(/^JOB_STATUS_/, ""),
     letter.topic ?? "",
     letter.reason_code ?? "",
     letter.reason ?? "",
