@@ -44,10 +44,11 @@ export class CallQueue {
     return this.#ready.length;
   }
 
-  enqueue<T>(about: CallAbout, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  /** Without a signal the call waits for as long as it takes. */
+  enqueue<T>(about: CallAbout, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const finish = (tell: () => void): void => {
-        signal.removeEventListener("abort", onAbort);
+        signal?.removeEventListener("abort", onAbort);
         if (call.isAbandoned || !about.life.isAlive) return;
         call.isAbandoned = true;
         tell();
@@ -67,8 +68,8 @@ export class CallQueue {
         fail: (code, detail) => finish(() => reject(new Fault(code, detail))),
       };
       const onAbort = (): void => call.fail(outcomeUnknown(about), "the call's signal fired");
-      if (signal.aborted) return call.fail(unavailable(about), "the call was given up before it was sent");
-      signal.addEventListener("abort", onAbort, { once: true });
+      if (signal?.aborted) return call.fail(unavailable(about), "the call was given up before it was sent");
+      signal?.addEventListener("abort", onAbort, { once: true });
       this.#ready.push(call);
     });
   }

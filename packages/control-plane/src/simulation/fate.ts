@@ -4,8 +4,9 @@
 
 import { type SeededRandom, seededRandom } from "../adapters/system/seeded-random.ts";
 
-/** How a call is spoken of: a read of State or Payloads, a write there, a message on its way out, a message at a subscriber's door. */
-export type CallKind = "read" | "write" | "send" | "arrive";
+/** A read of State or Payloads, a write there, a message on its way out (kept by the bus, or delivered at once with a verdict), a
+ *  message at a subscriber's door. A delivery is not sent twice: its verdict is about one message. */
+export type CallKind = "read" | "write" | "send" | "deliver" | "arrive";
 
 export type Fate =
   | "run"
@@ -34,6 +35,7 @@ const POSSIBLE: { readonly [kind in CallKind]: readonly Exclude<Fate, "run">[] }
   read: ["delay", "error", "crash_before", "crash_after"],
   write: ["delay", "duplicate", "error", "lost_answer", "late", "crash_before", "crash_after"],
   send: ["delay", "duplicate", "error", "lost_answer", "crash_before", "crash_after"],
+  deliver: ["delay", "error", "lost_answer", "crash_before", "crash_after"],
   arrive: ["delay", "duplicate", "lost", "crash_before", "crash_after"],
 };
 

@@ -1,8 +1,10 @@
-// npm run sim -- --seed N --steps M [--world jobs|toy] [--bug name] [--seeds K] [--trace]
-// Owns:          the command: runs one seed (or K, counting up), prints trace hash, what was done and what went wrong.
+// npm run sim -- --seed N --steps M [--world jobs|toy] [--bug name] [--seeds K [--all]] [--trace]
+// Owns:          the command: runs one seed (or K, counting up), prints trace hash, what was done and what went wrong. With --all a
+//                failing seed is one line and the next follows.
 // Must not know: any world's inside.
 
 import { parseArgs } from "node:util";
+import { runJobs } from "./jobs/job-world.ts";
 import { type RunSummary, type SimRun, summarize } from "./run.ts";
 import { BUGS, type Bug } from "./toy/counter.ts";
 import { runToy } from "./toy/toy-world.ts";
@@ -13,16 +15,21 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     seeds: { type: "string", default: "1" },
     steps: { type: "string", default: "4000" },
-    world: { type: "string", default: "toy" },
+    world: { type: "string", default: "jobs" },
     bug: { type: "string", default: "none" },
     trace: { type: "boolean", default: false },
+    all: { type: "boolean", default: false },
   },
 });
 
 const bug: Bug = BUGS.find((name) => name === values.bug) ?? "none";
-const worlds = new Map<string, (run: SimRun) => Promise<RunSummary>>([["toy", (run) => runToy(run, bug)]]);
+const worlds = new Map<string, (run: SimRun) => Promise<RunSummary>>([
+  ["jobs", (run) => runJobs(run)],
+  ["toy", (run) => runToy(run, bug)],
+]);
 const startedAt = performance.now();
 let steps = 0;
+let failed = 0;
 
 const world = worlds.get(values.world);
 if (world === undefined) {
@@ -38,9 +45,11 @@ for (let nth = 0; nth < Number(values.seeds); nth++) {
     console.log(`seed ${seed}: ${summarize(summary)}`);
   } catch (error) {
     if (!(error instanceof SimulationFailure)) throw error;
-    console.error(error.message);
-    process.exit(1);
+    failed++;
+    console.error(values.all ? `seed ${seed}: ${error.message.split("\n", 1)[0]}` : error.message);
+    if (!values.all) process.exit(1);
   }
 }
 const seconds = (performance.now() - startedAt) / 1_000;
 console.log(`${steps} steps in ${seconds.toFixed(1)} s, ${Math.round(steps / seconds)} steps/s`);
+if (failed > 0) process.exitCode = 1;

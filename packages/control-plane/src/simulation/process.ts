@@ -20,6 +20,8 @@ export interface ProcessPorts {
   readonly meter: Meter;
   /** For what a modelled client or worker decides by chance; production code rolls dice with the clock. */
   readonly chance: SeededRandom;
+  /** Never fires: processes are killed, not asked to stop. It is one per life, so what an ended life left on it is garbage. */
+  readonly signal: AbortSignal;
   /** 1 for the first life. */
   readonly life: number;
 }
@@ -28,8 +30,8 @@ export interface SimProcess {
   readonly name: string;
   /** False for what stands for the outside world and must not forget. */
   readonly mayCrash: boolean;
-  /** Builds and runs the process. May return when everything is set up, or run until `signal` fires. A rejection is a crash. */
-  start(ports: ProcessPorts, signal: AbortSignal): Promise<void>;
+  /** Builds and runs the process. May return when everything is set up. A rejection is a crash. */
+  start(ports: ProcessPorts): Promise<void>;
 }
 
 export class Life {

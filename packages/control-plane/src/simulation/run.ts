@@ -10,6 +10,8 @@ export interface SimRun {
   readonly steps: number;
   /** Prints each trace line as it happens. */
   readonly print?: (line: string) => void;
+  /** What the command needs besides seed and steps to repeat this run. */
+  readonly replaySuffix?: string;
 }
 
 export interface RunSummary {

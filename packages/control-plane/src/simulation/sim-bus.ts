@@ -20,7 +20,6 @@ interface Subscriber extends Member {
 
 export type OnPublish = (subject: Subject, bytes: Uint8Array, who: string) => void;
 
-const never = new AbortController().signal;
 const PACKET_BYTES_MAX = 1_048_576;
 const WAITING_MAX = 65_536;
 
@@ -41,7 +40,7 @@ export class SimBus {
   connect(life: Life, parts: { readonly clock: Clock; readonly log: Log }): Bus {
     const about = (method: string, key: string): CallAbout => ({ life, port: "bus", method, kind: "send", key });
     const subscribe: Bus["subscribe"] = (spec, handle) =>
-      this.#queue.enqueue({ ...about("subscribe", spec.subject), kind: "read" }, never, async () =>
+      this.#queue.enqueue({ ...about("subscribe", spec.subject), kind: "read" }, undefined, async () =>
         this.#subscribe(life, spec, handle, parts),
       );
     return {
@@ -49,7 +48,7 @@ export class SimBus {
       publish: (subject, bytes, signal) =>
         this.#queue.enqueue(about("publish", subject), signal, async () => void this.#send(subject, bytes, life)),
       deliver: (subject, bytes, signal) =>
-        this.#queue.enqueue(about("deliver", subject), signal, async () =>
+        this.#queue.enqueue({ ...about("deliver", subject), kind: "deliver" }, signal, async () =>
           this.#send(subject, bytes, life) ? "heard" : "nobody",
         ),
       subscribe,
@@ -72,7 +71,7 @@ export class SimBus {
     this.#onPublish(subject, bytes, from.label);
     for (const { life, mailbox } of chosen) {
       const about: CallAbout = { life, port: "bus", method: "arrive", kind: "arrive", key: subject };
-      void this.#queue.enqueue(about, never, async () => {
+      void this.#queue.enqueue(about, undefined, async () => {
         if (life.isAlive) mailbox.accept(subject, bytes);
       });
     }

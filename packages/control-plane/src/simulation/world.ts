@@ -310,11 +310,10 @@ export class World {
       log,
       meter: silentMeter,
       chance: chance.fork("process"),
+      signal: new AbortController().signal,
       life: number,
     };
-    // Processes are killed, never asked to stop: that is the harder case.
-    const neverStopped = new AbortController().signal;
-    process.start(ports, neverStopped).catch((error: unknown) => this.#onRejected(life, error));
+    process.start(ports).catch((error: unknown) => this.#onRejected(life, error));
   }
 
   /** As in production: what a process does not handle ends it, and it is started again. */

@@ -5,12 +5,11 @@
 // Y3. Who lost the lease counts nothing: the claim's version is the fencing token. Y4. An uncounted request has an alarm and stands in
 //     the index. Each `Bug` breaks one of them, to show that the simulation finds it.
 
-import type { Clock } from "../../ports/clock.ts";
 import { Fault } from "../../ports/fault.ts";
 import type { Json } from "../../ports/json.ts";
 import { partitionOf } from "../../ports/partition.ts";
 import type { Batch, Change, Check, IndexKey, Layout, RecordKey, State, Stored } from "../../ports/state.ts";
-import type { EpochMs, Ms } from "../../ports/time.ts";
+import type { EpochMs } from "../../ports/time.ts";
 import type { ProcessPorts, SimProcess } from "../process.ts";
 
 export const BUGS = [
@@ -33,7 +32,6 @@ const LEASE_MS = 1_000;
 const WORK_MS_MAX = 1_400;
 const POLL_MS = 250;
 const CALL_MS = 2_000;
-const never = new AbortController().signal;
 
 export interface ToyOptions {
   readonly bug: Bug;
@@ -47,23 +45,25 @@ export function toyClient(name: string, options: ToyOptions): SimProcess {
   return {
     name,
     mayCrash: true,
-    async start({ state, bus, clock, chance, life }) {
+    async start(ports) {
+      const { bus, clock, chance, life, signal } = ports;
       for (let nth = 0; nth < options.requests; nth++) {
         const id = `c${chance.below(options.counters)}:${name}-${life}-${nth}`;
-        while (!(await ask(id, state, clock, options.bug))) await clock.sleep(200, never);
+        while (!(await ask(id, ports, options.bug))) await clock.sleep(200, signal);
         options.onAccepted(id);
-        await ignoringFaults(() => bus.publish("toy.request", new TextEncoder().encode(id), deadline(clock)));
-        await clock.sleep(chance.below(300), never);
+        await ignoringFaults(() => bus.publish("toy.request", new TextEncoder().encode(id), deadline(ports)));
+        await clock.sleep(chance.below(300), signal);
       }
     },
   };
 }
 
 /** True when the request is stored, whoever stored it. */
-async function ask(id: string, state: State, clock: Clock, bug: Bug): Promise<boolean> {
+async function ask(id: string, ports: ProcessPorts, bug: Bug): Promise<boolean> {
+  const { state, clock } = ports;
   const key = keyOf("request", id, state);
   try {
-    await commit(state, clock, {
+    await commit(ports, {
       partition: key.partition,
       checks: [{ is: "absent", key }],
       changes: [
@@ -93,11 +93,11 @@ export function toyWorker(name: string, bug: Bug): SimProcess {
       for (;;) {
         for (let partition = 0; partition < ports.state.traits.partitions; partition++) {
           await ignoringFaults(async () => {
-            const due = await ports.state.take(partition, 4, LEASE_MS, deadline(ports.clock));
+            const due = await ports.state.take(partition, 4, LEASE_MS, deadline(ports));
             for (const { key } of due) await serve(key.id, ports, bug);
           });
         }
-        await ports.clock.sleep(POLL_MS, never);
+        await ports.clock.sleep(POLL_MS, ports.signal);
       }
     },
   };
@@ -107,22 +107,23 @@ export function toyWorker(name: string, bug: Bug): SimProcess {
 async function serve(id: string, ports: ProcessPorts, bug: Bug): Promise<void> {
   const { state, clock, chance } = ports;
   const key = keyOf("request", id, state);
-  const [seen] = await state.get([key], deadline(clock));
+  const [seen] = await state.get([key], deadline(ports));
   if (seen === undefined || stateOf(seen) === "counted") return;
-  const claim = await commit(state, clock, {
+  const claim = await commit(ports, {
     partition: key.partition,
     checks: [{ is: "at", key, version: seen.version }],
     changes: [putRequest(key, "claimed", bug === "no_alarm" ? "never" : clock.now() + LEASE_MS)],
   });
   if (claim === undefined) return;
-  await clock.sleep(chance.below(WORK_MS_MAX), never);
+  await clock.sleep(chance.below(WORK_MS_MAX), ports.signal);
   if (bug === "real_time") Date.now();
   await count(key, bug === "no_fencing" ? await versionNow(key, ports) : claim, ports, bug);
 }
 
-async function count(key: RecordKey, claim: string, { state, clock }: ProcessPorts, bug: Bug): Promise<void> {
+async function count(key: RecordKey, claim: string, ports: ProcessPorts, bug: Bug): Promise<void> {
+  const { state, clock } = ports;
   const counter = keyOf("counter", key.id.slice(0, key.id.indexOf(":")), state);
-  let [seen] = await state.get([counter], deadline(clock));
+  let [seen] = await state.get([counter], deadline(ports));
   const first = numberOf(seen);
   for (;;) {
     const next = (bug === "lost_update" ? first : numberOf(seen)) + 1;
@@ -142,15 +143,15 @@ async function count(key: RecordKey, claim: string, { state, clock }: ProcessPor
     };
     const outcome = await state.commit(
       bug === "two_commits" ? { ...batch, checks: [atCounter], changes: [counted] } : batch,
-      deadline(clock),
+      deadline(ports),
     );
     if (outcome.kind === "conflict" && outcome.check === 0 && bug !== "no_retry") seen = outcome.found;
     else if (outcome.kind === "conflict" && bug !== "no_retry") return;
     else break;
   }
-  if (bug === "two_commits" || bug === "no_retry") await force(key, { state, clock });
+  if (bug === "two_commits" || bug === "no_retry") await force(key, ports);
   if (bug === "index_apart")
-    await commit(state, clock, {
+    await commit(ports, {
       partition: key.partition,
       checks: [{ is: "in", index: indexOf(key), member: key.id }],
       changes: [leave(key)],
@@ -158,25 +159,25 @@ async function count(key: RecordKey, claim: string, { state, clock }: ProcessPor
 }
 
 /** What the bugs do instead of checking. */
-async function force(key: RecordKey, { state, clock }: Pick<ProcessPorts, "state" | "clock">): Promise<void> {
-  const [seen] = await state.get([key], deadline(clock));
+async function force(key: RecordKey, ports: ProcessPorts): Promise<void> {
+  const [seen] = await ports.state.get([key], deadline(ports));
   if (seen === undefined || stateOf(seen) === "counted") return;
-  await commit(state, clock, {
+  await commit(ports, {
     partition: key.partition,
     checks: [{ is: "at", key, version: seen.version }],
     changes: [putRequest(key, "counted", "never"), leave(key)],
   });
 }
 
-async function versionNow(key: RecordKey, { state, clock }: ProcessPorts): Promise<string> {
-  const [seen] = await state.get([key], deadline(clock));
+async function versionNow(key: RecordKey, ports: ProcessPorts): Promise<string> {
+  const [seen] = await ports.state.get([key], deadline(ports));
   return seen?.version ?? "";
 }
 
 /** The version that was written; undefined on conflict. */
-async function commit(state: State, clock: Clock, batch: Omit<Batch, "id">): Promise<string | undefined> {
-  const id = clock.id();
-  const outcome = await state.commit({ id, ...batch }, deadline(clock));
+async function commit(ports: ProcessPorts, batch: Omit<Batch, "id">): Promise<string | undefined> {
+  const id = ports.clock.id();
+  const outcome = await ports.state.commit({ id, ...batch }, deadline(ports));
   return outcome.kind === "committed" ? id : undefined;
 }
 
@@ -188,8 +189,8 @@ async function ignoringFaults(work: () => Promise<void>): Promise<void> {
   }
 }
 
-function deadline(clock: Clock): AbortSignal {
-  return clock.deadline(never, CALL_MS as Ms);
+function deadline(ports: ProcessPorts): AbortSignal {
+  return ports.clock.deadline(ports.signal, CALL_MS);
 }
 
 function keyOf(kind: string, id: string, state: State): RecordKey {

@@ -1,0 +1,224 @@
+// What must hold of jobs, at every step.
+// Owns:          the invariants of the life of a job, as checks of commits, of publishes and of the whole store.
+// Must not know: how the control plane keeps them; which faults are about.
+// G1. A terminal state never changes. G2. A job is placed only under an allowing decision for exactly its request, by a policy that
+//     says so; one that must be approved only after somebody other than its requester said yes. G3. Nothing is published for a dispatch
+//     that is not committed, and the packet holds the judged request, byte for byte. G4. No accepted job is forgotten: it is stored, and
+//     unfinished ones have an alarm that is not late. G5. Records, indexes, lanes and dead letters agree. G6. A worker that was never
+//     given a job does not end it, where it could be told. G7. No more attempts are heard by workers than the job may have. G8. An answer that was
+//     confirmed to its person is in the record.
+
+import { decodePacket, jobRequestBytes } from "@cordum/protocol";
+import type { Dump } from "../../adapters/memory/memory-state.ts";
+import { indexName } from "../../adapters/state/names.ts";
+import { DEAD_LETTER_KIND } from "../../dead-letters/dead-letter.ts";
+import { alarmOf, isTerminal, type Job, parseJob } from "../../jobs/job.ts";
+import { entriesOfJob, JOB_INDEX } from "../../jobs/job-indexes.ts";
+import { isDeadLetter } from "../../jobs/job-moves.ts";
+import { bytesOfRequest, hashOfRequest } from "../../jobs/job-request.ts";
+import { JOB_KIND } from "../../jobs/job-store.ts";
+import type { Batch, Outcome } from "../../ports/state.ts";
+import { LANES_INDEX } from "../../scheduling/backlog-lanes.ts";
+import type { Invariant } from "../world.ts";
+import type { JobHistory, Ledger } from "./ledger.ts";
+import { expectedOf } from "./policies.ts";
+
+/** An alarm that was taken comes back within its lease, and a process looks for it in time. */
+const ALARM_LATE_MS_MAX = 60_000;
+const ALARM_LEASE_MS = 10_000;
+const SKEW_MS = 100;
+
+type Fail = (says: string) => void;
+
+/** Looks at every batch that the store applied. */
+export function checkCommit(batch: Batch, outcome: Outcome, ledger: Ledger, fail: Fail): void {
+  if (outcome.kind !== "committed" || ledger.applied.has(batch.id)) return;
+  ledger.applied.add(batch.id);
+  for (const change of batch.changes) {
+    if (change.do !== "put" || change.key.kind !== JOB_KIND) continue;
+    const job = parseJob(change.value);
+    if (!isTerminal(job) && change.wakeAt === "never") fail(`G4: ${job.id} is ${job.phase.state} and has no alarm`);
+    checkVersion(job, ledger, fail);
+  }
+}
+
+function checkVersion(job: Job, ledger: Ledger, fail: Fail): void {
+  const known = ledger.histories.get(job.id);
+  const history: JobHistory = known ?? {
+    job,
+    versions: 0,
+    dispatchIds: new Set(),
+    assigned: new Set(),
+    answers: new Set(),
+    onlyDirect: true,
+  };
+  if (known !== undefined) checkChange(known.job, job, fail);
+  history.versions++;
+  const before = known === undefined ? undefined : known.job;
+  history.job = job;
+  ledger.histories.set(job.id, history);
+  if (job.approval !== undefined) history.answers.add(`${job.approval.answer} by ${job.approval.by}`);
+  if ("dispatch" in job.phase && !history.dispatchIds.has(job.phase.dispatch.id)) {
+    history.dispatchIds.add(job.phase.dispatch.id);
+    history.assigned.add(job.phase.dispatch.workerId);
+    history.onlyDirect &&= job.phase.dispatch.direct;
+    checkPlacing(job, ledger, fail);
+  }
+  if (isTerminal(job)) checkEnding(job, before, ledger, fail);
+}
+
+function checkChange(before: Job, after: Job, fail: Fail): void {
+  if (isTerminal(before)) fail(`G1: ${before.id} was ${before.phase.state} and becomes ${after.phase.state}`);
+  for (const field of ["request", "hash", "tenant", "topic", "principal", "acceptedAt", "bodyHash"] as const) {
+    if (before[field] !== after[field]) fail(`G2: ${field} of ${before.id} has changed`);
+  }
+}
+
+/** G2. */
+function checkPlacing(job: Job, ledger: Ledger, fail: Fail): void {
+  const judged = job.decisions.at(-1);
+  if (judged?.jobHash !== job.hash || hashOfRequest(job) !== job.hash)
+    fail(`G2: ${job.id} is placed without a decision for this request`);
+  const expected = expectedOf(judged?.decision.snapshot ?? "", job.topic);
+  const isApproved =
+    ledger.approvers.has(job.id) && job.approval?.answer === "approved" && job.approval.by !== job.principal;
+  if (expected !== "allow" && !(expected === "ask" && isApproved)) {
+    fail(`G2: ${job.id} on ${job.topic} is placed; policy says ${expected}, the decision is ${judged?.decision.kind}`);
+  }
+}
+
+/** G6. */
+function checkEnding(job: Job, before: Job | undefined, ledger: Ledger, fail: Fail): void {
+  ledger.count(`ended ${job.phase.state}`);
+  if (!("outcome" in job.phase) || job.phase.outcome.by !== "worker") return;
+  const { workerId } = job.phase.outcome;
+  const history = ledger.histories.get(job.id);
+  if (!ledger.sent.get(job.id)?.some((result) => result.workerId === workerId))
+    fail(`G6: ${job.id} was ended by ${workerId}, which never said so`);
+  if (history?.onlyDirect && !history.assigned.has(workerId)) {
+    fail(`G6: ${job.id} was ${before?.phase.state ?? "new"} and is ended by ${workerId}, which never had it`);
+  }
+}
+
+/** Looks at every message that a node sends. */
+export function checkPublish(subject: string, bytes: Uint8Array, who: string, ledger: Ledger, fail: Fail): void {
+  if (!who.startsWith("node") || !(subject.startsWith("worker.") || subject.startsWith("job."))) return;
+  const { payload } = decodePacket(bytes);
+  if (payload?.kind !== "jobRequest") return;
+  ledger.count("dispatched");
+  const { jobId, dispatch } = payload.value;
+  const history = ledger.histories.get(jobId);
+  const dispatchId = dispatch?.dispatchId ?? "";
+  if (history?.dispatchIds.has(dispatchId) !== true)
+    fail(`G3: ${jobId} is dispatched as ${dispatchId}, which was never committed`);
+  const judged = history === undefined ? undefined : bytesOfRequest(history.job);
+  const sent = jobRequestBytes(bytes)?.subarray(0, judged?.byteLength);
+  if (judged === undefined || sent === undefined || Buffer.compare(judged, sent) !== 0) {
+    fail(`G3: ${jobId} is dispatched with another request than was judged`);
+  }
+}
+
+export function jobInvariants(ledger: Ledger): readonly Invariant[] {
+  return [
+    (view) => acceptedAreStored(view.dump(), ledger),
+    (view) => (view.isHealed ? undefined : alarmsAreInTime(view.dump(), view.now)),
+    (view) => indexesAgree(view.dump()),
+    (view) => lanesAreNamed(view.dump()),
+    (view) => deadLettersAgree(view.dump()),
+    () => attemptsAreBounded(ledger),
+    () => confirmedAnswersStand(ledger),
+    () => [...ledger.counts.keys()].find((name) => name === "KEY NAMES TWO JOBS" || name === "SELF APPROVED"),
+  ];
+}
+
+function* jobsOf(
+  dump: Dump,
+): Generator<{ readonly job: Job; readonly partition: number; readonly alarmAt: number | "never" }> {
+  for (const { stored, alarmAt } of dump.records) {
+    if (stored.key.kind === JOB_KIND) yield { job: parseJob(stored.value), partition: stored.key.partition, alarmAt };
+  }
+}
+
+function acceptedAreStored(dump: Dump, ledger: Ledger): string | undefined {
+  const stored = new Set([...jobsOf(dump)].map(({ job }) => job.id));
+  const missing = [...ledger.accepted].find((id) => !stored.has(id));
+  return missing === undefined ? undefined : `G4: ${missing} was accepted and is not stored`;
+}
+
+function alarmsAreInTime(dump: Dump, now: number): string | undefined {
+  for (const { job, alarmAt } of jobsOf(dump)) {
+    if (isTerminal(job)) continue;
+    const wake = alarmOf(job);
+    if (alarmAt === "never" || wake === "never") return `G4: ${job.id} is ${job.phase.state} and has no alarm`;
+    const latest = Math.max(wake, now + ALARM_LEASE_MS) + SKEW_MS;
+    if (alarmAt > latest) return `G4: the alarm of ${job.id} is ${alarmAt - latest} ms later than its earliest wake`;
+    if (now - alarmAt > ALARM_LATE_MS_MAX) return `G4: nobody took the alarm of ${job.id} for ${now - alarmAt} ms`;
+  }
+  return undefined;
+}
+
+const INDEXES_OF_JOBS = new Set<string>(Object.values(JOB_INDEX));
+
+function indexesAgree(dump: Dump): string | undefined {
+  const expected = new Map<string, number>();
+  for (const { job, partition } of jobsOf(dump)) {
+    for (const { index, of, score } of entriesOfJob(job))
+      expected.set(`${indexName({ partition, index, of })} ${job.id}`, score);
+  }
+  for (const { key, entries } of dump.indexes) {
+    if (!INDEXES_OF_JOBS.has(key.index)) continue;
+    for (const { member, score } of entries) {
+      const name = `${indexName(key)} ${member}`;
+      if (expected.get(name) !== score) return `G5: index ${name} has ${score}, the record says ${expected.get(name)}`;
+      expected.delete(name);
+    }
+  }
+  const [missing] = expected.keys();
+  return missing === undefined ? undefined : `G5: index ${missing} is missing`;
+}
+
+/** Where a job waits for a pool its lane has a name; a name without jobs is only a look too many. */
+function lanesAreNamed(dump: Dump): string | undefined {
+  const named = new Set<string>();
+  for (const { key, entries } of dump.indexes) {
+    if (key.index === LANES_INDEX)
+      for (const { member } of entries) named.add(`${key.partition} ${key.of[0]} ${member}`);
+  }
+  for (const { job, partition } of jobsOf(dump)) {
+    const pools = job.phase.state === "SCHEDULED" ? job.phase.pools : [];
+    const unnamed = pools
+      .map((pool) => `${partition} ${pool} ${job.priority} ${job.tenant}`)
+      .find((lane) => !named.has(lane));
+    if (unnamed !== undefined) return `G5: ${job.id} waits in lane ${unnamed}, which has no name`;
+  }
+  return undefined;
+}
+
+function deadLettersAgree(dump: Dump): string | undefined {
+  const letters = new Set(
+    dump.records.filter(({ stored }) => stored.key.kind === DEAD_LETTER_KIND).map(({ stored }) => stored.key.id),
+  );
+  for (const { job } of jobsOf(dump)) {
+    if (letters.has(job.id) !== isDeadLetter(job))
+      return `G5: ${job.id} is ${job.phase.state} and has ${letters.has(job.id) ? "a" : "no"} dead letter`;
+  }
+  return undefined;
+}
+
+function attemptsAreBounded(ledger: Ledger): string | undefined {
+  for (const [jobId, heard] of ledger.heard) {
+    const attemptsMax = ledger.histories.get(jobId)?.job.attemptsMax ?? 0;
+    if (heard.size > attemptsMax)
+      return `G7: workers heard ${heard.size} attempts of ${jobId}, which may have ${attemptsMax}`;
+  }
+  return undefined;
+}
+
+function confirmedAnswersStand(ledger: Ledger): string | undefined {
+  for (const [jobId, answers] of ledger.confirmed) {
+    const stored = ledger.histories.get(jobId)?.answers;
+    for (const answer of answers)
+      if (stored?.has(answer) !== true) return `G8: ${jobId} was ${answer}, and no version says so`;
+  }
+  return undefined;
+}

@@ -1,0 +1,69 @@
+// The world of the life of a job: nodes, workers, people, and everything that can go wrong between them.
+// Owns:          building it from a seed, the phases of a run, when all is done.
+// Must not know: how a step is made; what the invariants look at.
+
+import { memoryPayloads } from "../../adapters/memory/memory-payloads.ts";
+import { memoryState } from "../../adapters/memory/memory-state.ts";
+import { isTerminal } from "../../jobs/job.ts";
+import { DEFAULT_RETENTION, stateLayout } from "../../services/core.ts";
+import { drawFaults } from "../fate.ts";
+import type { RunSummary, SimRun } from "../run.ts";
+import { World } from "../world.ts";
+import { checkCommit, checkPublish, jobInvariants } from "./invariants.ts";
+import { Ledger } from "./ledger.ts";
+import { type Mutation, simNode } from "./node.ts";
+import { simWorker } from "./worker.ts";
+
+const NODES = 2;
+const SUBMISSIONS = 12;
+const CHECK_EVERY = 250;
+const LIVENESS_STEPS_MAX = 80_000;
+
+export const NO_MUTATION: Mutation = { ports: (ports) => ports, policy: (policy) => policy };
+
+/** Throws SimulationFailure when the seed finds a fault. `mutation` plants one. */
+export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Promise<RunSummary> {
+  const ledger = new Ledger();
+  let isHealed = false;
+  const options = { ledger, submissions: SUBMISSIONS, isHealed: () => isHealed, mutate: mutation };
+  const world: World = new World({
+    seed: run.seed,
+    faults: drawFaults(run.seed),
+    openState: (clock) => memoryState({ partitions: 2, layout: stateLayout(DEFAULT_RETENTION), clock }),
+    openPayloads: (clock) => memoryPayloads({ clock, bytesMax: 65_536 }),
+    processes: [
+      ...Array.from({ length: NODES }, (_, n) => simNode(`node${n}`, options)),
+      simWorker("direct-a", { directly: true, capacity: 2 }, ledger),
+      simWorker("direct-b", { directly: true, capacity: 4 }, ledger),
+      ...(run.seed % 2 === 0 ? [simWorker("topical", { directly: false, capacity: 3 }, ledger)] : []),
+    ],
+    onCommit: (batch, outcome) => checkCommit(batch, outcome, ledger, (says) => world.fail(says)),
+    onPublish: (subject, bytes, who) => checkPublish(subject, bytes, who, ledger, (says) => world.fail(says)),
+    replay: `npm run sim -- --seed ${run.seed} --steps ${run.steps} --trace${run.replaySuffix ?? ""}`,
+    ...(run.print === undefined ? {} : { print: run.print }),
+  });
+  const check = jobInvariants(ledger);
+  await world.run({ stepsMax: run.steps, check, checkEvery: CHECK_EVERY });
+  world.heal();
+  isHealed = true;
+  const until = (): boolean => world.steps % CHECK_EVERY === 0 && openJobs(ledger).length === 0 && allAnswered(ledger);
+  const healed = await world.run({ stepsMax: LIVENESS_STEPS_MAX, until, check, checkEvery: CHECK_EVERY });
+  if (!healed.reached)
+    world.refuse(
+      `G4: not finished ${LIVENESS_STEPS_MAX} steps after healing: ${openJobs(ledger).join("; ") || "clients"}`,
+    );
+  return { world, did: ledger.counts };
+}
+
+function openJobs(ledger: Ledger): readonly string[] {
+  return [...ledger.histories.values()].flatMap(({ job }) =>
+    isTerminal(job) ? [] : [`${job.id} ${JSON.stringify(job.phase)} ${JSON.stringify(job.wakes)}`],
+  );
+}
+
+function allAnswered(ledger: Ledger): boolean {
+  return (
+    (ledger.counts.get("accepted") ?? 0) + (ledger.counts.get("submit IDEMPOTENCY_CONFLICT") ?? 0) >=
+    NODES * SUBMISSIONS
+  );
+}

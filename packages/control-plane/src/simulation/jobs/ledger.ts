@@ -1,0 +1,52 @@
+// What an observer outside of the control plane knows.
+// Owns:          answers that clients and approvers got, packets that workers got and sent, commits that were applied.
+// Must not know: what must hold (invariants.ts).
+
+import type { Job } from "../../jobs/job.ts";
+
+export interface JobHistory {
+  /** The record as it was last committed. */
+  job: Job;
+  versions: number;
+  readonly dispatchIds: Set<string>;
+  /** Workers that the job was ever given to. */
+  readonly assigned: Set<string>;
+  /** Answers of people in any version, as "approved by bob". */
+  readonly answers: Set<string>;
+  /** True while each dispatch so far went to one worker's own subject. */
+  onlyDirect: boolean;
+}
+
+export interface SentResult {
+  readonly workerId: string;
+  readonly status: number;
+}
+
+export class Ledger {
+  /** Jobs whose client got an answer. */
+  readonly accepted = new Set<string>();
+  /** By idempotency key: the job that the first answer named. */
+  readonly byKey = new Map<string, string>();
+  readonly histories = new Map<string, JobHistory>();
+  /** Ids of batches that were applied: a batch that comes twice is told "committed" twice. */
+  readonly applied = new Set<string>();
+  /** By job: who said yes, even if the answer was lost. */
+  readonly approvers = new Map<string, Set<string>>();
+  /** By job: answers of people that were confirmed to them, as "approved by bob". */
+  readonly confirmed = new Map<string, Set<string>>();
+  /** By job: dispatch ids that reached a worker. */
+  readonly heard = new Map<string, Set<string>>();
+  readonly sent = new Map<string, SentResult[]>();
+  readonly counts = new Map<string, number>();
+
+  count(name: string): void {
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+  }
+}
+
+/** Adds to the set of a key. */
+export function note<K, V>(sets: Map<K, Set<V>>, key: K, value: V): void {
+  const known = sets.get(key);
+  if (known === undefined) sets.set(key, new Set([value]));
+  else known.add(value);
+}

@@ -1,0 +1,194 @@
+// Deliberate faults, each of which the simulation must find.
+// Owns:          wrappers around the ports and the policy of a node that break one promise each.
+// Must not know: production code's inside: it is never changed for this.
+
+import { JOB_KIND } from "../../jobs/job-store.ts";
+import type { Policy } from "../../policy/decision.ts";
+import { Fault } from "../../ports/fault.ts";
+import type { Batch, Change, Check, State } from "../../ports/state.ts";
+import type { ProcessPorts } from "../process.ts";
+import type { Mutation } from "./node.ts";
+
+/** By name: what is broken, and the invariants of which one must say so. */
+export interface Mutant {
+  readonly name: string;
+  readonly foundAs: RegExp;
+  readonly mutation: Mutation;
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  mutant(
+    "drops the alarm of a job that was dispatched",
+    /^G4/,
+    onBatch((batch) => ({ ...batch, changes: batch.changes.map(withoutAlarm) })),
+  ),
+  mutant("does not check the version", /^G[1235]/, onBatch(withoutVersion)),
+  mutant("tells committed before it is", /^G[34]/, onState(acknowledgingFirst)),
+  mutant("takes an unknown outcome for a success", /^G[34]/, onState(believingUnknown)),
+  mutant("takes a conflict for a success", /^G[348]/, onState(believingConflicts)),
+  mutant(
+    "forgets to leave an index",
+    /^G5/,
+    onBatch((batch) => ({ ...batch, changes: batch.changes.filter((change) => change.do !== "leave") })),
+  ),
+  mutant(
+    "forgets the dead letter",
+    /^G5/,
+    onBatch((batch) => ({ ...batch, changes: batch.changes.filter((change) => !isDeadLetter(change)) })),
+  ),
+  mutant(
+    "never looks at due alarms",
+    /^G4/,
+    onState((state) => ({ ...bound(state), take: async () => [] })),
+  ),
+  mutant("publishes before it commits", /^G3/, { ports: publishingFirst, policy: same }),
+  mutant("lets everything pass when policy says no", /^G2/, {
+    ports: same,
+    policy: (policy) => ({ ...boundPolicy(policy), decide: (input) => allowing(policy, input) }),
+  }),
+  mutant("keeps deciding by the first policy for each topic", /^G2/, { ports: same, policy: remembering }),
+];
+
+function mutant(name: string, foundAs: RegExp, mutation: Mutation): Mutant {
+  return { name, foundAs, mutation };
+}
+
+function same<T>(part: T): T {
+  return part;
+}
+
+function onState(change: (state: State) => State): Mutation {
+  return { ports: (ports) => ({ ...ports, state: change(ports.state) }), policy: same };
+}
+
+function onBatch(change: (batch: Batch) => Batch): Mutation {
+  return onState((state) => ({ ...bound(state), commit: (batch, signal) => state.commit(change(batch), signal) }));
+}
+
+/** The state's members as plain properties, so that one can be replaced. */
+function bound(state: State): State {
+  return {
+    traits: state.traits,
+    get: (keys, signal) => state.get(keys, signal),
+    commit: (batch, signal) => state.commit(batch, signal),
+    list: (query, signal) => state.list(query, signal),
+    count: (spans, signal) => state.count(spans, signal),
+    read: (log, after, limit, signal) => state.read(log, after, limit, signal),
+    take: (partition, limit, leaseMs, signal) => state.take(partition, limit, leaseMs, signal),
+    sweep: (partition, budget, signal) => state.sweep(partition, budget, signal),
+    now: (signal) => state.now(signal),
+    close: () => state.close(),
+  };
+}
+
+function boundPolicy(policy: Policy): Policy {
+  return { decide: (input) => policy.decide(input), snapshot: () => policy.snapshot() };
+}
+
+function withoutAlarm(change: Change): Change {
+  const isDispatch =
+    change.do === "put" &&
+    change.key.kind === JOB_KIND &&
+    JSON.stringify(change.value).includes('"state":"DISPATCHED","dispatch"');
+  return isDispatch ? { ...change, wakeAt: "never" } : change;
+}
+
+function withoutVersion(batch: Batch): Batch {
+  const [first, ...rest] = batch.checks;
+  if (first.is !== "at") return batch;
+  // Something that holds before and not after, as every batch needs.
+  const index = { partition: batch.partition, index: "job.lanes", of: ["mutant"] };
+  const unchecked: Check = { is: "out", index, member: batch.id };
+  return {
+    ...batch,
+    checks: [unchecked, ...rest],
+    changes: [...batch.changes, { do: "enter", index, member: batch.id, score: 0 }],
+  };
+}
+
+function isDeadLetter(change: Change): boolean {
+  return change.do === "put" && change.key.kind === "dead";
+}
+
+function acknowledgingFirst(state: State): State {
+  return {
+    ...bound(state),
+    async commit(batch, signal) {
+      state.commit(batch, signal).catch(ignoringFault);
+      return { kind: "committed", sizes: [] };
+    },
+  };
+}
+
+function believingUnknown(state: State): State {
+  return {
+    ...bound(state),
+    async commit(batch, signal) {
+      try {
+        return await state.commit(batch, signal);
+      } catch (error) {
+        if (error instanceof Fault && error.code === "STATE_OUTCOME_UNKNOWN") return { kind: "committed", sizes: [] };
+        throw error;
+      }
+    },
+  };
+}
+
+function believingConflicts(state: State): State {
+  return {
+    ...bound(state),
+    async commit(batch, signal) {
+      const outcome = await state.commit(batch, signal);
+      return outcome.kind === "conflict" && batch.checks[0].is === "at" ? { kind: "committed", sizes: [] } : outcome;
+    },
+  };
+}
+
+/** A commit that dispatches waits until its delivery is under way. */
+function publishingFirst(ports: ProcessPorts): ProcessPorts {
+  let delivered: () => void = () => undefined;
+  return {
+    ...ports,
+    state: {
+      ...bound(ports.state),
+      async commit(batch, signal) {
+        const delivery = new Promise<void>((resolve) => {
+          delivered = resolve;
+        });
+        if (!batch.changes.some((change) => withoutAlarm(change) !== change)) return ports.state.commit(batch, signal);
+        delivery.then(() => ports.state.commit(batch, signal)).catch(ignoringFault);
+        return { kind: "committed", sizes: [] };
+      },
+    },
+    bus: {
+      ...ports.bus,
+      async deliver(subject, bytes, signal) {
+        const verdict = await ports.bus.deliver(subject, bytes, signal);
+        delivered();
+        return verdict;
+      },
+    },
+  };
+}
+
+function allowing(policy: Policy, input: Parameters<Policy["decide"]>[0]): ReturnType<Policy["decide"]> {
+  const decision = policy.decide(input);
+  return decision !== "unavailable" && decision.kind === "deny" ? { ...decision, kind: "allow" } : decision;
+}
+
+function remembering(policy: Policy): Policy {
+  const first = new Map<string, ReturnType<Policy["decide"]>>();
+  return {
+    snapshot: () => policy.snapshot(),
+    decide(input) {
+      const fresh = policy.decide(input);
+      const known = first.get(input.topic) ?? fresh;
+      if (known !== "unavailable") first.set(input.topic, known);
+      return known === "unavailable" || fresh === "unavailable" ? fresh : { ...known, snapshot: fresh.snapshot };
+    },
+  };
+}
+
+function ignoringFault(error: unknown): void {
+  if (!(error instanceof Fault)) throw error;
+}

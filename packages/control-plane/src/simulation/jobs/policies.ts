@@ -1,0 +1,80 @@
+// The two policies between which a simulated house changes, and what they say, written down a second time.
+// Owns:          the texts, the topics, the expected verdicts.
+// Must not know: how policy is evaluated: the expectation is a table, so that it can catch the evaluation.
+
+import { PolicySource } from "../../policy/policy-source.ts";
+
+export const TOPICS = ["job.echo", "job.no", "job.ask", "job.slow", "job.small", "job.flip"] as const;
+export type Topic = (typeof TOPICS)[number];
+export type Expected = "allow" | "deny" | "ask" | "throttle";
+
+const COMMON = `
+version: v1
+rules:
+  - id: never
+    match: { topics: ["job.no"] }
+    decision: deny
+    reason: never
+  - id: small
+    match: { topics: ["job.small"] }
+    decision: allow_with_constraints
+    constraints: { budgets: { max_runtime_ms: 12000, max_retries: 2 } }
+`;
+const STRICT = `${COMMON}
+  - id: ask
+    match: { topics: ["job.ask"] }
+    decision: require_approval
+    reason: a person must look
+  - id: slow
+    match: { topics: ["job.slow"] }
+    decision: throttle
+    reason: too many
+`;
+const MILD = `${COMMON}
+  - id: ask
+    match: { topics: ["job.ask"] }
+    decision: require_approval
+    reason: a person must look twice
+  - id: flip
+    match: { topics: ["job.flip"] }
+    decision: deny
+    reason: not any more
+`;
+
+export interface SimPolicy {
+  readonly text: string;
+  readonly snapshot: string;
+  readonly expects: { readonly [topic in Topic]: Expected };
+}
+
+export const STRICT_POLICY = policyOf(STRICT, {
+  "job.echo": "allow",
+  "job.no": "deny",
+  "job.ask": "ask",
+  "job.slow": "throttle",
+  "job.small": "allow",
+  "job.flip": "allow",
+});
+/** In force after healing: under it every job can end. */
+export const MILD_POLICY = policyOf(MILD, {
+  "job.echo": "allow",
+  "job.no": "deny",
+  "job.ask": "ask",
+  "job.slow": "allow",
+  "job.small": "allow",
+  "job.flip": "deny",
+});
+
+/** What a policy says about a topic; undefined for a snapshot or topic that the world does not have. */
+export function expectedOf(snapshot: string, topic: string): Expected | undefined {
+  const policy = [STRICT_POLICY, MILD_POLICY].find((known) => known.snapshot === snapshot);
+  const known = TOPICS.find((name) => name === topic);
+  return policy === undefined || known === undefined ? undefined : policy.expects[known];
+}
+
+function policyOf(text: string, expects: SimPolicy["expects"]): SimPolicy {
+  const source = new PolicySource();
+  const loaded = source.replace(text);
+  if (loaded.kind !== "loaded") throw new Error(`a policy of the simulation is not valid: ${JSON.stringify(loaded)}`);
+  return { text, snapshot: loaded.snapshot, expects };
+}
