@@ -51,6 +51,11 @@ async function resolve(
       `rule ${changed.job.phase.ask.ruleId} asks now: ${changed.job.phase.ask.reason}; look at the job and answer again`,
     );
   }
+  const { approval } = changed.job;
+  if (approval?.answer !== verdict || approval.by !== answer.by) {
+    // Policy went back to a rule that somebody had answered before: that answer stands, this one is in no record.
+    throw new Fault("APPROVAL_ALREADY_RESOLVED", `${approval?.answer} by ${approval?.by}`);
+  }
   parts.log.info(`approval.${verdict}`, { jobId, tenant: answer.tenant, by: answer.by });
   return changed;
 }
