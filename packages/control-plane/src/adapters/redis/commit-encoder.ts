@@ -19,6 +19,8 @@ const REFERENCES_PER_OPERATION = 3;
 /** The version stands before the value, with a space between: neither may be in it. */
 const BATCH_ID = /^[A-Za-z0-9_-]{1,64}$/;
 const OPERATION_BYTES = 32;
+/** A member with changes in so many indexes is written out, so that looking for one stays short. */
+const PENDING_MAX = 32;
 
 /** A batch that keeps the contract, with its values as text. */
 export interface PreparedBatch {
@@ -55,10 +57,13 @@ export class CallEncoder {
   readonly #keyRefs = new Map<string, number>();
   readonly #constants: string[] = [];
   readonly #memberRefs = new Map<string, number>();
-  /** (index, member) and (alarms, record) pairs with a change that is not written out yet. */
-  readonly #pending = new Set<number>();
-  readonly #preamble = new ByteWriter();
-  readonly #program = new ByteWriter();
+  /** By member: the indexes in which it has a change that is not written out yet. Lists, because they are short and a set of all pairs
+   *  costs several times as much. */
+  #pending: (number[] | undefined)[] = [];
+  /** By record: its alarm has a change that is not written out yet. */
+  #pendingAlarms: (true | undefined)[] = [];
+  readonly #preamble = new ByteWriter(1_024);
+  readonly #program = new ByteWriter(16_384);
   #lastNumber = Number.NaN;
   #lastNumberRef = 0;
 
@@ -146,7 +151,7 @@ export class CallEncoder {
   #addPut(put: Extract<Change, { do: "put" }>, stored: string): void {
     const alarms = this.#key(alarmsName(put.key.partition));
     const key = this.#key(recordName(put.key));
-    this.#writeOutBefore(alarms, key);
+    this.#writeOutBeforeAlarm(key);
     const program = this.#program;
     program.byte(OP.P);
     program.reference(key);
@@ -159,7 +164,7 @@ export class CallEncoder {
   #addDelete(deleted: RecordKey): void {
     const alarms = this.#key(alarmsName(deleted.partition));
     const key = this.#key(recordName(deleted));
-    this.#writeOutBefore(alarms, key);
+    this.#writeOutBeforeAlarm(key);
     this.#program.byte(OP.D);
     this.#program.reference(key);
     this.#program.reference(alarms);
@@ -184,13 +189,29 @@ export class CallEncoder {
     this.#program.reference(this.#member(String(rule.keepMs)));
   }
 
-  #writeOutBefore(key: number, member: number): void {
-    const pair = key * REFERENCES_MAX + member;
-    if (this.#pending.has(pair)) {
-      this.#program.byte(OP.F);
-      this.#pending.clear();
+  #writeOutBefore(index: number, member: number): void {
+    const indexes = this.#pending[member];
+    if (indexes === undefined) {
+      this.#pending[member] = [index];
+      return;
     }
-    this.#pending.add(pair);
+    if (indexes.length < PENDING_MAX && !indexes.includes(index)) {
+      indexes.push(index);
+      return;
+    }
+    this.#writeOut();
+    this.#pending[member] = [index];
+  }
+
+  #writeOutBeforeAlarm(record: number): void {
+    if (this.#pendingAlarms[record] === true) this.#writeOut();
+    this.#pendingAlarms[record] = true;
+  }
+
+  #writeOut(): void {
+    this.#program.byte(OP.F);
+    this.#pending = [];
+    this.#pendingAlarms = [];
   }
 
   #index(index: IndexKey): number {
@@ -256,8 +277,12 @@ const OP = Object.fromEntries(Object.keys(OP_WIDTH).map((code) => [code, code.ch
 
 /** Bytes below 128 in a growing buffer. */
 class ByteWriter {
-  #bytes = new Uint8Array(1024);
+  #bytes: Uint8Array<ArrayBuffer>;
   length = 0;
+
+  constructor(bytes: number) {
+    this.#bytes = new Uint8Array(bytes);
+  }
 
   byte(value: number): void {
     if (this.length === this.#bytes.length) this.#grow();

@@ -12,6 +12,7 @@ export const STORE_KEY = "cordum:store";
 export const SLOTS = 16_384;
 
 const prefixes: string[] = [];
+const alarms: string[] = [];
 
 export function recordName(key: RecordKey): string {
   return `${prefixOf(key.partition)}${escapeKind(key.kind)}:${key.id}`;
@@ -35,7 +36,11 @@ export function logName(key: LogKey): string {
 
 /** The sorted set of alarms: member `<kind>:<id>`, score the time. Seven characters after the prefix: commit-script.ts counts on it. */
 export function alarmsName(partition: Partition): string {
-  return `${prefixOf(partition)}@alarms`;
+  const known = alarms[partition];
+  if (known !== undefined) return known;
+  const name = `${prefixOf(partition)}@alarms`;
+  alarms[partition] = name;
+  return name;
 }
 
 /** The sorted set of indexes whose entries expire: member the index's key, score the time at which its oldest entry does. */

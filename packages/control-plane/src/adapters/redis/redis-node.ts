@@ -6,9 +6,10 @@
 // N3. Commands of one turn of the event loop leave in one write.
 
 import type { ConnectionOptions } from "node:tls";
-import { Command, Redis, ReplyError } from "ioredis";
+import { type Command, Redis, ReplyError } from "ioredis";
 import type { Log } from "../../ports/telemetry.ts";
 import type { Ms } from "../../ports/time.ts";
+import { FlatCommand } from "./flat-command.ts";
 
 export type Reply = string | number | null | Buffer | readonly Reply[];
 export type Argument = string | number | Buffer;
@@ -86,12 +87,12 @@ export class RedisNode {
   // Command copies its arguments, so they may be read-only.
   /** Replies are strings, numbers, null and arrays of these. */
   send(command: string, args: readonly Argument[]): Promise<Answer> {
-    return this.#send(new Command(command, args as Argument[], { replyEncoding: "utf8" }));
+    return this.#send(new FlatCommand(command, args as Argument[], { replyEncoding: "utf8" }));
   }
 
   /** As `send`, with byte strings as they are. */
   sendForBytes(command: string, args: readonly Argument[]): Promise<Answer> {
-    return this.#send(new Command(command, args as Argument[], {}));
+    return this.#send(new FlatCommand(command, args as Argument[], {}));
   }
 
   /** Cuts the connection and makes a new one: for a server that has changed its role. */
