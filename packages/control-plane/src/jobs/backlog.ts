@@ -36,6 +36,11 @@ export class Backlog {
     for (const pool of worker?.pools ?? []) this.pull(pool);
   }
 
+  /** Pools in which jobs wait, or waited when they were last looked at. */
+  waitingPools(): readonly string[] {
+    return [...this.#waiting];
+  }
+
   /** A job has ended somewhere: pools that have something waiting are looked at. */
   hintJobEnded(): void {
     for (const pool of this.#waiting) this.pull(pool);

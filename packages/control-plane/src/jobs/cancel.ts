@@ -26,10 +26,10 @@ export async function cancelJob(
   const { tenant, by } = cancellation;
   const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
   if (seen === undefined || (tenant !== undefined && seen.record.tenant !== tenant))
-    throw new Fault("JOB_NOT_FOUND", `no job ${jobId}`);
+    throw new Fault("JOB_NOT_FOUND", "job not found");
   const event = { kind: "cancelled", by, reason: cancellation.reason.slice(0, REASON_CHARS_MAX) } as const;
   const changed = await changeSeen(seen, (job) => (isTerminal(job) ? undefined : event), parts, signal);
-  if (changed === undefined) throw new Fault("JOB_NOT_FOUND", `no job ${jobId}`);
+  if (changed === undefined) throw new Fault("JOB_NOT_FOUND", "job not found");
   if (changed.moved) parts.log.info("job.cancelled", { jobId, tenant: changed.job.tenant, by });
   return changed;
 }

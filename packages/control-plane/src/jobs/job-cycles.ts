@@ -4,11 +4,13 @@
 
 import type { Backlog } from "./backlog.ts";
 import { changeJob } from "./change.ts";
+import { measure } from "./gauges.ts";
 import type { JobParts } from "./job-parts.ts";
 import type { Claim } from "./progress-board.ts";
 import { reviewWorker } from "./review-worker.ts";
 
 const CYCLE_MS = 1_000;
+const MEASURE_EVERY = 5;
 const FLUSH_MS = 200;
 const CLAIMS_AT_ONCE = 256;
 /** Vouch well before the doorbell alarm is due. */
@@ -16,6 +18,8 @@ const VOUCH_MARGIN_MS = 2_000;
 
 /** Runs until `signal` fires. */
 export async function runCycles(parts: JobParts, backlog: Backlog, signal: AbortSignal): Promise<void> {
+  let cycle = 0;
+  let shown: readonly string[] = [];
   while (await parts.clock.sleep(CYCLE_MS, signal)) {
     try {
       await vouch(parts, signal);
@@ -24,6 +28,11 @@ export async function runCycles(parts: JobParts, backlog: Backlog, signal: Abort
         await reviewWorker(workerId, parts, signal);
       }
       backlog.tick();
+      if (++cycle % MEASURE_EVERY === 0) {
+        const waiting = backlog.waitingPools();
+        await measure(new Set([...shown, ...waiting]), parts, signal);
+        shown = waiting;
+      }
     } catch (error) {
       if (!signal.aborted) parts.log.error("cycle.failed", error);
     }
@@ -59,6 +68,7 @@ async function vouch(parts: JobParts, signal: AbortSignal): Promise<void> {
       try {
         await changeJob(jobId, { kind: "heard", dispatchId }, parts, signal);
       } catch (error) {
+        parts.outbound.noteHeard(jobId, dispatchId, parts.clock.now());
         if (!signal.aborted) parts.log.error("dispatch.not_vouched", error, { jobId });
       }
     }),

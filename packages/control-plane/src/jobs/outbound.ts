@@ -18,6 +18,11 @@ export class Outbound {
     this.#heard.set(jobId, { dispatchId, at: now });
   }
 
+  /** Has this process heard that the dispatch arrived, and no answer since? */
+  vouchesFor(jobId: string, dispatchId: string): boolean {
+    return this.#heard.get(jobId)?.dispatchId === dispatchId;
+  }
+
   forget(jobId: string): void {
     this.#heard.delete(jobId);
   }

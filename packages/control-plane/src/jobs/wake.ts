@@ -49,7 +49,7 @@ function lookAtWorker(job: Job, parts: JobParts): JobEvent | undefined {
   return { kind: "worker_lost", workerId, instanceNow, retryAfterMs: retryDelayMs(job.attempts, parts.clock.random()) };
 }
 
-/** Undefined when only the doorbell is due: that is a publish, not a change. */
+/** Undefined when only the doorbell of a dispatch is due that nobody vouches for: that is a publish, not a change. */
 function eventFor(job: Job, parts: JobParts): JobEvent | "pull" | undefined {
   const now = parts.clock.now();
   if (
@@ -62,5 +62,9 @@ function eventFor(job: Job, parts: JobParts): JobEvent | "pull" | undefined {
   if (isDue(job, "place", now)) return "pull";
   if (isDue(job, "worker", now)) return lookAtWorker(job, parts);
   if (isDue(job, "decide", now) || isDue(job, "upkeep", now)) return { kind: "woke" };
+  if (isDue(job, "doorbell", now) && "dispatch" in job.phase) {
+    const { id } = job.phase.dispatch;
+    return parts.outbound.vouchesFor(job.id, id) ? { kind: "heard", dispatchId: id } : undefined;
+  }
   return undefined;
 }
