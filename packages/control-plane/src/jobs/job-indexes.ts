@@ -19,7 +19,7 @@ export const JOB_INDEX = {
   byTopic: "job.topic",
   /** of tenant, team; score: listedAt. */
   byTeam: "job.team",
-  /** of tenant, trace; score: listedAt. */
+  /** of tenant, trace; score: listedAt. Without the job that began the trace: its id is the trace's. */
   byTrace: "job.trace",
   /** of pool, priority, tenant: jobs that wait for a worker; score: acceptance. */
   backlog: "job.backlog",
@@ -53,8 +53,8 @@ export function entriesOfJob(job: Job): readonly Entry[] {
     { index: JOB_INDEX.byTenant, of: [tenant], score: updatedAt },
     { index: JOB_INDEX.byState, of: [tenant, phase.state], score: updatedAt },
     { index: JOB_INDEX.byTopic, of: [tenant, job.topic], score: listedAt },
-    { index: JOB_INDEX.byTrace, of: [tenant, job.traceId], score: listedAt },
   ];
+  if (job.traceId !== job.id) entries.push({ index: JOB_INDEX.byTrace, of: [tenant, job.traceId], score: listedAt });
   if (job.team !== "") entries.push({ index: JOB_INDEX.byTeam, of: [tenant, job.team], score: listedAt });
   if (phase.state === "SCHEDULED")
     for (const pool of phase.pools) entries.push(backlogEntry(pool, job.priority, tenant, job.acceptedAt));

@@ -113,6 +113,7 @@ export interface Job {
   readonly id: string;
   readonly tenant: string;
   readonly topic: string;
+  /** Shared by the jobs that come of each other. A job that begins a trace gives it its own id. */
   readonly traceId: string;
   readonly team: string;
   /** Who asked, from the credential; "" for packets that name nobody. */

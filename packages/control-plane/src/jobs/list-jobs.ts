@@ -3,6 +3,7 @@
 // Must not know: HTTP, cursors' spelling.
 // Q1. A list belongs to one tenant. Q2. The lead is chosen once and travels in the cursor, so all pages of a list have one order:
 //     by last change where tenant or state leads, by acceptance where topic, team or trace does.
+// Q3. The job that began a trace is in no index of it: it comes last, as the oldest.
 
 import { Fault } from "../ports/fault.ts";
 import type { EpochMs } from "../ports/time.ts";
@@ -63,7 +64,32 @@ export async function listJobs(query: JobQuery, parts: JobParts, signal: AbortSi
     until,
   );
   const jobs = seen.flatMap((found) => (found === undefined ? [] : [found.record]));
-  return { jobs, ...(page.next === undefined ? {} : { next: { lead: lead.index, ...page.next } }) };
+  let { next } = page;
+  if (next === undefined && query.traceId !== undefined) {
+    const beginner = await beginnerOf(query.traceId, query, parts, until);
+    if (jobs.length < query.limit) jobs.push(...beginner);
+    else if (beginner.length > 0) next = page.entries.at(-1);
+  }
+  return { jobs, ...(next === undefined ? {} : { next: { lead: lead.index, ...next } }) };
+}
+
+async function beginnerOf(
+  traceId: string,
+  query: JobQuery,
+  parts: JobParts,
+  signal: AbortSignal,
+): Promise<readonly Job[]> {
+  const job = (await parts.jobs.load(traceId, signal))?.record;
+  if (job === undefined || job.traceId !== job.id) return [];
+  const { tenant, state, topic, team, updatedAfter, updatedBefore } = query;
+  const matches =
+    job.tenant === tenant &&
+    (state === undefined || job.phase.state === state) &&
+    (topic === undefined || job.topic === topic) &&
+    (team === undefined || job.team === team) &&
+    (updatedAfter === undefined || job.updatedAt >= updatedAfter) &&
+    (updatedBefore === undefined || job.updatedAt <= updatedBefore);
+  return matches ? [job] : [];
 }
 
 function indexesOf(query: JobQuery): readonly IndexName[] {

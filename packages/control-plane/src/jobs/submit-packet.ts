@@ -7,7 +7,6 @@
 import { type BusPacket, encodeJobRequest, type JobRequest, JobPriority as PriorityOnWire } from "@cordum/protocol";
 import type { Verdict } from "../ports/bus.ts";
 import { Fault } from "../ports/fault.ts";
-import { newUuid } from "./ids.ts";
 import type { JobPriority } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
 import { RESERVED_LABELS, withoutKeys } from "./job-request.ts";
@@ -43,7 +42,7 @@ export async function submitPacket(received: RequestPacket, parts: JobParts, sig
     jobId,
     tenant,
     topic,
-    traceId: packet.traceId === "" ? newUuid(parts.clock) : packet.traceId.slice(0, ID_CHARS_MAX),
+    traceId: packet.traceId === "" ? jobId : packet.traceId.slice(0, ID_CHARS_MAX),
     team: request.env.team_id ?? "",
     principal: request.principalId,
     priority: PRIORITY_OF[request.priority] ?? "interactive",

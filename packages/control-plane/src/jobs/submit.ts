@@ -58,7 +58,7 @@ async function createFrom(
   const draft: JobDraft = {
     ...command,
     jobId,
-    traceId: newUuid(parts.clock),
+    traceId: jobId,
     request: request.message,
     encoded,
     contextPtr: pointerTo(key),
