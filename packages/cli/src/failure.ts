@@ -4,7 +4,7 @@
 
 import { CordumError } from "@cordum/sdk";
 import { EXIT_CODES, type ExitName } from "./exit-codes.ts";
-import { oneLine } from "./terminal.ts";
+import { oneLine, printable } from "./terminal.ts";
 
 /** Thrown by commands: one sentence, what to do about it, and the exit code. */
 export class CommandFailure extends Error {
@@ -29,7 +29,7 @@ export interface Told {
 export function tell(error: unknown): Told {
   const failure = failureOf(error);
   const hint = failure.hint === undefined ? "" : `\n  ${failure.hint}`;
-  return { exitCode: EXIT_CODES[failure.exit].code, text: `error: ${oneLine(failure.message)}${hint}` };
+  return { exitCode: EXIT_CODES[failure.exit].code, text: `error: ${printable(failure.message)}${hint}` };
 }
 
 export function failureOf(error: unknown): CommandFailure {
@@ -44,7 +44,8 @@ function fromServer(error: CordumError): CommandFailure {
   // For faults of the server its operator finds more in the log; a caller's own faults need no trace.
   const trace = error.traceId === undefined || error.status < 500 ? "" : ` [trace ${error.traceId}]`;
   const code = error.code.startsWith("HTTP_") ? `HTTP ${error.status}` : error.code;
-  return new CommandFailure(exit, `${error.detail || error.title}${fields} (${code})${trace}`, hint);
+  // One line, whatever the server sent: its text must not look like ours.
+  return new CommandFailure(exit, oneLine(`${error.detail || error.title}${fields} (${code})${trace}`), hint);
 }
 
 interface Judgement {

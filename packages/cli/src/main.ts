@@ -12,4 +12,6 @@ process.stdout.on("error", (error) => {
   throw error;
 });
 
-process.exitCode = await run(process.argv.slice(2), { terminal: systemTerminal, runtime: systemRuntime });
+const code = await run(process.argv.slice(2), { terminal: systemTerminal, runtime: systemRuntime });
+// Whatever failed to start may have left something open. Both streams are flushed before the process ends.
+process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
