@@ -92,7 +92,7 @@ export class SimBus {
       life,
       mailbox,
     };
-    this.#routes.add(subscriber);
+    if (life.isAlive) this.#routes.add(subscriber); // U2: the call may come through after the crash
     return {
       drain: (signal) => {
         this.#routes.remove(subscriber);

@@ -29,6 +29,7 @@ export type Invariant = (view: WorldView) => string | undefined;
 export interface WorldView {
   readonly now: EpochMs;
   readonly isHealed: boolean;
+  /** The whole store; taken once for all invariants of a check. */
   dump(): Dump;
 }
 
@@ -66,7 +67,9 @@ export class SimulationFailure extends Error {
 const START_AT = 1_893_456_000_000;
 const SKEW_MS_MAX = 20;
 const DELAY_MS_MAX = 3_000;
+/** Most are back soon; one in five stays away for longer than others wait for a sign of life. */
 const RESTART_MS_MAX = 4_000;
+const AWAY_MS_MAX = 50_000;
 const OUTAGE_MS_MAX = 8_000;
 /** Time moves on although calls wait, once in so many steps. */
 const HURRY = 24;
@@ -182,7 +185,15 @@ export class World {
   }
 
   #check(invariants: readonly Invariant[]): void {
-    const view: WorldView = { now: this.#now, isHealed: this.#isHealed, dump: () => this.#state.dump() };
+    let dump: Dump | undefined;
+    const view: WorldView = {
+      now: this.#now,
+      isHealed: this.#isHealed,
+      dump: () => {
+        dump ??= this.#state.dump();
+        return dump;
+      },
+    };
     for (const invariant of invariants) {
       const says = invariant(view);
       if (says !== undefined) this.fail(says);
@@ -287,7 +298,8 @@ export class World {
     this.#queue.abandonAll(life);
     this.#bus.forget(life);
     this.#note(life.label, "crash", "", "dead");
-    this.#time.startTimer(this.#chance.below(RESTART_MS_MAX), () => this.#start(life.process, life.number + 1));
+    const awayMs = this.#chance.below(!this.#isHealed && this.#chance.once(5) ? AWAY_MS_MAX : RESTART_MS_MAX);
+    this.#time.startTimer(awayMs, () => this.#start(life.process, life.number + 1));
   }
 
   #start(process: SimProcess, number: number): void {

@@ -23,8 +23,12 @@ export interface SentResult {
 }
 
 export class Ledger {
+  /** From now on nothing fails, workers do their best, and clients ask for what must succeed. */
+  isHealed = false;
   /** Jobs whose client got an answer. */
   readonly accepted = new Set<string>();
+  /** Jobs that were asked for after healing, and must succeed. */
+  readonly fresh = new Set<string>();
   /** By idempotency key: the job that the first answer named. */
   readonly byKey = new Map<string, string>();
   readonly histories = new Map<string, JobHistory>();

@@ -36,7 +36,8 @@ export interface NodeOptions {
   readonly ledger: Ledger;
   /** Submissions of this node's client, over all its lives. */
   readonly submissions: number;
-  isHealed(): boolean;
+  /** More of this node's client after healing, which must all succeed. */
+  readonly fresh: number;
   /** How a test plants a fault: production parts are wrapped, never changed. */
   readonly mutate: Mutation;
 }
@@ -48,10 +49,11 @@ export interface Mutation {
 /** What the client of a node remembers. */
 interface People {
   next: number;
+  nextFresh: number;
 }
 
 export function simNode(name: string, options: NodeOptions): SimProcess {
-  const people: People = { next: 0 };
+  const people: People = { next: 0, nextFresh: 0 };
   return {
     name,
     mayCrash: true,
@@ -89,8 +91,8 @@ async function changePolicy(source: PolicySource, { ports, options }: User): Pro
   const { chance, clock, signal } = ports;
   do {
     const roll = chance.below(10);
-    const policy = options.isHealed() || roll < 5 ? MILD_POLICY : STRICT_POLICY;
-    source.replace(roll === 9 && !options.isHealed() ? "" : policy.text);
+    const policy = options.ledger.isHealed || roll < 5 ? MILD_POLICY : STRICT_POLICY;
+    source.replace(roll === 9 && !options.ledger.isHealed ? "" : policy.text);
   } while (await clock.sleep(1_000 + chance.below(5_000), signal));
 }
 
@@ -102,7 +104,17 @@ async function submitAll(name: string, people: People, user: User): Promise<void
     if (answered) people.next = nth + 1;
     await clock.sleep(chance.below(answered ? 900 : 300), signal);
   }
+  while (people.nextFresh < user.options.fresh) {
+    await clock.sleep(1_000, signal);
+    if (!user.options.ledger.isHealed) continue;
+    const { jobId } = await submitJob({ ...BASE_COMMAND, topic: "job.echo", priority: "critical" }, user.parts, signal);
+    user.options.ledger.fresh.add(jobId);
+    people.nextFresh++;
+  }
 }
+
+/** Asked for after healing: more than the slots of all workers, so that a slot that was never given back is missed. */
+export const FRESH = 12;
 
 /** True when the client will not ask again. */
 async function submitOnce(command: SubmitCommand, { parts, ports, options }: User): Promise<boolean> {
@@ -147,7 +159,7 @@ async function answerApprovals(user: User): Promise<void> {
   while (await clock.sleep(1_500 + chance.below(4_000), signal)) {
     await ignoringFaults(async () => {
       const { jobs } = await listApprovals({ tenant: TENANT, limit: 10 }, user.parts, signal);
-      for (const job of jobs) if (chance.once(user.options.isHealed() ? 1 : 2)) await answerOne(job, user);
+      for (const job of jobs) if (chance.once(user.options.ledger.isHealed ? 1 : 2)) await answerOne(job, user);
     });
   }
 }
@@ -171,7 +183,7 @@ async function cancelSome({ parts, ports, options }: User): Promise<void> {
   while (await clock.sleep(3_000 + chance.below(9_000), signal)) {
     const known = [...options.ledger.accepted];
     const jobId = known[chance.below(Math.max(1, known.length))];
-    if (jobId === undefined || options.isHealed()) continue;
+    if (jobId === undefined || options.ledger.isHealed) continue;
     await ignoringFaults(async () => {
       const { moved } = await cancelJob(jobId, { tenant: TENANT, by: "ada", reason: "not needed" }, parts, signal);
       if (moved) options.ledger.count("cancelled");
