@@ -66,21 +66,24 @@ async function deliver(
   signal: AbortSignal,
   history: DeliveryHistory,
 ): Promise<JobEvent | undefined> {
-  const { bus, clock, registry, settings } = parts;
+  const { bus, clock, outbound, registry, settings } = parts;
+  outbound.noteSending(job.id, dispatch.id);
   let verdict: "heard" | "nobody";
   try {
     const bytes = dispatchPacket(job, dispatch, clock.now());
     verdict = await bus.deliver(dispatch.subject, bytes, clock.deadline(signal, settings.busTimeoutMs));
   } catch (error) {
+    outbound.noteNotHeard(job.id, dispatch.id);
     parts.log.error("dispatch.not_published", error, { jobId: job.id, subject: dispatch.subject });
     return undefined;
   }
   if (verdict === "heard") {
     registry.noteHeard(dispatch.workerId);
-    parts.outbound.noteHeard(job.id, dispatch.id, clock.now());
+    outbound.noteHeard(job.id, dispatch.id, clock.now());
     parts.meter.count("cordum_scheduler_jobs_dispatched_total", { topic: job.topic });
     return undefined;
   }
+  outbound.noteNotHeard(job.id, dispatch.id);
   registry.noteMissed(dispatch.workerId, dispatch.direct, clock.now());
   parts.log.info("dispatch.nobody_listens", { jobId: job.id, subject: dispatch.subject });
   const retryAfterMs = retryDelayMs(job.attempts, clock.random());

@@ -6,33 +6,58 @@ import type { Backlog } from "./backlog.ts";
 import { changeJob } from "./change.ts";
 import { measure } from "./gauges.ts";
 import type { JobParts } from "./job-parts.ts";
+import type { HeardDispatch } from "./outbound.ts";
 import type { Claim } from "./progress-board.ts";
 import { reviewWorker } from "./review-worker.ts";
 
 const CYCLE_MS = 1_000;
-const MEASURE_EVERY = 5;
+const MEASURE_MS = 5_000;
 const FLUSH_MS = 200;
 const CLAIMS_AT_ONCE = 256;
+const VOUCHES_AT_ONCE = 256;
 /** Vouch well before the doorbell alarm is due. */
 const VOUCH_MARGIN_MS = 2_000;
 
 /** Runs until `signal` fires. */
 export async function runCycles(parts: JobParts, backlog: Backlog, signal: AbortSignal): Promise<void> {
-  let cycle = 0;
-  let shown: readonly string[] = [];
+  // Loops of their own: a long look at a lost worker must not keep a dispatch from being vouched for in time.
+  await Promise.all([
+    everyCycle(() => vouch(parts, signal), parts, signal),
+    everyCycle(() => loseSilentWorkers(parts, signal), parts, signal),
+    everyCycle(async () => backlog.tick(), parts, signal),
+    measureForever(parts, backlog, signal),
+  ]);
+}
+
+async function everyCycle(work: () => Promise<void>, parts: JobParts, signal: AbortSignal): Promise<void> {
   while (await parts.clock.sleep(CYCLE_MS, signal)) {
     try {
-      await vouch(parts, signal);
-      for (const workerId of parts.registry.expire(parts.clock.now())) {
-        parts.log.warn("worker.lost", { workerId });
-        await reviewWorker(workerId, parts, signal);
-      }
-      backlog.tick();
-      if (++cycle % MEASURE_EVERY === 0) {
-        const waiting = backlog.waitingPools();
-        await measure(new Set([...shown, ...waiting]), parts, signal);
-        shown = waiting;
-      }
+      await work();
+    } catch (error) {
+      if (!signal.aborted) parts.log.error("cycle.failed", error);
+    }
+  }
+}
+
+async function loseSilentWorkers(parts: JobParts, signal: AbortSignal): Promise<void> {
+  for (const workerId of parts.registry.expire(parts.clock.now())) {
+    parts.log.warn("worker.lost", { workerId });
+    try {
+      await reviewWorker(workerId, parts, signal);
+    } catch (error) {
+      // Its jobs have wakes of their own, which look at it again.
+      if (!signal.aborted) parts.log.error("worker.not_reviewed", error, { workerId });
+    }
+  }
+}
+
+async function measureForever(parts: JobParts, backlog: Backlog, signal: AbortSignal): Promise<void> {
+  let shown: readonly string[] = [];
+  while (await parts.clock.sleep(MEASURE_MS, signal)) {
+    try {
+      const waiting = backlog.waitingPools();
+      await measure(new Set([...shown, ...waiting]), parts, signal);
+      shown = waiting;
     } catch (error) {
       if (!signal.aborted) parts.log.error("cycle.failed", error);
     }
@@ -59,18 +84,24 @@ async function writeClaim(claim: Claim, parts: JobParts, signal: AbortSignal): P
 
 /** A dispatch that was heard some seconds ago and has no answer yet is long work: say in its record that it need not ring again. */
 async function vouch(parts: JobParts, signal: AbortSignal): Promise<void> {
-  const heard = parts.outbound.takeUnanswered(
-    parts.clock.now(),
-    Math.max(0, parts.settings.doorbellMs - VOUCH_MARGIN_MS),
-  );
-  await Promise.all(
-    heard.map(async ({ jobId, dispatchId }) => {
-      try {
-        await changeJob(jobId, { kind: "heard", dispatchId }, parts, signal);
-      } catch (error) {
-        parts.outbound.noteHeard(jobId, dispatchId, parts.clock.now());
-        if (!signal.aborted) parts.log.error("dispatch.not_vouched", error, { jobId });
-      }
-    }),
-  );
+  const { outbound, clock, settings } = parts;
+  const olderThanMs = Math.max(0, settings.doorbellMs - VOUCH_MARGIN_MS);
+  for (;;) {
+    const heard = outbound.unanswered(clock.now(), olderThanMs, VOUCHES_AT_ONCE);
+    const written = await Promise.all(heard.map((dispatch) => vouchFor(dispatch, parts, signal)));
+    if (heard.length < VOUCHES_AT_ONCE || written.includes(false)) return;
+  }
+}
+
+/** False when it could not be written; the next cycle tries again. */
+async function vouchFor(heard: HeardDispatch, parts: JobParts, signal: AbortSignal): Promise<boolean> {
+  const { jobId, dispatchId } = heard;
+  try {
+    await changeJob(jobId, { kind: "heard", dispatchId }, parts, signal);
+    parts.outbound.noteVouched(heard);
+    return true;
+  } catch (error) {
+    if (!signal.aborted) parts.log.error("dispatch.not_vouched", error, { jobId });
+    return false;
+  }
 }

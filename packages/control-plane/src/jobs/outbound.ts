@@ -12,10 +12,23 @@ export interface HeardDispatch {
 }
 
 export class Outbound {
+  readonly #sending = new Map<string, string>();
   readonly #heard = new Map<string, { readonly dispatchId: string; readonly at: EpochMs }>();
 
+  noteSending(jobId: string, dispatchId: string): void {
+    this.#sending.set(jobId, dispatchId);
+  }
+
+  /** Nothing happens when the answer was here before the bus said that somebody heard. */
   noteHeard(jobId: string, dispatchId: string, now: EpochMs): void {
+    if (this.#sending.get(jobId) !== dispatchId) return;
+    this.#sending.delete(jobId);
+    this.#heard.delete(jobId); // so that the order stays that of the times
     this.#heard.set(jobId, { dispatchId, at: now });
+  }
+
+  noteNotHeard(jobId: string, dispatchId: string): void {
+    if (this.#sending.get(jobId) === dispatchId) this.#sending.delete(jobId);
   }
 
   /** Has this process heard that the dispatch arrived, and no answer since? */
@@ -24,16 +37,22 @@ export class Outbound {
   }
 
   forget(jobId: string): void {
+    this.#sending.delete(jobId);
     this.#heard.delete(jobId);
   }
 
-  /** Takes out what has been unanswered for longer than `olderThanMs`; oldest first. */
-  takeUnanswered(now: EpochMs, olderThanMs: Ms): readonly HeardDispatch[] {
+  /** The dispatch is vouched for in its record: nothing is left to do for it. */
+  noteVouched({ jobId, dispatchId }: HeardDispatch): void {
+    if (this.vouchesFor(jobId, dispatchId)) this.#heard.delete(jobId);
+  }
+
+  /** What has been unanswered for longer than `olderThanMs`, oldest first, at most `limit`. It stays until it is vouched for or forgotten:
+   *  while the store is slow or away this process goes on knowing that it was heard. */
+  unanswered(now: EpochMs, olderThanMs: Ms, limit: number): readonly HeardDispatch[] {
     const due: HeardDispatch[] = [];
     for (const [jobId, { dispatchId, at }] of this.#heard) {
-      if (now - at < olderThanMs) break;
+      if (now - at < olderThanMs || due.length === limit) break;
       due.push({ jobId, dispatchId });
-      this.#heard.delete(jobId);
     }
     return due;
   }
