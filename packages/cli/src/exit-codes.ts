@@ -6,7 +6,7 @@
 export const EXIT_CODES = {
   OK: { code: 0, says: "It worked." },
   FAILED: { code: 1, says: "It did not work, and none of the codes below fits." },
-  USAGE: { code: 2, says: "The command line, a setting or a file that it names is wrong. Nothing was sent." },
+  USAGE: { code: 2, says: "The command line or a setting is wrong. Nothing was sent." },
   FORBIDDEN: { code: 3, says: "The key is missing or unknown, or may not do that." },
   NOT_FOUND: { code: 4, says: "There is no such job." },
   CONFLICT: { code: 5, says: "The job is not in a state in which that can be done." },
