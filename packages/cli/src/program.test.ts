@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type Machine, run } from "./program.ts";
+import type { Machine } from "./machine.ts";
+import { run } from "./program.ts";
 import { systemRuntime } from "./runtime.ts";
 import { testTerminal } from "./testing/terminal.ts";
 

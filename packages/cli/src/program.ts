@@ -10,14 +10,9 @@ import { connect } from "./connect.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
 import { CommandFailure, tell } from "./failure.ts";
 import { Given } from "./given.ts";
-import { type Runtime, stopSignals } from "./runtime.ts";
+import type { Machine } from "./machine.ts";
+import { stopSignals } from "./runtime.ts";
 import type { Session } from "./session.ts";
-import type { Terminal } from "./terminal.ts";
-
-export interface Machine {
-  readonly terminal: Terminal;
-  readonly runtime: Runtime;
-}
 
 /** Runs one command line (without node and script). The exit code of the process; never throws. */
 export async function run(argv: readonly string[], machine: Machine): Promise<number> {

@@ -1,17 +1,14 @@
 // Session: what every command that talks to a server needs.
-// Owns:          bundling the four things.
+// Owns:          bundling it.
 // Must not know: commands.
 
 import type { Client } from "@cordum/sdk";
 import type { Given } from "./given.ts";
-import type { Runtime } from "./runtime.ts";
-import type { Terminal } from "./terminal.ts";
+import type { Machine } from "./machine.ts";
 
-export interface Session {
+export interface Session extends Machine {
   readonly client: Client;
   readonly given: Given;
-  readonly terminal: Terminal;
-  readonly runtime: Runtime;
   /** Fires on Ctrl-C. */
   readonly signal: AbortSignal;
 }

@@ -18,7 +18,7 @@ import { EXIT_CODES } from "../exit-codes.ts";
 import { CommandFailure } from "../failure.ts";
 import type { Given } from "../given.ts";
 import { DEFAULT_FOLDER } from "../local.ts";
-import type { Machine } from "../program.ts";
+import type { Machine } from "../machine.ts";
 import { stopSignals } from "../runtime.ts";
 import type { Terminal } from "../terminal.ts";
 import { type DevFolder, ensurePolicy, forgetAddress, noteAddress, openFolder } from "./folder.ts";
