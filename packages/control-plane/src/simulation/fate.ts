@@ -29,6 +29,8 @@ export type Fate =
 export type Faults = { readonly [fate in Exclude<Fate, "run">]: number } & {
   /** One in so many steps the store goes away for everybody for some time. */
   readonly outage: number;
+  /** One in so many steps the store fails over to a replica that has not heard of the last few commits. */
+  readonly failover: number;
 };
 
 const POSSIBLE: { readonly [kind in CallKind]: readonly Exclude<Fate, "run">[] } = {
@@ -49,11 +51,13 @@ export const NO_FAULTS: Faults = {
   crash_before: 0,
   crash_after: 0,
   outage: 0,
+  failover: 0,
 };
 
 const COMMON = [0, 200, 50, 12, 4] as const;
 const CRASHES = [0, 4_000, 800, 200, 60] as const;
 const OUTAGES = [0, 20_000, 4_000] as const;
+const FAILOVERS = [0, 0, 0, 4_000, 1_000] as const;
 
 /** Each kind of fault is off, rare or common by itself: a run in which everything fails all the time finds less than many in which a
  *  few things do (Groce and others, "Swarm Testing", 2012). */
@@ -70,6 +74,7 @@ export function drawFaults(seed: number): Faults {
     crash_before: draw(CRASHES),
     crash_after: draw(CRASHES),
     outage: draw(OUTAGES),
+    failover: draw(FAILOVERS),
   };
 }
 

@@ -6,19 +6,21 @@ import { createDeadline } from "../adapters/system/deadlines.ts";
 import type { SeededRandom } from "../adapters/system/seeded-random.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Payloads } from "../ports/payloads.ts";
-import type { Batch, IndexKey, Outcome, RecordKey, State } from "../ports/state.ts";
+import type { Batch, IndexKey, RecordKey, State } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import type { CallAbout, CallQueue } from "./calls.ts";
 import type { CallKind } from "./fate.ts";
 import type { Life } from "./process.ts";
+import type { Store } from "./store.ts";
 
 /** The real call has no deadline of its own: the queued one has. */
 const never = new AbortController().signal;
 const ID_BYTES = 9;
 
-export type OnCommit = (batch: Batch, outcome: Outcome, who: string) => void;
+/** Hears of each batch that was applied, once. */
+export type OnCommit = (batch: Batch) => void;
 
-export function simState(target: State, queue: CallQueue, life: Life, onCommit: OnCommit): State {
+export function simState(store: Store, queue: CallQueue, life: Life, onCommit: OnCommit): State {
   const about = (method: string, kind: CallKind, key: string): CallAbout => ({
     life,
     port: "state",
@@ -27,35 +29,39 @@ export function simState(target: State, queue: CallQueue, life: Life, onCommit: 
     key,
   });
   return {
-    traits: target.traits,
+    traits: store.state.traits,
     get: (keys, signal) =>
-      queue.enqueue(about("get", "read", keys.map(recordName).join()), signal, () => target.get(keys, never)),
+      queue.enqueue(about("get", "read", keys.map(recordName).join()), signal, () => store.state.get(keys, never)),
     commit: (batch, signal) =>
       queue.enqueue(
         about("commit", "write", `${batch.id} ${batch.changes.map(changeName).join()}`),
         signal,
         async () => {
-          const outcome = await target.commit(batch, never);
-          onCommit(batch, outcome, life.label);
+          const { outcome, isNew } = await store.commit(batch);
+          if (isNew) onCommit(batch);
           return outcome;
         },
       ),
     list: (query, signal) =>
-      queue.enqueue(about("list", "read", indexName(query.span.index)), signal, () => target.list(query, never)),
+      queue.enqueue(about("list", "read", indexName(query.span.index)), signal, () => store.state.list(query, never)),
     count: (spans, signal) =>
       queue.enqueue(about("count", "read", spans.map((span) => indexName(span.index)).join()), signal, () =>
-        target.count(spans, never),
+        store.state.count(spans, never),
       ),
     read: (log, after, limit, signal) =>
-      queue.enqueue(about("read", "read", `${log.log}/${log.of}`), signal, () => target.read(log, after, limit, never)),
+      queue.enqueue(about("read", "read", `${log.log}/${log.of}`), signal, () =>
+        store.state.read(log, after, limit, never),
+      ),
     // A take moves alarms: what was taken and never heard of comes back after the lease.
     take: (partition, limit, leaseMs, signal) =>
       queue.enqueue(about("take", "read", String(partition)), signal, () =>
-        target.take(partition, limit, leaseMs, never),
+        store.state.take(partition, limit, leaseMs, never),
       ),
     sweep: (partition, budget, signal) =>
-      queue.enqueue(about("sweep", "read", String(partition)), signal, () => target.sweep(partition, budget, never)),
-    now: (signal) => queue.enqueue(about("now", "read", ""), signal, () => target.now(never)),
+      queue.enqueue(about("sweep", "read", String(partition)), signal, () =>
+        store.state.sweep(partition, budget, never),
+      ),
+    now: (signal) => queue.enqueue(about("now", "read", ""), signal, () => store.state.now(never)),
     close: async () => undefined, // the store outlives the process
   };
 }

@@ -12,6 +12,7 @@ import { timerQueue } from "../adapters/system/timer-queue.ts";
 import type { Clock } from "../ports/clock.ts";
 import { Fault, unreachable } from "../ports/fault.ts";
 import type { Payloads } from "../ports/payloads.ts";
+import type { Batch } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { type Call, CallQueue, outcomeUnknown, unavailable } from "./calls.ts";
 import { type DrawFate, type Fate, type Faults, fatesOf, NO_FAULTS } from "./fate.ts";
@@ -20,6 +21,7 @@ import { sealWorld } from "./sealed-world.ts";
 import { type OnPublish, SimBus } from "./sim-bus.ts";
 import { silentMeter, simLog } from "./sim-log.ts";
 import { type OnCommit, simClock, simPayloads, simState, type WorldTime } from "./sim-ports.ts";
+import { Store } from "./store.ts";
 import { Trace } from "./trace.ts";
 import { turn } from "./turn.ts";
 
@@ -42,6 +44,8 @@ export interface SimulationOptions {
   readonly processes: readonly SimProcess[];
   readonly onCommit?: OnCommit;
   readonly onPublish?: OnPublish;
+  /** The store has forgotten `gone`; `kept` is all that it knows. */
+  onFailover?(kept: readonly Batch[], gone: readonly Batch[]): void;
   /** The command that replays this run; printed with a failure. */
   readonly replay: string;
   readonly print?: (line: string) => void;
@@ -71,6 +75,7 @@ const DELAY_MS_MAX = 3_000;
 const RESTART_MS_MAX = 4_000;
 const AWAY_MS_MAX = 50_000;
 const OUTAGE_MS_MAX = 8_000;
+const LOST_COMMITS_MAX = 6;
 /** Time moves on although calls wait, once in so many steps. */
 const HURRY = 24;
 const TRACE_KEPT = 400;
@@ -85,8 +90,7 @@ export class World {
   readonly #timers = timerQueue();
   readonly #queue = new CallQueue();
   readonly #bus: SimBus;
-  readonly #state: MemoryState;
-  readonly #payloads: Payloads;
+  readonly #store: Store;
   readonly #lives = new Map<string, Life>();
   #draw: DrawFate;
   #faults: Faults;
@@ -114,8 +118,7 @@ export class World {
       skewMs: 0,
       chance: this.#chance.fork("world"),
     });
-    this.#state = options.openState(worldClock);
-    this.#payloads = options.openPayloads(worldClock);
+    this.#store = new Store({ clock: worldClock, openState: options.openState, openPayloads: options.openPayloads });
     this.#bus = new SimBus(this.#queue, options.onPublish ?? (() => undefined));
     for (const process of options.processes) this.#start(process, 1);
   }
@@ -162,7 +165,7 @@ export class World {
   }
 
   dump(): Dump {
-    return this.#state.dump();
+    return this.#store.dump();
   }
 
   async #run(plan: RunPlan): Promise<RunReport> {
@@ -190,7 +193,7 @@ export class World {
       now: this.#now,
       isHealed: this.#isHealed,
       dump: () => {
-        dump ??= this.#state.dump();
+        dump ??= this.#store.dump();
         return dump;
       },
     };
@@ -219,6 +222,7 @@ export class World {
       if (this.#queue.size === 0) return false;
     }
     if (this.#chance.once(this.#faults.outage)) this.#beginOutage();
+    if (this.#chance.once(this.#faults.failover)) this.#failOver();
     const call = this.#queue.takeAt(this.#chance.below(this.#queue.size));
     if (call !== undefined) this.#meet(call);
     return true;
@@ -293,6 +297,15 @@ export class World {
     this.#note("world", "outage", "state", "begins");
   }
 
+  #failOver(): void {
+    const lost = 1 + this.#chance.below(LOST_COMMITS_MAX);
+    this.#note("world", "failover", `${lost} commits`, "forgotten");
+    this.#store.failOver(lost).then(
+      ({ kept, gone }) => this.#options.onFailover?.(kept, gone),
+      (error: unknown) => this.fail(`the journal cannot be replayed: ${describe(error)}`),
+    );
+  }
+
   #crash(life: Life): void {
     life.isAlive = false;
     this.#queue.abandonAll(life);
@@ -315,8 +328,8 @@ export class World {
       (says) => this.fail(says),
     );
     const ports = {
-      state: simState(this.#state, this.#queue, life, this.#options.onCommit ?? (() => undefined)),
-      payloads: simPayloads(this.#payloads, this.#queue, life),
+      state: simState(this.#store, this.#queue, life, this.#options.onCommit ?? (() => undefined)),
+      payloads: simPayloads(this.#store.payloads, this.#queue, life),
       bus: this.#bus.connect(life, { clock, log }),
       clock,
       log,

@@ -17,7 +17,7 @@ import { entriesOfJob, JOB_INDEX } from "../../jobs/job-indexes.ts";
 import { isDeadLetter } from "../../jobs/job-moves.ts";
 import { bytesOfRequest, hashOfRequest } from "../../jobs/job-request.ts";
 import { JOB_KIND } from "../../jobs/job-store.ts";
-import type { Batch, Outcome } from "../../ports/state.ts";
+import type { Batch } from "../../ports/state.ts";
 import { LANES_INDEX } from "../../scheduling/backlog-lanes.ts";
 import type { Invariant } from "../world.ts";
 import type { JobHistory, Ledger } from "./ledger.ts";
@@ -30,15 +30,26 @@ const SKEW_MS = 100;
 type Fail = (says: string) => void;
 
 /** Looks at every batch that the store applied. */
-export function checkCommit(batch: Batch, outcome: Outcome, ledger: Ledger, fail: Fail): void {
-  if (outcome.kind !== "committed" || ledger.applied.has(batch.id)) return;
-  ledger.applied.add(batch.id);
+export function checkCommit(batch: Batch, ledger: Ledger, fail: Fail): void {
   for (const change of batch.changes) {
     if (change.do !== "put" || change.key.kind !== JOB_KIND) continue;
     const job = parseJob(change.value);
     if (!isTerminal(job) && change.wakeAt === "never") fail(`G4: ${job.id} is ${job.phase.state} and has no alarm`);
     checkVersion(job, ledger, fail);
   }
+}
+
+/** What the store has forgotten is no promise any more (design §5: failover to a replica); all other promises stay. */
+export function forget(kept: readonly Batch[], gone: readonly Batch[], ledger: Ledger): void {
+  for (const { changes } of gone) {
+    for (const change of changes)
+      if (change.do === "put" && change.key.kind === JOB_KIND) ledger.forgotten.add(change.key.id);
+  }
+  ledger.histories.clear();
+  const before = new Map(ledger.counts);
+  for (const batch of kept) checkCommit(batch, ledger, () => undefined); // these were judged when they were made
+  ledger.counts.clear();
+  for (const [name, count] of before) ledger.counts.set(name, count);
 }
 
 function checkVersion(job: Job, ledger: Ledger, fail: Fail): void {
@@ -89,7 +100,7 @@ function checkPlacing(job: Job, ledger: Ledger, fail: Fail): void {
 /** G6. */
 function checkEnding(job: Job, before: Job | undefined, ledger: Ledger, fail: Fail): void {
   ledger.count(`ended ${job.phase.state}`);
-  if (!("outcome" in job.phase) || job.phase.outcome.by !== "worker") return;
+  if (!("outcome" in job.phase) || job.phase.outcome.by !== "worker" || ledger.forgotten.has(job.id)) return;
   const { workerId } = job.phase.outcome;
   const history = ledger.histories.get(job.id);
   if (!ledger.sent.get(job.id)?.some((result) => result.workerId === workerId))
@@ -106,6 +117,7 @@ export function checkPublish(subject: string, bytes: Uint8Array, who: string, le
   if (payload?.kind !== "jobRequest") return;
   ledger.count("dispatched");
   const { jobId, dispatch } = payload.value;
+  if (ledger.forgotten.has(jobId)) return;
   const history = ledger.histories.get(jobId);
   const dispatchId = dispatch?.dispatchId ?? "";
   if (history?.dispatchIds.has(dispatchId) !== true)
@@ -141,7 +153,7 @@ function* jobsOf(
 
 function acceptedAreStored(dump: Dump, ledger: Ledger): string | undefined {
   const stored = new Set([...jobsOf(dump)].map(({ job }) => job.id));
-  const missing = [...ledger.accepted].find((id) => !stored.has(id));
+  const missing = [...ledger.accepted].find((id) => !stored.has(id) && !ledger.forgotten.has(id));
   return missing === undefined ? undefined : `G4: ${missing} was accepted and is not stored`;
 }
 
@@ -207,7 +219,7 @@ function deadLettersAgree(dump: Dump): string | undefined {
 function attemptsAreBounded(ledger: Ledger): string | undefined {
   for (const [jobId, heard] of ledger.heard) {
     const attemptsMax = ledger.histories.get(jobId)?.job.attemptsMax ?? 0;
-    if (heard.size > attemptsMax)
+    if (heard.size > attemptsMax && !ledger.forgotten.has(jobId))
       return `G7: workers heard ${heard.size} attempts of ${jobId}, which may have ${attemptsMax}`;
   }
   return undefined;
@@ -226,6 +238,7 @@ function freshJobsSucceed(ledger: Ledger): string | undefined {
 function confirmedAnswersStand(ledger: Ledger): string | undefined {
   for (const [jobId, answers] of ledger.confirmed) {
     const stored = ledger.histories.get(jobId)?.answers;
+    if (ledger.forgotten.has(jobId)) continue;
     for (const answer of answers)
       if (stored?.has(answer) !== true) return `G8: ${jobId} was ${answer}, and no version says so`;
   }

@@ -9,7 +9,7 @@ import { DEFAULT_RETENTION, stateLayout } from "../../services/core.ts";
 import { drawFaults } from "../fate.ts";
 import type { RunSummary, SimRun } from "../run.ts";
 import { World } from "../world.ts";
-import { checkCommit, checkPublish, jobInvariants } from "./invariants.ts";
+import { checkCommit, checkPublish, forget, jobInvariants } from "./invariants.ts";
 import { Ledger } from "./ledger.ts";
 import { FRESH, type Mutation, simNode } from "./node.ts";
 import { simWorker } from "./worker.ts";
@@ -41,8 +41,9 @@ export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Pr
       simWorker("direct-b", { directly: true, capacity: 4 }, ledger),
       ...((run.seed >> 2) % 2 === 0 ? [simWorker("topical", { directly: false, capacity: 3 }, ledger)] : []),
     ],
-    onCommit: (batch, outcome) => checkCommit(batch, outcome, ledger, (says) => world.fail(says)),
+    onCommit: (batch) => checkCommit(batch, ledger, (says) => world.fail(says)),
     onPublish: (subject, bytes, who) => checkPublish(subject, bytes, who, ledger, (says) => world.fail(says)),
+    onFailover: (kept, gone) => forget(kept, gone, ledger),
     replay: `npm run sim -- --seed ${run.seed} --steps ${run.steps} --trace${run.replaySuffix ?? ""}`,
     ...(run.print === undefined ? {} : { print: run.print }),
   });

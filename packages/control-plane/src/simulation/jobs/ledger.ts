@@ -1,6 +1,7 @@
 // What an observer outside of the control plane knows.
 // Owns:          answers that clients and approvers got, packets that workers got and sent, commits that were applied.
 // Must not know: what must hold (invariants.ts).
+// A failover takes back what the store has forgotten: histories are made again from what it kept.
 
 import type { Job } from "../../jobs/job.ts";
 
@@ -32,14 +33,14 @@ export class Ledger {
   /** By idempotency key: the job that the first answer named. */
   readonly byKey = new Map<string, string>();
   readonly histories = new Map<string, JobHistory>();
-  /** Ids of batches that were applied: a batch that comes twice is told "committed" twice. */
-  readonly applied = new Set<string>();
   /** By job: who said yes, even if the answer was lost. */
   readonly approvers = new Map<string, Set<string>>();
   /** By job: answers of people that were confirmed to them, as "approved by bob". */
   readonly confirmed = new Map<string, Set<string>>();
   /** By job: dispatch ids that reached a worker. */
   readonly heard = new Map<string, Set<string>>();
+  /** Jobs of which the store has forgotten something: they may run again, and what was told of them may be gone. */
+  readonly forgotten = new Set<string>();
   readonly sent = new Map<string, SentResult[]>();
   readonly counts = new Map<string, number>();
 

@@ -39,12 +39,12 @@ export const MUTANTS: readonly Mutant[] = [
   mutant(
     "never looks at due alarms",
     /^G4/,
-    onState((state) => ({ ...bound(state), take: async () => [] })),
+    onState((state) => overriding(state, { take: async () => [] })),
   ),
   mutant("publishes before it commits", /^G3/, { ports: publishingFirst, policy: same }),
   mutant("lets everything pass when policy says no", /^G2/, {
     ports: same,
-    policy: (policy) => ({ ...boundPolicy(policy), decide: (input) => allowing(policy, input) }),
+    policy: (policy) => overriding(policy, { decide: (input) => allowing(policy, input) }),
   }),
   mutant("keeps deciding by the first policy for each topic", /^G2/, { ports: same, policy: remembering }),
 ];
@@ -62,27 +62,18 @@ function onState(change: (state: State) => State): Mutation {
 }
 
 function onBatch(change: (batch: Batch) => Batch): Mutation {
-  return onState((state) => ({ ...bound(state), commit: (batch, signal) => state.commit(change(batch), signal) }));
+  return onState((state) => overriding(state, { commit: (batch, signal) => state.commit(change(batch), signal) }));
 }
 
-/** The state's members as plain properties, so that one can be replaced. */
-function bound(state: State): State {
-  return {
-    traits: state.traits,
-    get: (keys, signal) => state.get(keys, signal),
-    commit: (batch, signal) => state.commit(batch, signal),
-    list: (query, signal) => state.list(query, signal),
-    count: (spans, signal) => state.count(spans, signal),
-    read: (log, after, limit, signal) => state.read(log, after, limit, signal),
-    take: (partition, limit, leaseMs, signal) => state.take(partition, limit, leaseMs, signal),
-    sweep: (partition, budget, signal) => state.sweep(partition, budget, signal),
-    now: (signal) => state.now(signal),
-    close: () => state.close(),
-  };
-}
-
-function boundPolicy(policy: Policy): Policy {
-  return { decide: (input) => policy.decide(input), snapshot: () => policy.snapshot() };
+/** `part` with some members replaced; all others are its own. */
+function overriding<T extends object>(part: T, members: Partial<T>): T {
+  return new Proxy(part, {
+    get(target, name) {
+      const owner = Object.hasOwn(members, name) ? members : target;
+      const member: unknown = Reflect.get(owner, name);
+      return typeof member === "function" ? member.bind(owner) : member;
+    },
+  });
 }
 
 function withoutAlarm(change: Change): Change {
@@ -111,18 +102,16 @@ function isDeadLetter(change: Change): boolean {
 }
 
 function acknowledgingFirst(state: State): State {
-  return {
-    ...bound(state),
+  return overriding(state, {
     async commit(batch, signal) {
       state.commit(batch, signal).catch(ignoringFault);
       return { kind: "committed", sizes: [] };
     },
-  };
+  });
 }
 
 function believingUnknown(state: State): State {
-  return {
-    ...bound(state),
+  return overriding(state, {
     async commit(batch, signal) {
       try {
         return await state.commit(batch, signal);
@@ -131,17 +120,16 @@ function believingUnknown(state: State): State {
         throw error;
       }
     },
-  };
+  });
 }
 
 function believingConflicts(state: State): State {
-  return {
-    ...bound(state),
+  return overriding(state, {
     async commit(batch, signal) {
       const outcome = await state.commit(batch, signal);
       return outcome.kind === "conflict" && batch.checks[0].is === "at" ? { kind: "committed", sizes: [] } : outcome;
     },
-  };
+  });
 }
 
 /** A commit that dispatches waits until its delivery is under way. */
@@ -149,8 +137,7 @@ function publishingFirst(ports: ProcessPorts): ProcessPorts {
   let delivered: () => void = () => undefined;
   return {
     ...ports,
-    state: {
-      ...bound(ports.state),
+    state: overriding(ports.state, {
       async commit(batch, signal) {
         const delivery = new Promise<void>((resolve) => {
           delivered = resolve;
@@ -159,15 +146,14 @@ function publishingFirst(ports: ProcessPorts): ProcessPorts {
         delivery.then(() => ports.state.commit(batch, signal)).catch(ignoringFault);
         return { kind: "committed", sizes: [] };
       },
-    },
-    bus: {
-      ...ports.bus,
+    }),
+    bus: overriding(ports.bus, {
       async deliver(subject, bytes, signal) {
         const verdict = await ports.bus.deliver(subject, bytes, signal);
         delivered();
         return verdict;
       },
-    },
+    }),
   };
 }
 
@@ -178,15 +164,14 @@ function allowing(policy: Policy, input: Parameters<Policy["decide"]>[0]): Retur
 
 function remembering(policy: Policy): Policy {
   const first = new Map<string, ReturnType<Policy["decide"]>>();
-  return {
-    snapshot: () => policy.snapshot(),
+  return overriding(policy, {
     decide(input) {
       const fresh = policy.decide(input);
       const known = first.get(input.topic) ?? fresh;
       if (known !== "unavailable") first.set(input.topic, known);
       return known === "unavailable" || fresh === "unavailable" ? fresh : { ...known, snapshot: fresh.snapshot };
     },
-  };
+  });
 }
 
 function ignoringFault(error: unknown): void {
