@@ -11,6 +11,8 @@ import type { Claim } from "./progress-board.ts";
 import { reviewWorker } from "./review-worker.ts";
 
 const CYCLE_MS = 1_000;
+/** A sleep that took this much longer: the machine slept, or the process was stopped. */
+const STANDSTILL_MS = 4_000;
 const MEASURE_MS = 5_000;
 const FLUSH_MS = 200;
 const CLAIMS_AT_ONCE = 256;
@@ -23,7 +25,7 @@ export async function runCycles(parts: JobParts, backlog: Backlog, signal: Abort
   // Loops of their own: a long look at a lost worker must not keep a dispatch from being vouched for in time.
   await Promise.all([
     everyCycle(() => vouch(parts, signal), parts, signal),
-    everyCycle(() => loseSilentWorkers(parts, signal), parts, signal),
+    watchWorkers(parts, signal),
     everyCycle(async () => backlog.tick(), parts, signal),
     measureForever(parts, backlog, signal),
   ]);
@@ -36,6 +38,21 @@ async function everyCycle(work: () => Promise<void>, parts: JobParts, signal: Ab
     } catch (error) {
       if (!signal.aborted) parts.log.error("cycle.failed", error);
     }
+  }
+}
+
+/** Loses the workers that are silent for long. Silence says nothing while the bus is away, or when this process itself stood still. */
+async function watchWorkers(parts: JobParts, signal: AbortSignal): Promise<void> {
+  const { bus, clock, registry } = parts;
+  let { reconnects } = bus.status();
+  for (let before = clock.now(); await clock.sleep(CYCLE_MS, signal); before = clock.now()) {
+    const now = clock.now();
+    const status = bus.status();
+    if (!status.connected || status.reconnects !== reconnects || now - before > CYCLE_MS + STANDSTILL_MS) {
+      reconnects = status.reconnects;
+      registry.startListening(now);
+    }
+    await loseSilentWorkers(parts, signal);
   }
 }
 

@@ -118,7 +118,7 @@ const handshakes = (parts: JobParts, backlog: Backlog): Handle =>
     parts,
     async ({ value }) => {
       const workerId = value.componentId.slice(0, WORKER_ID_CHARS_MAX);
-      if (parts.registry.announce(workerId, value.readyTopics))
+      if (parts.registry.announce(workerId, value.readyTopics, parts.clock.now()))
         backlog.hint(parts.registry.find(workerId, parts.clock.now()));
       return ACK;
     },

@@ -107,7 +107,7 @@ describe("place", () => {
       waiting: "no_workers",
       pools: ["@job.new"],
     });
-    registry.announce("w2", ["job.new"]);
+    registry.announce("w2", ["job.new"], NOW);
     expect(placeOn(registry, needs({ topic: "job.new" }), OPEN_ROUTING)).toMatchObject({
       worker: { id: "w2" },
       pool: "@job.new",
@@ -116,7 +116,7 @@ describe("place", () => {
 
   it("limits a worker to its announced topics, and nobody else", () => {
     const registry = fleet({});
-    registry.announce("w1", ["job.other"]);
+    registry.announce("w1", ["job.other"], NOW);
     expect(placeOn(registry)).toMatchObject({ waiting: "no_workers" });
   });
 });

@@ -24,7 +24,7 @@ const CONSTRAINING = ["placement.", "constraint.", "node."];
 export function place(needs: JobNeeds, routing: Routing, workers: readonly Worker[], random: () => number): Placement {
   const { topic, labels } = needs;
   const mapped = poolsFor(routing, topic);
-  const preferredPool = labels.preferred_pool;
+  const preferredPool = labels.preferred_pool || undefined;
   if (mapped.length === 0) return unroutable(`topic "${topic}" is not mapped to a pool`);
   if (preferredPool !== undefined && !mapped.includes(preferredPool))
     return unroutable(`preferred pool "${preferredPool}" not mapped for topic "${topic}"`);
@@ -36,7 +36,10 @@ export function place(needs: JobNeeds, routing: Routing, workers: readonly Worke
   const able = workers.filter((worker) => isAble(worker, pools, needs));
   if (able.length === 0) return { kind: "unplaced", waiting: "no_workers", pools };
   const ready = able.filter((worker) => worker.free > 0 && !isOverloaded(worker));
-  if (ready.length === 0) return { kind: "unplaced", waiting: "pool_overloaded", pools };
+  if (ready.length === 0) {
+    const waiting = able.every((worker) => worker.listens === "nowhere") ? "no_listener" : "pool_overloaded";
+    return { kind: "unplaced", waiting, pools };
+  }
   const preferred = ready.find((worker) => worker.id === labels.preferred_worker_id);
   const worker = preferred ?? leastLoaded(ready, random);
   return { kind: "placed", worker, pool: pools.find((pool) => worker.pools.has(pool)) ?? worker.heartbeat.pool };

@@ -1,14 +1,19 @@
 // The workers that this process has heard of.
 // Owns:          who is alive, what each can do, and which jobs this process has out with each.
 // Must not know: State, Bus, how a worker is chosen (placement.ts).
-// G1. A worker is alive for 30 s after its last packet. G2. Heartbeats correct, they do not grant: a slot is taken when a job is placed
-//     and given back when it ends, so that a burst between two heartbeats does not go to one worker.
-// G3. Absence of an announcement is not "not ready": only a worker that announced topics is limited to them.
+// G1. A worker is alive for 30 s after its last heartbeat, not counting a time in which this process could hear nobody.
+// G2. Heartbeats correct, they do not grant: a slot is taken when a job is placed and given back when it ends, so that a burst between
+//     two heartbeats does not go to one worker.
+// G3. Absence of an announcement is not "not ready": only a worker that announced topics is limited to them. What a worker announced
+//     outlives its silence: it may come back without saying it again.
 
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { virtualPool } from "./routing.ts";
 
 export const WORKER_TTL_MS: Ms = 30_000;
+/** Announcements of workers that send no heartbeat (any more). */
+const ANNOUNCED_KEEP_MS: Ms = 3_600_000;
+const ANNOUNCED_MAX = 10_000;
 /** Slots of a worker that does not say how many it has. */
 const UNSTATED_CAPACITY = 100;
 
@@ -45,6 +50,11 @@ export interface Worker {
 
 export type Listens = "directly" | "on_topic" | "nowhere";
 
+interface Announcement {
+  readonly topics: ReadonlySet<string>;
+  readonly at: EpochMs;
+}
+
 interface Entry {
   heartbeat: Heartbeat;
   seenAt: EpochMs;
@@ -61,11 +71,12 @@ interface Entry {
 
 export class Registry {
   readonly #entries = new Map<string, Entry>();
-  readonly #announced = new Map<string, ReadonlySet<string>>();
+  readonly #announced = new Map<string, Announcement>();
   readonly #workerOfJob = new Map<string, string>();
   #listeningSince: EpochMs | undefined;
 
-  /** From when on silence means something. */
+  /** From now on silence means something. Called again after a time in which this process could hear nobody: of that time nobody's
+   *  silence counts, or every short loss of the bus would cost all running jobs. */
   startListening(now: EpochMs): void {
     this.#listeningSince = now;
   }
@@ -78,7 +89,7 @@ export class Registry {
   hear(heartbeat: Heartbeat, now: EpochMs): boolean {
     const id = heartbeat.workerId;
     const known = this.#entries.get(id);
-    const topics = this.#announced.get(id);
+    const topics = this.#announced.get(id)?.topics;
     const pools = poolsOf(heartbeat.pool, topics);
     if (known === undefined) {
       this.#entries.set(id, {
@@ -94,18 +105,21 @@ export class Registry {
       });
       return true;
     }
-    const wasGone = now - known.seenAt > WORKER_TTL_MS || known.heartbeat.instance !== heartbeat.instance;
+    const wasGone = this.#isSilent(known, now) || known.heartbeat.instance !== heartbeat.instance;
     Object.assign(known, { heartbeat, seenAt: now, topics, pools, endedSinceHeartbeat: 0 });
     if (wasGone || (known.listens === "nowhere" && now >= known.tryAgainAt)) known.listens = "directly";
     return wasGone;
   }
 
   /** A handshake: the worker says which topics it serves. True when that is news. */
-  announce(workerId: string, topics: readonly string[]): boolean {
+  announce(workerId: string, topics: readonly string[], now: EpochMs): boolean {
     if (topics.length === 0) return false;
-    const before = this.#announced.get(workerId);
+    const before = this.#announced.get(workerId)?.topics;
     const announced = new Set(topics);
-    this.#announced.set(workerId, announced);
+    this.#announced.delete(workerId);
+    this.#announced.set(workerId, { topics: announced, at: now });
+    if (this.#announced.size > ANNOUNCED_MAX) this.#dropOldestAnnouncement();
+    if (before?.size === announced.size && topics.every((topic) => before.has(topic))) return false;
     const entry = this.#entries.get(workerId);
     if (entry !== undefined)
       Object.assign(entry, {
@@ -114,7 +128,7 @@ export class Registry {
         listens: "directly",
         misses: 0,
       });
-    return before === undefined || before.size !== announced.size || topics.some((topic) => !before.has(topic));
+    return true;
   }
 
   /** Takes a slot. The caller has chosen a worker that is alive. */
@@ -143,13 +157,13 @@ export class Registry {
   noteMissed(workerId: string, direct: boolean, now: EpochMs): void {
     const entry = this.#entries.get(workerId);
     if (entry === undefined) return;
-    if (direct) entry.listens = "on_topic";
-    else
-      Object.assign(entry, {
-        listens: "nowhere",
-        misses: entry.misses + 1,
-        tryAgainAt: now + missDelayMs(entry.misses),
-      });
+    if (direct) {
+      if (entry.listens === "directly") entry.listens = "on_topic";
+      return;
+    }
+    if (entry.listens === "nowhere") return; // of a burst of deliveries the first counts
+    const tryAgainAt = now + missDelayMs(entry.misses);
+    Object.assign(entry, { listens: "nowhere", misses: entry.misses + 1, tryAgainAt });
   }
 
   noteHeard(workerId: string): void {
@@ -159,12 +173,12 @@ export class Registry {
 
   find(workerId: string, now: EpochMs): Worker | undefined {
     const entry = this.#entries.get(workerId);
-    return entry === undefined || now - entry.seenAt > WORKER_TTL_MS ? undefined : view(workerId, entry);
+    return entry === undefined || this.#isSilent(entry, now) ? undefined : view(workerId, entry);
   }
 
   alive(now: EpochMs): readonly Worker[] {
     const workers: Worker[] = [];
-    for (const [id, entry] of this.#entries) if (now - entry.seenAt <= WORKER_TTL_MS) workers.push(view(id, entry));
+    for (const [id, entry] of this.#entries) if (!this.#isSilent(entry, now)) workers.push(view(id, entry));
     return workers;
   }
 
@@ -172,13 +186,28 @@ export class Registry {
   expire(now: EpochMs): readonly string[] {
     const lost: string[] = [];
     for (const [id, entry] of this.#entries) {
-      if (now - entry.seenAt <= WORKER_TTL_MS) continue;
+      if (!this.#isSilent(entry, now)) continue;
       lost.push(id);
       this.#entries.delete(id);
-      this.#announced.delete(id);
       for (const jobId of entry.jobs) this.#workerOfJob.delete(jobId);
     }
+    for (const [id, { at }] of this.#announced) {
+      if (now - at <= ANNOUNCED_KEEP_MS) break;
+      if (!this.#entries.has(id)) this.#announced.delete(id);
+    }
     return lost;
+  }
+
+  #dropOldestAnnouncement(): void {
+    for (const [id] of this.#announced) {
+      if (this.#entries.has(id)) continue;
+      this.#announced.delete(id);
+      return;
+    }
+  }
+
+  #isSilent(entry: Entry, now: EpochMs): boolean {
+    return now - Math.max(entry.seenAt, this.#listeningSince ?? entry.seenAt) > WORKER_TTL_MS;
   }
 }
 
@@ -198,6 +227,9 @@ function view(id: string, entry: Entry): Worker {
   const capacity = heartbeat.capacity > 0 ? heartbeat.capacity : UNSTATED_CAPACITY;
   const reported = heartbeat.activeJobs - entry.endedSinceHeartbeat;
   const busy = Math.max(entry.jobs.size, reported, 0);
+  const room = Math.max(0, capacity - busy);
+  // One job finds out whether a worker that was missed listens again; the others wait for its word.
+  const trial = entry.misses === 0 ? room : Math.min(room, entry.jobs.size === 0 ? 1 : 0);
   const isDraining = heartbeat.labels.draining === "true" || heartbeat.capacity < 0;
   return {
     id,
@@ -208,6 +240,6 @@ function view(id: string, entry: Entry): Worker {
     listens: entry.listens,
     isDraining,
     busy,
-    free: isDraining || entry.listens === "nowhere" ? 0 : Math.max(0, capacity - busy),
+    free: isDraining || entry.listens === "nowhere" ? 0 : trial,
   };
 }

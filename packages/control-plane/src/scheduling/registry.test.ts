@@ -1,0 +1,101 @@
+import { describe, expect, it } from "vitest";
+import { type Heartbeat, Registry } from "./registry.ts";
+
+const NOW = 1_800_000_000_000;
+const HEARTBEAT: Heartbeat = {
+  workerId: "w1",
+  instance: "",
+  pool: "default",
+  region: "",
+  type: "",
+  activeJobs: 0,
+  capacity: 4,
+  cpuLoad: 0,
+  gpuUtilization: 0,
+  memoryLoad: 0,
+  capabilities: [],
+  labels: {},
+};
+
+function registryWith(...heartbeats: readonly Partial<Heartbeat>[]): Registry {
+  const registry = new Registry();
+  registry.startListening(NOW);
+  for (const heartbeat of heartbeats) registry.hear({ ...HEARTBEAT, ...heartbeat }, NOW);
+  return registry;
+}
+
+describe("silence", () => {
+  it("G1: does not count while this process could hear nobody", () => {
+    const registry = registryWith({});
+    registry.startListening(NOW + 40_000); // the bus came back
+    expect(registry.expire(NOW + 40_000)).toEqual([]);
+    expect(registry.find("w1", NOW + 70_000)).toBeDefined();
+    expect(registry.hear(HEARTBEAT, NOW + 69_000)).toBe(false);
+    expect(registry.expire(NOW + 99_000)).toEqual([]);
+    expect(registry.expire(NOW + 99_001)).toEqual(["w1"]);
+  });
+
+  it("G3: does not take away what a worker announced", () => {
+    const registry = registryWith({});
+    registry.announce("w1", ["job.echo"], NOW);
+    expect(registry.expire(NOW + 31_000)).toEqual(["w1"]);
+    registry.hear(HEARTBEAT, NOW + 60_000);
+    expect(registry.find("w1", NOW + 60_000)?.pools).toEqual(new Set(["default", "@job.echo"]));
+  });
+
+  it("lets announcements of workers go that are gone for an hour, and bounds those of strangers", () => {
+    const registry = registryWith({});
+    registry.announce("w1", ["job.echo"], NOW);
+    registry.expire(NOW + 31_000);
+    registry.expire(NOW + 3_600_001);
+    registry.hear(HEARTBEAT, NOW + 3_600_002);
+    expect(registry.find("w1", NOW + 3_600_002)?.topics).toBeUndefined();
+    registry.announce("first", ["job.echo"], NOW);
+    for (let n = 0; n < 10_000; n++) registry.announce(`stranger${n}`, ["job.echo"], NOW);
+    registry.hear({ ...HEARTBEAT, workerId: "first" }, NOW);
+    expect(registry.find("first", NOW)?.topics).toBeUndefined();
+    registry.hear({ ...HEARTBEAT, workerId: "stranger9999" }, NOW);
+    expect(registry.find("stranger9999", NOW)?.topics).toEqual(new Set(["job.echo"]));
+  });
+});
+
+describe("where a worker listens", () => {
+  it("stays known while its announcement is only repeated", () => {
+    const registry = registryWith({});
+    expect(registry.announce("w1", ["job.echo"], NOW)).toBe(true);
+    registry.noteMissed("w1", true, NOW);
+    expect(registry.announce("w1", ["job.echo"], NOW)).toBe(false);
+    expect(registry.find("w1", NOW)?.listens).toBe("on_topic");
+    expect(registry.announce("w1", ["job.echo", "job.new"], NOW)).toBe(true);
+    expect(registry.find("w1", NOW)?.listens).toBe("directly");
+  });
+
+  it("is tried with one job at a time after a miss, until somebody has heard", () => {
+    const registry = registryWith({ capacity: 100 });
+    for (let at = 0; at < 100; at++) registry.noteMissed("w1", true, NOW);
+    for (let at = 0; at < 100; at++) registry.noteMissed("w1", false, NOW); // a burst is one miss
+    registry.hear({ ...HEARTBEAT, capacity: 100 }, NOW + 5_000);
+    expect(registry.find("w1", NOW + 5_000)).toMatchObject({ listens: "directly", free: 1 });
+    registry.reserve("w1", "trial");
+    expect(registry.find("w1", NOW + 5_000)?.free).toBe(0);
+    registry.noteHeard("w1");
+    expect(registry.find("w1", NOW + 5_000)?.free).toBe(99);
+  });
+
+  it("is looked for later each time", () => {
+    const registry = registryWith({});
+    const waits: number[] = [];
+    let now = NOW;
+    for (let round = 0; round < 6; round++) {
+      registry.noteMissed("w1", true, now);
+      registry.noteMissed("w1", false, now);
+      const missedAt = now;
+      while (registry.find("w1", now)?.listens === "nowhere") {
+        now += 1_000;
+        registry.hear(HEARTBEAT, now);
+      }
+      waits.push(now - missedAt);
+    }
+    expect(waits).toEqual([5_000, 10_000, 20_000, 40_000, 60_000, 60_000]);
+  });
+});
