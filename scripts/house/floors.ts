@@ -46,7 +46,7 @@ const FOLDER_FLOORS = new Map<string, Floor>([
   ["services", "services"],
 ]);
 /** Adapter folders that other adapters build on. */
-const SHARED_ADAPTERS = new Set(["adapters/system", "adapters/state"]);
+const SHARED_ADAPTERS = new Set(["adapters/system", "adapters/state", "adapters/bus"]);
 const ALLOWED: { readonly [floor in Floor]: readonly Floor[] | "everything" } = {
   protocol: ["protocol"],
   sdk: ["sdk", "protocol"],
@@ -116,7 +116,7 @@ function refuse(
   ) {
     return {
       says: `one adapter imports another: ${about.specifier} (F1)`,
-      fix: "share through ports, adapters/system or adapters/state",
+      fix: "share through ports, or a folder that adapters share",
     };
   }
   const isStranger =

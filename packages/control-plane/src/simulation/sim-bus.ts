@@ -1,12 +1,12 @@
 // The bus of a simulated world.
 // Owns:          who listens; the way of a message from a publish to each subscriber's door, where a fate of its own waits.
 // Must not know: which fate that is; what is in a packet.
-// Order, lanes, limits and repetition inside a process are the production's (adapters/inprocess/mailbox.ts).
+// Order, lanes, limits and repetition inside a process are the production's (adapters/bus/mailbox.ts).
 // U1. "heard" says that somebody listened when it was sent; the message may still be lost. U2. An ended life hears nothing.
 
-import { Mailbox } from "../adapters/inprocess/mailbox.ts";
+import { Mailbox } from "../adapters/bus/mailbox.ts";
+import { parsePattern } from "../adapters/bus/subject.ts";
 import { type Member, Routes } from "../adapters/inprocess/route.ts";
-import { parsePattern } from "../adapters/inprocess/subject.ts";
 import type { Bus, Handle, Subject, Subscription, SubscriptionSpec } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/telemetry.ts";

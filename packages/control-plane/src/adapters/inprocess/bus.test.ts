@@ -2,11 +2,11 @@ import { describe, expect, it } from "vitest";
 import { busConformance, never } from "../../conformance/bus-conformance.ts";
 import type { Verdict } from "../../ports/bus.ts";
 import type { Log } from "../../ports/telemetry.ts";
+import { Queue } from "../bus/queue.ts";
+import { matches, parsePattern } from "../bus/subject.ts";
 import { systemClock } from "../system/clock.ts";
 import { virtualClock } from "../system/virtual-clock.ts";
 import { inProcessBus } from "./bus.ts";
-import { Queue } from "./queue.ts";
-import { matches, parsePattern } from "./subject.ts";
 
 const ack: Verdict = { kind: "ack" };
 const bytes = new Uint8Array([1]);

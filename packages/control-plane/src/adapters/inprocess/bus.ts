@@ -12,10 +12,10 @@ import type { Bus, BusTraits, Handle, Subject, SubscriptionSpec } from "../../po
 import type { Clock } from "../../ports/clock.ts";
 import { Fault } from "../../ports/fault.ts";
 import type { Log } from "../../ports/telemetry.ts";
+import { Mailbox } from "../bus/mailbox.ts";
+import { parsePattern } from "../bus/subject.ts";
 import { type NextTurn, nextTurn as systemTurn } from "../system/turn.ts";
-import { Mailbox } from "./mailbox.ts";
 import { type Member, Routes } from "./route.ts";
-import { parsePattern } from "./subject.ts";
 
 export interface InProcessBusOptions {
   readonly clock: Clock;

@@ -4,7 +4,7 @@
 // R1. Members of a group take turns; one whose queue is full is passed over.
 // R2. All or nothing: when one audience has no room, nobody gets the message and the publisher is told.
 
-import { matches, parseSubject } from "./subject.ts";
+import { matches, parseSubject } from "../bus/subject.ts";
 
 export interface Member {
   readonly pattern: readonly string[];

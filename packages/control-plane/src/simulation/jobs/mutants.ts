@@ -46,7 +46,7 @@ export const MUTANTS: readonly Mutant[] = [
     ports: same,
     policy: (policy) => overriding(policy, { decide: (input) => allowing(policy, input) }),
   }),
-  mutant("keeps deciding by the first policy for each topic", /^G2/, { ports: same, policy: remembering }),
+  mutant("keeps deciding by the first policy for each topic", /^G[24]/, { ports: same, policy: remembering }),
 ];
 
 function mutant(name: string, foundAs: RegExp, mutation: Mutation): Mutant {

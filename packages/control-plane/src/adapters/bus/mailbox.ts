@@ -1,4 +1,4 @@
-// Messages of one subscription: waiting, running, to be repeated.
+// Messages of one subscription: waiting, running, to be repeated. For every bus that does not do it by itself.
 // Owns:          order, lanes, the limit of running handlers, repetition.
 // Must not know: subjects of others, groups, who published.
 // M1. At most `inFlightMax` handlers run; the rest waits in order. Waiting, parked and postponed messages together are at most
