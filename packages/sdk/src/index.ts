@@ -29,21 +29,22 @@ export {
   type SystemStatus,
   type WorkerRecord,
 } from "./client/records.ts";
+export { type ConnectionOptions, connect, connectFromEnvironment } from "./connections/connect.ts";
+export type { ConnectionTarget, NatsTarget, RedisTarget } from "./connections/target.ts";
+export type { TlsFiles } from "./connections/tls.ts";
 export type { Runtime } from "./runtime.ts";
-export type { WorkerConnection, WorkerSubscription } from "./worker/connection.ts";
+export { PayloadTooLarge, type WorkerConnection, type WorkerSubscription } from "./worker/connection.ts";
 export type { JobConstraints } from "./worker/constraints.ts";
 export {
   type CheckedWorker,
-  type JobContext,
-  type Texts,
   type UncheckedWorker,
   type WorkerDefinition,
-  type WorkerOptions,
   worker,
 } from "./worker/definition.ts";
 export { type HandlerErrorOptions, JobError, RetryableError } from "./worker/failure.ts";
+export type { JobContext, Texts, TopicHandler, WorkerOptions } from "./worker/job-context.ts";
 export { type LogFields, type LogLevel, lineLog, type WorkerLog } from "./worker/log.ts";
 export { JobStopped, type Stop } from "./worker/outcome.ts";
-export { type ServeOptions, type Serving, serve } from "./worker/serve.ts";
+export { type ServeOptions, type Serving, type StartOptions, serve } from "./worker/serve.ts";
 export type { ProcessOptions } from "./worker/settings.ts";
 export type { SigningOptions, VerifyMode } from "./worker/signing.ts";

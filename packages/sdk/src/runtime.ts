@@ -51,6 +51,11 @@ export function newWorkerId(runtime: Runtime): string {
   return `${host === "" ? "worker" : host}${tail}`;
 }
 
+/** What the environment says under `name`, without blanks around it; undefined when that is nothing. */
+export function environmentValue(name: string): string | undefined {
+  return process.env[name]?.trim() || undefined;
+}
+
 /** One line to standard error. */
 export function writeLine(line: string): void {
   process.stderr.write(`${line}\n`);

@@ -2,7 +2,8 @@
 // Owns:          the gates.
 // Must not know: how jobs come to a worker.
 
-import { type JobContext, worker } from "../worker/definition.ts";
+import { worker } from "../worker/definition.ts";
+import type { JobContext } from "../worker/job-context.ts";
 import { gate, TOPIC } from "./worker-town.ts";
 
 /** A handler whose runs end when the test says so. */

@@ -5,7 +5,7 @@
 import { type BusPacketPayload, encodePacket, type Init, type JobRequest } from "@cordum/protocol";
 import type { WorkerDefinition } from "../worker/definition.ts";
 import type { WorkerLog } from "../worker/log.ts";
-import { type ServeOptions, type Serving, serve } from "../worker/serve.ts";
+import { type Serving, type StartOptions, serve } from "../worker/serve.ts";
 import { ManualRuntime, settle } from "./manual-runtime.ts";
 import { MemoryConnection } from "./memory-connection.ts";
 
@@ -35,7 +35,7 @@ export const TRACE = "trace-1";
 
 export async function startTown(
   definitions: readonly WorkerDefinition[],
-  options: Partial<ServeOptions> = {},
+  options: StartOptions = {},
   {
     prepare = () => undefined,
     ownId = false,
@@ -45,7 +45,7 @@ export async function startTown(
   const clock = new ManualRuntime();
   const logged: Logged[] = [];
   prepare(bus);
-  const own: ServeOptions = { connection: bus, runtime: clock, log: memoryLog(logged), ...options };
+  const own = { connection: bus, runtime: clock, log: memoryLog(logged), ...options };
   const serving = await serve(definitions, ownId ? own : { workerId: "w1", ...own });
   return {
     bus,

@@ -6,50 +6,10 @@
 
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { WorkerConnection } from "./connection.ts";
-import type { JobConstraints } from "./constraints.ts";
-import { type JobInput, validateInput, validateOutput } from "./input.ts";
-import type { WorkerLog } from "./log.ts";
-import { type ServeOptions, type Serving, serve } from "./serve.ts";
+import { validateInput, validateOutput } from "./input.ts";
+import type { JobContext, TopicHandler, WorkerOptions } from "./job-context.ts";
+import { type Serving, type StartOptions, serve } from "./serve.ts";
 import { isTopic } from "./wire.ts";
-
-export type Texts = { readonly [name: string]: string };
-
-/** What a handler knows about its job beside the input. */
-export interface JobContext {
-  readonly jobId: string;
-  readonly topic: string;
-  /** 1 = the first. */
-  readonly attempt: number;
-  /** Fires when the job is cancelled, its time is over or the worker stops. Hand it to everything that waits. */
-  readonly signal: AbortSignal;
-  readonly log: WorkerLog;
-  /** The limits under which policy let the job through. */
-  readonly constraints: JobConstraints;
-  readonly env: Texts;
-  readonly labels: Texts;
-  readonly traceId: string;
-  readonly tenant: string;
-  /** The context of the job as it was stored, before any choice or validation. */
-  readonly rawContext: unknown;
-  /** Tells how far the job is, 0 to 100. Sending is the worker's business: it never fails and need not be awaited. */
-  progress(percent: number, message?: string): void;
-}
-
-export interface WorkerOptions {
-  /** Jobs of this topic at once: 1. */
-  readonly concurrency?: number;
-  /** Pool that the worker belongs to: the name that routing sends jobs to. */
-  readonly pool?: string;
-  /** [A-Za-z0-9_-], at most 64. Made from host, process and chance when absent. */
-  readonly workerId?: string;
-  readonly capabilities?: readonly string[];
-  readonly labels?: Texts;
-  readonly heartbeatIntervalMs?: number;
-  /** How long results are kept: 24 h. */
-  readonly resultTtlMs?: number;
-  /** How long `drain` lets running jobs go on: 30 s. */
-  readonly drainTimeoutMs?: number;
-}
 
 interface Topical extends WorkerOptions {
   /** `job.` and more segments of [A-Za-z0-9_-]. */
@@ -69,14 +29,9 @@ export interface UncheckedWorker<Out> extends Topical {
 /** A method, so that a handler may name the input type that it trusts. */
 type UncheckedRun = UncheckedWorker<unknown>["run"];
 
-export interface WorkerDefinition {
-  readonly topic: string;
-  readonly concurrency: number;
-  readonly options: WorkerOptions;
-  /** Validates, runs the handler, validates again. Throws what these throw. */
-  invoke(input: JobInput, context: JobContext): Promise<unknown>;
-  /** Starts a process that serves this topic alone; see `serve` for several. */
-  start(connection: WorkerConnection, options?: Omit<ServeOptions, "connection">): Promise<Serving>;
+export interface WorkerDefinition extends TopicHandler {
+  /** Starts a process that serves this topic alone; see `serve` for several. A URL is opened here and closed with the drain. */
+  start(connection: WorkerConnection | string, options?: StartOptions): Promise<Serving>;
 }
 
 export function worker(topic: string, run: UncheckedRun): WorkerDefinition;
@@ -116,7 +71,8 @@ function define(given: Topical, invoke: Invoke): WorkerDefinition {
     concurrency,
     options: given,
     invoke,
-    start: (connection, options = {}) => serve([definition], { ...options, connection }),
+    start: (to, options = {}) =>
+      serve([definition], { ...options, ...(typeof to === "string" ? { url: to } : { connection: to }) }),
   };
   return definition;
 }

@@ -8,12 +8,12 @@
 
 import { backoffMs } from "../backoff.ts";
 import type { Runtime } from "../runtime.ts";
-import type { WorkerConnection } from "./connection.ts";
+import { PayloadTooLarge, type WorkerConnection } from "./connection.ts";
 import { type JobConstraints, parseConstraints } from "./constraints.ts";
 import type { Deadlines } from "./deadlines.ts";
-import type { JobContext, WorkerDefinition } from "./definition.ts";
 import { FailureError, failureOf } from "./failure.ts";
 import { parseInput } from "./input.ts";
+import type { JobContext, TopicHandler } from "./job-context.ts";
 import { messageOf, type WorkerLog, withFields } from "./log.ts";
 import { JobStopped, type Outcome, type Stop, stoppedOutcome } from "./outcome.ts";
 import { type JobOffer, type ProgressFacts, parsePointer, resultPlace } from "./wire.ts";
@@ -36,13 +36,15 @@ export interface ExecutionParts {
 
 export interface RunSpec {
   readonly offer: JobOffer;
-  readonly definition: WorkerDefinition;
+  readonly definition: TopicHandler;
   /** Where progress goes. */
   tell(facts: ProgressFacts): void;
 }
 
 const IO_TRIES = 3;
 const BACKOFF = { baseMs: 200, capMs: 2_000 };
+/** What a call is called when the connection says that the payload is too large. */
+const TOO_LARGE = { CONTEXT_UNAVAILABLE: "CONTEXT_TOO_LARGE", RESULT_NOT_STORED: "RESULT_TOO_LARGE" } as const;
 
 type Handled =
   | { readonly kind: "returned"; readonly value: unknown }
@@ -50,7 +52,7 @@ type Handled =
 
 export class Execution {
   readonly offer: JobOffer;
-  readonly #definition: WorkerDefinition;
+  readonly #definition: TopicHandler;
   readonly #parts: ExecutionParts;
   readonly #tell: (facts: ProgressFacts) => void;
   /** What comes first: the end of the handler or the order to stop. */
@@ -216,12 +218,14 @@ export class Execution {
     return place.pointer;
   }
 
-  async #tryIo<T>(code: "CONTEXT_UNAVAILABLE" | "RESULT_NOT_STORED", what: string, work: () => Promise<T>): Promise<T> {
+  async #tryIo<T>(code: keyof typeof TOO_LARGE, what: string, work: () => Promise<T>): Promise<T> {
     const { runtime, deadlines, limits, log } = this.#parts;
     for (let attempt = 1; ; attempt++) {
       try {
         return await deadlines.within(limits.ioTimeoutMs, what, work);
       } catch (error) {
+        if (error instanceof PayloadTooLarge)
+          throw new FailureError(TOO_LARGE[code], `${what}: ${error.message}`, error);
         log.warn("payload.call_failed", { jobId: this.offer.jobId, what, attempt, reason: messageOf(error) });
         // The reason stays in the log: messages of stores name hosts.
         if (attempt === IO_TRIES || this.#stop !== undefined)

@@ -10,9 +10,9 @@
 // T5. A job is claimed when it starts, not while it waits.
 // T6. An answer that asked for a repeat is not remembered when the sender does not number attempts: its repeat looks the same.
 
-import type { WorkerDefinition } from "./definition.ts";
 import { Execution, type ExecutionParts } from "./execution.ts";
 import { capText, type Failure, failure } from "./failure.ts";
+import type { TopicHandler } from "./job-context.ts";
 import type { JobOutbox, Outbox } from "./outbox.ts";
 import { type Outcome, stoppedOutcome } from "./outcome.ts";
 import { RememberedResults } from "./remembered.ts";
@@ -32,7 +32,7 @@ export interface IntakeParts extends ExecutionParts {
 
 interface Held {
   readonly offer: JobOffer;
-  readonly definition: WorkerDefinition;
+  readonly definition: TopicHandler;
   readonly outbox: JobOutbox;
   execution: Execution | undefined;
 }
@@ -61,7 +61,7 @@ export class Intake {
     return this.#running + this.#waiting.length;
   }
 
-  accept(offer: JobOffer, definition: WorkerDefinition): void {
+  accept(offer: JobOffer, definition: TopicHandler): void {
     const ended = this.#remembered.find(offer.jobId, offer.attempt);
     const held = this.#held.get(offer.jobId);
     if (ended !== undefined) this.#answer(offer, ended.outcome, ended.executionMs);

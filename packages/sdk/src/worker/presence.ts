@@ -5,7 +5,8 @@
 // E2. The handshake is repeated with every sixth heartbeat: readers that forget it after a minute never do so.
 // E3. Each heartbeat carries the label cordum.instance, new for each start: whoever dispatches sees that a worker was started anew and no
 //     longer has the jobs of its life before.
-// E4. From `drain` on every heartbeat carries the label draining=true.
+// E4. After a reconnect both go out at once: the other side may have taken this worker for gone.
+// E5. From `drain` on every heartbeat carries the label draining=true.
 
 import type { Runtime } from "../runtime.ts";
 import { messageOf, type WorkerLog } from "./log.ts";
@@ -40,9 +41,14 @@ export class Presence {
 
   /** Handshake and first heartbeat. Resolves when they are sent, or could not be: the next ones try again. */
   async start(): Promise<void> {
-    await this.#handshake();
-    await this.#beat();
+    await this.announce();
     this.#loop = this.#beatOn();
+  }
+
+  /** Says at once that the worker is there. Never rejects. */
+  async announce(): Promise<void> {
+    if (!this.#isDraining) await this.#handshake();
+    await this.#beat();
   }
 
   /** Says at once that no new jobs are wanted. */

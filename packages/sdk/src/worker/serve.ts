@@ -5,14 +5,17 @@
 // V2. Topics are shared in the queue group named like the topic; the worker's own subject is not shared with anybody. A job that
 //     arrives by both ways runs once.
 // V3. Drain: stop listening, say so, let running jobs end, stop what has not ended in time, report it. The cancel subscription
-//     and the heartbeats end last. The connection stays open: it belongs to whoever opened it.
+//     and the heartbeats end last. The connection stays open: it belongs to whoever opened it; one that was opened here for a URL is
+//     closed at the end, which sends what is left.
 
+import { connect } from "../connections/connect.ts";
+import type { ConnectionTarget } from "../connections/target.ts";
 import { onFirstStopSignal, type Runtime, systemRuntime } from "../runtime.ts";
 import type { WorkerConnection, WorkerSubscription } from "./connection.ts";
 import { Deadlines } from "./deadlines.ts";
-import type { WorkerDefinition } from "./definition.ts";
 import { failure } from "./failure.ts";
 import { Intake } from "./intake.ts";
+import type { TopicHandler } from "./job-context.ts";
 import { lineLog, messageOf, type WorkerLog, withFields } from "./log.ts";
 import { Outbox } from "./outbox.ts";
 import { Presence } from "./presence.ts";
@@ -20,8 +23,7 @@ import { type ProcessOptions, resolveSettings, type Settings } from "./settings.
 import { createSigning, type Signing, type SigningOptions } from "./signing.ts";
 import { isTopic, type JobOffer, PacketReader, PacketWriter, SUBJECTS } from "./wire.ts";
 
-export interface ServeOptions extends ProcessOptions {
-  readonly connection: WorkerConnection;
+export interface StartOptions extends ProcessOptions {
   /** Drains when it fires. */
   readonly signal?: AbortSignal;
   /** JSON lines on standard error when absent. */
@@ -30,6 +32,13 @@ export interface ServeOptions extends ProcessOptions {
   /** Off when absent: neither signs nor looks at signatures. */
   readonly signing?: SigningOptions;
 }
+
+/** A connection that the caller opened and closes, or where to open one, see `connect`. */
+export type ServeOptions = StartOptions &
+  (
+    | { readonly connection: WorkerConnection; readonly url?: undefined }
+    | { readonly url: string | ConnectionTarget; readonly connection?: undefined }
+  );
 
 export interface Serving extends AsyncDisposable {
   readonly workerId: string;
@@ -43,16 +52,18 @@ export interface Serving extends AsyncDisposable {
 }
 
 /** Starts serving. Rejects with TypeError for options that cannot be right, or with what the connection said. */
-export async function serve(definitions: readonly WorkerDefinition[], options: ServeOptions): Promise<Serving> {
+export async function serve(definitions: readonly TopicHandler[], options: ServeOptions): Promise<Serving> {
   const runtime = options.runtime ?? systemRuntime;
   const settings = resolveSettings(definitions, options, runtime);
   const log = withFields(options.log ?? lineLog(runtime), { workerId: settings.workerId });
-  const service = new Service(definitions, settings, {
-    connection: options.connection,
-    runtime,
-    log,
-    signing: createSigning(options.signing),
-  });
+  const signing = createSigning(options.signing);
+  const opened =
+    options.connection === undefined
+      ? await connect(options.url, { name: settings.workerId, ioTimeoutMs: settings.ioTimeoutMs, log, runtime })
+      : undefined;
+  const connection = options.connection ?? opened;
+  if (connection === undefined) throw new TypeError("a connection or a URL is expected");
+  const service = new Service(definitions, settings, { connection, opened, runtime, log, signing });
   await service.start();
   const { signal } = options;
   if (signal?.aborted) await service.drain();
@@ -62,6 +73,8 @@ export async function serve(definitions: readonly WorkerDefinition[], options: S
 
 interface ServiceParts {
   readonly connection: WorkerConnection;
+  /** The same, when it is ours to close. */
+  readonly opened: WorkerConnection | undefined;
   readonly runtime: Runtime;
   readonly log: WorkerLog;
   readonly signing: Signing;
@@ -70,7 +83,7 @@ interface ServiceParts {
 class Service implements Serving {
   readonly workerId: string;
   readonly topics: readonly string[];
-  readonly #definitions: ReadonlyMap<string, WorkerDefinition>;
+  readonly #definitions: ReadonlyMap<string, TopicHandler>;
   readonly #settings: Settings;
   readonly #parts: ServiceParts;
   readonly #reader: PacketReader;
@@ -79,9 +92,10 @@ class Service implements Serving {
   readonly #presence: Presence;
   readonly #jobSubscriptions: WorkerSubscription[] = [];
   readonly #cancelSubscriptions: WorkerSubscription[] = [];
+  #forgetReconnects: () => void = () => undefined;
   #draining: Promise<void> | undefined;
 
-  constructor(definitions: readonly WorkerDefinition[], settings: Settings, parts: ServiceParts) {
+  constructor(definitions: readonly TopicHandler[], settings: Settings, parts: ServiceParts) {
     const { runtime, log, connection } = parts;
     this.workerId = settings.workerId;
     this.topics = definitions.map((definition) => definition.topic);
@@ -124,9 +138,12 @@ class Service implements Serving {
       }
     } catch (error) {
       await this.#close([...this.#jobSubscriptions, ...this.#cancelSubscriptions]);
+      await this.#closeConnection();
       throw error;
     }
     await this.#presence.start();
+    this.#forgetReconnects =
+      this.#parts.connection.onReconnect?.(() => void this.#presence.announce()) ?? this.#forgetReconnects;
     this.#parts.log.info("worker.started", {
       pool: this.#settings.pool,
       topics: this.topics,
@@ -162,8 +179,18 @@ class Service implements Serving {
       if (!(await this.#idleWithin(stopGraceMs + ioTimeoutMs))) this.#intake.giveUp();
     }
     await this.#close(this.#cancelSubscriptions);
+    this.#forgetReconnects();
     await this.#presence.stop();
+    await this.#closeConnection();
     this.#parts.log.info("worker.stopped", { activeJobs: this.activeJobs });
+  }
+
+  async #closeConnection(): Promise<void> {
+    try {
+      await this.#parts.opened?.close();
+    } catch (error) {
+      this.#parts.log.warn("connection.not_closed", { reason: messageOf(error) });
+    }
   }
 
   async #idleWithin(ms: number): Promise<boolean> {

@@ -5,7 +5,7 @@
 // G2. Definitions that disagree about what a process has only one of (id, pool …) are a TypeError, not a coin toss.
 
 import { newWorkerId, type Runtime } from "../runtime.ts";
-import type { Texts, WorkerDefinition, WorkerOptions } from "./definition.ts";
+import type { Texts, TopicHandler, WorkerOptions } from "./job-context.ts";
 import { isWorkerId } from "./wire.ts";
 
 export interface ProcessOptions extends WorkerOptions {
@@ -45,7 +45,7 @@ const MIB = 1024 * 1024;
 
 /** Throws TypeError naming the option that cannot be right. */
 export function resolveSettings(
-  definitions: readonly WorkerDefinition[],
+  definitions: readonly TopicHandler[],
   options: ProcessOptions,
   runtime: Runtime,
 ): Settings {

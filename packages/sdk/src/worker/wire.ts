@@ -27,7 +27,7 @@ import {
   timestampOf,
   workerIdForm,
 } from "@cordum/protocol";
-import type { Texts } from "./definition.ts";
+import type { Texts } from "./job-context.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Signing } from "./signing.ts";
 

@@ -1,0 +1,68 @@
+// Connect: a worker's connection over NATS and Redis.
+// Owns:          opening both, closing them in order, the defaults.
+// Must not know: jobs; how either is spoken to.
+// O1. Both are there when `connect` resolves, or neither stays open.
+// O2. Packets end before payloads: a result that is announced has been stored.
+
+import { environmentValue, type Runtime, systemRuntime } from "../runtime.ts";
+import type { WorkerConnection } from "../worker/connection.ts";
+import { lineLog, type WorkerLog } from "../worker/log.ts";
+import { targetFromEnvironment } from "./environment.ts";
+import { openNats } from "./nats-bus.ts";
+import { openRedisClient } from "./redis-client.ts";
+import { RedisPayloads } from "./redis-payloads.ts";
+import { type ConnectionTarget, parseTarget } from "./target.ts";
+
+export interface ConnectionOptions {
+  /** How NATS and Redis name this client in their monitoring: the worker's id. */
+  readonly name?: string;
+  /** JSON lines on standard error when absent. */
+  readonly log?: WorkerLog;
+  readonly runtime?: Runtime;
+  /** One dial: 5 s. */
+  readonly connectTimeoutMs?: number;
+  /** A payload's load or store, repeats included: 10 s. */
+  readonly ioTimeoutMs?: number;
+  /** Largest payload that is read or written: 8 MiB. */
+  readonly payloadBytesMax?: number;
+}
+
+/** Opens a connection for workers. `target`: "nats://host:4222,redis://host:6379", or the two apart.
+ *  Rejects with TypeError for a target that cannot be right, and with a sentence when a server cannot be reached, a file cannot be read
+ *  or a package is missing. Whoever opened it closes it, after the workers on it have drained. */
+export async function connect(
+  target: string | ConnectionTarget,
+  options: ConnectionOptions = {},
+): Promise<WorkerConnection> {
+  const places = parseTarget(target);
+  const runtime = options.runtime ?? systemRuntime;
+  const { name = "cordum-worker", connectTimeoutMs = 5_000, ioTimeoutMs = 10_000 } = options;
+  const parts = { name, runtime, log: options.log ?? lineLog(runtime), connectTimeoutMs };
+  const silenceMsMax = Math.max(1, Math.floor(ioTimeoutMs / 2));
+  const client = await openRedisClient(places.redis, { ...parts, silenceMsMax });
+  const payloads = new RedisPayloads(client, {
+    runtime,
+    ioTimeoutMs,
+    payloadBytesMax: options.payloadBytesMax ?? 8_388_608,
+  });
+  const bus = await openNats(places.nats, parts).catch((error: unknown) => {
+    payloads.close();
+    throw error;
+  });
+  return {
+    publish: (subject, bytes) => bus.publish(subject, bytes),
+    subscribe: (subject, group, handle) => bus.subscribe(subject, group, handle),
+    onReconnect: (listener) => bus.onReconnect(listener),
+    loadPayload: (key) => payloads.load(key),
+    storePayload: (key, bytes, ttlMs) => payloads.store(key, bytes, ttlMs),
+    async close() {
+      await bus.close();
+      payloads.close();
+    },
+  };
+}
+
+/** `connect` to what the environment names; the names are in the package's README. Rejects with one TypeError that lists all problems. */
+export async function connectFromEnvironment(options: ConnectionOptions = {}): Promise<WorkerConnection> {
+  return connect(targetFromEnvironment(environmentValue), options);
+}

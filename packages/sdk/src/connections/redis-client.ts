@@ -1,0 +1,130 @@
+// The client of Redis: one server, or a Redis Cluster.
+// Owns:          making it with the options that our repeating needs, and opening it.
+// Must not know: what is stored; when a command is repeated.
+// C1. The client itself queues and repeats nothing: a command is written now or refused. Only a cluster's client follows redirections,
+//     for 1.6 s at most (its defaults: 16 of them, 100 ms apart).
+// C2. The connection comes back by itself for ever.
+
+import type { Cluster, Redis } from "ioredis";
+import { backoffMs } from "../backoff.ts";
+import type { Runtime } from "../runtime.ts";
+import { messageOf, type WorkerLog } from "../worker/log.ts";
+import { loadOptional } from "./optional-package.ts";
+import { type RedisPlace, textOf } from "./target.ts";
+import { readTls } from "./tls.ts";
+
+/** The three commands, alike on a server and on a cluster. */
+export interface RedisClient {
+  getrangeBuffer(key: string, from: number, to: number): Promise<Buffer>;
+  exists(key: string): Promise<number>;
+  set(key: string, bytes: Buffer, px: "PX", ttlMs: number): Promise<unknown>;
+  /** The sockets that are open now. */
+  streams(): readonly Corkable[];
+  disconnect(): void;
+}
+
+export interface Corkable {
+  cork(): void;
+  uncork(): void;
+}
+
+export interface ClientParts {
+  readonly name: string;
+  readonly runtime: Runtime;
+  readonly log: WorkerLog;
+  readonly connectTimeoutMs: number;
+  /** A server that is silent for so long while answers are due is connected to anew. */
+  readonly silenceMsMax: number;
+}
+
+const RECONNECT = { baseMs: 40, capMs: 1_000 };
+
+/** Rejects with a sentence when Redis does not answer or does not let us in. */
+export async function openRedisClient(place: RedisPlace, parts: ClientParts): Promise<RedisClient> {
+  const { Cluster, Redis } = await loadOptional("ioredis", () => import("ioredis"));
+  const tls = place.tls === undefined ? undefined : await readTls("Redis", place.tls);
+  const options = {
+    ...(place.username === undefined ? {} : { username: place.username }),
+    ...(place.password === undefined ? {} : { password: place.password }),
+    ...(tls === undefined ? {} : { tls }),
+    protocol: 2 as const,
+    connectionName: parts.name,
+    disableClientInfo: true,
+    connectTimeout: parts.connectTimeoutMs,
+    socketTimeout: parts.silenceMsMax,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    // Behind a fixed address the server may have become a replica; a new connection leads to the new master.
+    reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
+  };
+  const pause = (times: number) => backoffMs(times, RECONNECT, parts.runtime.random());
+  if (!place.isCluster) {
+    const [{ host, port }] = place.seeds;
+    const alone = {
+      host,
+      port,
+      db: place.database,
+      enableOfflineQueue: false,
+      retryStrategy: pause,
+      lazyConnect: true,
+    };
+    return aloneClient(await open(new Redis({ ...options, ...alone }), place, parts));
+  }
+  const cluster = new Cluster([...place.seeds], {
+    redisOptions: options,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: pause,
+    lazyConnect: true,
+    // Certificates carry names: addresses that were looked up would not match.
+    ...(tls === undefined ? {} : { dnsLookup: (name, found) => found(null, name) }),
+  });
+  return clusterClient(await open(cluster, place, parts));
+}
+
+async function open<T extends Redis | Cluster>(client: T, place: RedisPlace, { log }: ClientParts): Promise<T> {
+  const at = place.seeds.map(textOf).join(", ");
+  let problem: unknown;
+  client.on("error", (error: unknown) => {
+    if (problem === undefined) log.warn("redis.connection_failed", { at, reason: reasonOf(error) });
+    problem = error;
+  });
+  client.on("ready", () => {
+    if (problem !== undefined) log.info("redis.reconnected", { at });
+    problem = undefined;
+  });
+  try {
+    await client.connect();
+    return client;
+  } catch (cause) {
+    client.disconnect();
+    throw new Error(`Redis cannot be reached at ${at}: ${reasonOf(problem ?? cause)}`, { cause: problem ?? cause });
+  }
+}
+
+/** A cluster's error says that all nodes failed; why is in another member. */
+function reasonOf(error: unknown): string {
+  const inner = error instanceof Error && "lastNodeError" in error ? error.lastNodeError : undefined;
+  return messageOf(inner ?? error);
+}
+
+function aloneClient(redis: Redis): RedisClient {
+  return {
+    getrangeBuffer: (key, from, to) => redis.getrangeBuffer(key, from, to),
+    exists: (key) => redis.exists(key),
+    set: (key, bytes, px, ttlMs) => redis.set(key, bytes, px, ttlMs),
+    streams: () => [redis.stream],
+    disconnect: () => redis.disconnect(),
+  };
+}
+
+function clusterClient(cluster: Cluster): RedisClient {
+  return {
+    getrangeBuffer: (key, from, to) => cluster.getrangeBuffer(key, from, to),
+    exists: (key) => cluster.exists(key),
+    set: (key, bytes, px, ttlMs) => cluster.set(key, bytes, px, ttlMs),
+    // A node that is not connected yet has no stream, whatever its type says.
+    streams: () =>
+      cluster.nodes("master").flatMap(({ stream }: { readonly stream: Corkable | undefined }) => stream ?? []),
+    disconnect: () => cluster.disconnect(),
+  };
+}
