@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { table } from "./render/table.ts";
-import { oneLine, printable, wantsColour } from "./terminal.ts";
+import { oneLine, printable } from "./terminal.ts";
 
 describe("what is shown", () => {
   it("has no control characters left but newlines and tabs", () => {
@@ -9,13 +9,6 @@ describe("what is shown", () => {
     );
     expect(oneLine("a\n  b\tc")).toBe("a b c");
     expect(printable("Grüße, 日本語 🙂")).toBe("Grüße, 日本語 🙂");
-  });
-
-  it("is coloured only where a person looks", () => {
-    expect(wantsColour(true, {})).toBe(true);
-    expect(wantsColour(true, { NO_COLOR: "1" })).toBe(false);
-    expect(wantsColour(true, { TERM: "dumb" })).toBe(false);
-    expect(wantsColour(false, {})).toBe(false);
   });
 });
 

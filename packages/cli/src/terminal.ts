@@ -1,14 +1,12 @@
 // Terminal: what the command reads from and writes to.
-// Owns:          the two streams, colour, what must be escaped before it is shown.
+// Owns:          the streams; what must be escaped before it is shown.
 // Must not know: commands, servers.
 // T1. Results go to standard output, everything else to standard error, so that a pipe carries results alone.
-// T2. Colour only where a person looks: on a terminal, without NO_COLOR and TERM=dumb.
-// T3. Text from a server may come from anybody: control characters are shown, never sent to the terminal.
+// T2. Text from a server may come from anybody: control characters are shown, never sent to the terminal.
 
 export interface Terminal {
   readonly env: { readonly [name: string]: string | undefined };
   readonly folder: string;
-  readonly isColoured: boolean;
   /** Standard output is a person's screen. */
   readonly isInteractive: boolean;
   /** Standard error is a person's screen. */
@@ -26,7 +24,6 @@ export const systemTerminal: Terminal = {
   folder: process.cwd(),
   isInteractive: process.stdout.isTTY === true,
   isLogOnScreen: process.stderr.isTTY === true,
-  isColoured: wantsColour(process.stdout.isTTY === true, process.env),
   print: (text) => void process.stdout.write(`${text}\n`),
   note: (text) => void process.stderr.write(`${text}\n`),
   readInput: async (bytesMax) => {
@@ -41,10 +38,6 @@ export const systemTerminal: Terminal = {
     return Buffer.concat(chunks).toString("utf8");
   },
 };
-
-export function wantsColour(isTty: boolean, env: Terminal["env"]): boolean {
-  return isTty && (env.NO_COLOR ?? "") === "" && env.TERM !== "dumb";
-}
 
 /** `text` with control characters (but newline and tab) and bidirectional overrides written as \u…. */
 export function printable(text: string): string {

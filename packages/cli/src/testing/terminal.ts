@@ -18,7 +18,6 @@ export function testTerminal(
   const terminal: Terminal = {
     env: given.env ?? {},
     folder: given.folder ?? "/nowhere",
-    isColoured: false,
     isInteractive: false,
     isLogOnScreen: false,
     print: (text) => void out.push(text),
