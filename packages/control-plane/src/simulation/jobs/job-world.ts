@@ -12,6 +12,7 @@ import { World } from "../world.ts";
 import { checkCommit, checkPublish, forget, jobInvariants } from "./invariants.ts";
 import { Ledger } from "./ledger.ts";
 import { FRESH, type Mutation, simNode } from "./node.ts";
+import { simStranger } from "./stranger.ts";
 import { simWorker } from "./worker.ts";
 
 const NODES_MAX = 3;
@@ -37,6 +38,7 @@ export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Pr
     openPayloads: (clock) => memoryPayloads({ clock, bytesMax: 65_536 }),
     processes: [
       ...Array.from({ length: nodes }, (_, n) => simNode(`node${n}`, options)),
+      simStranger("stranger"),
       simWorker("direct-a", { directly: true, capacity: 2 }, ledger),
       simWorker("direct-b", { directly: true, capacity: 4 }, ledger),
       ...((run.seed >> 2) % 2 === 0 ? [simWorker("topical", { directly: false, capacity: 3 }, ledger)] : []),

@@ -13,13 +13,14 @@ import type { SubmitCommand } from "../../jobs/submit-command.ts";
 import type { Policy } from "../../policy/decision.ts";
 import { PolicySource } from "../../policy/policy-source.ts";
 import { Fault } from "../../ports/fault.ts";
-import { OPEN_ROUTING } from "../../scheduling/routing.ts";
+import type { Routing } from "../../scheduling/routing.ts";
 import { composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION } from "../../services/core.ts";
 import type { ProcessPorts, SimProcess } from "../process.ts";
 import { type Ledger, note } from "./ledger.ts";
 import { MILD_POLICY, STRICT_POLICY, TOPICS } from "./policies.ts";
 
 export const TENANT = "acme";
+export const POOL = "p";
 const CLIENT = "ada";
 const APPROVERS = ["bob", "eve", CLIENT] as const;
 
@@ -63,7 +64,7 @@ export function simNode(name: string, options: NodeOptions): SimProcess {
       const core = composeCore(
         { ...ports, policy: options.mutate.policy(source) },
         {
-          scheduling: { routing: OPEN_ROUTING, timeouts: { runningMs: RUNNING_TIMEOUT_MS, topics: new Map() } },
+          scheduling: { routing: ROUTING, timeouts: { runningMs: RUNNING_TIMEOUT_MS, topics: new Map() } },
           retention: DEFAULT_RETENTION,
           settings: SIM_SETTINGS,
         },
@@ -79,6 +80,13 @@ export function simNode(name: string, options: NodeOptions): SimProcess {
     },
   };
 }
+
+/** One topic runs on a named pool, where a worker need not announce it; the others on whoever announces them. */
+const ROUTING: Routing = {
+  topics: new Map([["job.small", [POOL]]]),
+  pools: new Map([[POOL, { requires: [] }]]),
+  isOpen: true,
+};
 
 interface User {
   readonly parts: JobParts;

@@ -8,6 +8,7 @@ import { Fault } from "../../ports/fault.ts";
 import type { Ms } from "../../ports/time.ts";
 import type { ProcessPorts, SimProcess } from "../process.ts";
 import { type Ledger, note } from "./ledger.ts";
+import { POOL } from "./node.ts";
 import { TOPICS } from "./policies.ts";
 
 const HEARTBEAT_MS = 4_000;
@@ -42,7 +43,10 @@ export function simWorker(id: string, options: WorkerOptions, ledger: Ledger): S
         return { kind: "ack" } as const;
       };
       const handshake: Payload = { kind: "handshake", value: { componentId: id, role: 3, readyTopics: [...TOPICS] } };
-      const heartbeat: Payload = { kind: "heartbeat", value: { workerId: id, maxParallelJobs: options.capacity } };
+      const heartbeat: Payload = {
+        kind: "heartbeat",
+        value: { workerId: id, pool: POOL, maxParallelJobs: options.capacity },
+      };
       const subjects = options.directly ? [directSubject(id)] : TOPICS;
       for (const subject of subjects)
         await ports.bus.subscribe({ subject, group: "pool", keep: false, inFlightMax: 50 }, serve);
