@@ -45,8 +45,8 @@ export async function connect(
     ioTimeoutMs,
     payloadBytesMax: options.payloadBytesMax ?? 8_388_608,
   });
-  const bus = await openNats(places.nats, parts).catch((error: unknown) => {
-    payloads.close();
+  const bus = await openNats(places.nats, parts).catch(async (error: unknown) => {
+    await payloads.close();
     throw error;
   });
   return {
@@ -57,7 +57,7 @@ export async function connect(
     storePayload: (key, bytes, ttlMs) => payloads.store(key, bytes, ttlMs),
     async close() {
       await bus.close();
-      payloads.close();
+      await payloads.close();
     },
   };
 }

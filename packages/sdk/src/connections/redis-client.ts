@@ -20,7 +20,8 @@ export interface RedisClient {
   set(key: string, bytes: Buffer, px: "PX", ttlMs: number): Promise<unknown>;
   /** The sockets that are open now. */
   streams(): readonly Corkable[];
-  disconnect(): void;
+  /** Resolves when the server knows that we are gone, at the latest after three seconds. */
+  close(): Promise<void>;
 }
 
 export interface Corkable {
@@ -38,6 +39,7 @@ export interface ClientParts {
 }
 
 const RECONNECT = { baseMs: 40, capMs: 1_000 };
+const CLOSE_TIMEOUT_MS = 3_000;
 
 /** Rejects with a sentence when Redis does not answer or does not let us in. */
 export async function openRedisClient(place: RedisPlace, parts: ClientParts): Promise<RedisClient> {
@@ -68,7 +70,7 @@ export async function openRedisClient(place: RedisPlace, parts: ClientParts): Pr
       retryStrategy: pause,
       lazyConnect: true,
     };
-    return aloneClient(await open(new Redis({ ...options, ...alone }), place, parts));
+    return aloneClient(await open(new Redis({ ...options, ...alone }), place, parts), parts.runtime);
   }
   const cluster = new Cluster([...place.seeds], {
     redisOptions: options,
@@ -78,10 +80,14 @@ export async function openRedisClient(place: RedisPlace, parts: ClientParts): Pr
     // Certificates carry names: addresses that were looked up would not match.
     ...(tls === undefined ? {} : { dnsLookup: (name, found) => found(null, name) }),
   });
-  return clusterClient(await open(cluster, place, parts));
+  return clusterClient(await open(cluster, place, parts), parts.runtime);
 }
 
-async function open<T extends Redis | Cluster>(client: T, place: RedisPlace, { log }: ClientParts): Promise<T> {
+async function open<T extends Redis | Cluster>(
+  client: T,
+  place: RedisPlace,
+  { log, runtime }: ClientParts,
+): Promise<T> {
   const at = place.seeds.map(textOf).join(", ");
   let problem: unknown;
   client.on("error", (error: unknown) => {
@@ -96,9 +102,18 @@ async function open<T extends Redis | Cluster>(client: T, place: RedisPlace, { l
     await client.connect();
     return client;
   } catch (cause) {
-    client.disconnect();
+    await end(client, runtime);
     throw new Error(`Redis cannot be reached at ${at}: ${reasonOf(problem ?? cause)}`, { cause: problem ?? cause });
   }
+}
+
+async function end(client: Redis | Cluster, runtime: Runtime): Promise<void> {
+  if (client.status === "end") return;
+  const late = new AbortController();
+  const ended = new Promise((resolve) => client.once("end", resolve));
+  client.disconnect();
+  await Promise.race([ended, runtime.sleep(CLOSE_TIMEOUT_MS, late.signal)]);
+  late.abort();
 }
 
 /** A cluster's error says that all nodes failed; why is in another member. */
@@ -107,17 +122,17 @@ function reasonOf(error: unknown): string {
   return messageOf(inner ?? error);
 }
 
-function aloneClient(redis: Redis): RedisClient {
+function aloneClient(redis: Redis, runtime: Runtime): RedisClient {
   return {
     getrangeBuffer: (key, from, to) => redis.getrangeBuffer(key, from, to),
     exists: (key) => redis.exists(key),
     set: (key, bytes, px, ttlMs) => redis.set(key, bytes, px, ttlMs),
     streams: () => [redis.stream],
-    disconnect: () => redis.disconnect(),
+    close: () => end(redis, runtime),
   };
 }
 
-function clusterClient(cluster: Cluster): RedisClient {
+function clusterClient(cluster: Cluster, runtime: Runtime): RedisClient {
   return {
     getrangeBuffer: (key, from, to) => cluster.getrangeBuffer(key, from, to),
     exists: (key) => cluster.exists(key),
@@ -125,6 +140,6 @@ function clusterClient(cluster: Cluster): RedisClient {
     // A node that is not connected yet has no stream, whatever its type says.
     streams: () =>
       cluster.nodes("master").flatMap(({ stream }: { readonly stream: Corkable | undefined }) => stream ?? []),
-    disconnect: () => cluster.disconnect(),
+    close: () => end(cluster, runtime),
   };
 }

@@ -70,9 +70,9 @@ export class RedisPayloads {
   }
 
   /** Calls under way reject. */
-  close(): void {
+  async close(): Promise<void> {
     this.#closed.abort();
-    this.#client.disconnect();
+    await this.#client.close();
   }
 
   async #call<T>(work: () => Promise<T>): Promise<T> {
