@@ -1,17 +1,16 @@
 // Real servers for tests.
 // Owns:          starting Redis and a Redis Cluster on free ports in folders of their own, and ending them in every case.
 // Must not know: what a test does with them; where the program comes from (ensure-servers.ts).
-// K1. A server ends with its handle, with the test process, and at the latest with the next test run (killLeftovers).
-// K2. Nothing waits for a span of time: a server is ready when it says so.
+// K1 and K2 are those of a server process (server-process.ts).
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { Redis } from "ioredis";
-import { findRedis, STARTED_FOLDER } from "./ensure-servers.ts";
+import { findRedis } from "./ensure-servers.ts";
+import { freePort, type ServerProcess, START_ATTEMPTS_MAX, START_TIMEOUT_MS, startProcess } from "./server-process.ts";
+
+export { freePort };
 
 export interface RedisOptions {
   readonly appendonly?: "no" | "everysec" | "always";
@@ -40,9 +39,6 @@ export interface RedisCluster extends AsyncDisposable {
   addReplica(of: number): Promise<RedisServer>;
   stop(): Promise<void>;
 }
-
-const START_TIMEOUT_MS = 15_000;
-const START_ATTEMPTS_MAX = 5;
 
 /** Starts a Redis on 127.0.0.1. Rejects with the server's own words when it does not come up. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
@@ -88,21 +84,6 @@ export async function startRedisCluster(masters = 3, options: RedisOptions = {})
     stop,
     [Symbol.asyncDispose]: stop,
   };
-}
-
-/** A TCP port that nobody listens on at this moment. */
-export async function freePort(): Promise<number> {
-  const listener = createServer();
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  listener.once("error", reject);
-  listener.listen(0, "127.0.0.1", resolve);
-  await promise;
-  const address = listener.address();
-  if (address === null || typeof address === "string") throw new Error("a TCP listener has a port");
-  const closed = Promise.withResolvers<void>();
-  listener.close(() => closed.resolve());
-  await closed.promise;
-  return address.port;
 }
 
 const SLOTS = 16_384;
@@ -179,8 +160,7 @@ class Server implements RedisServer {
   readonly url: string;
   readonly #folder = mkdtempSync(join(tmpdir(), "cordum-redis-"));
   readonly #options: RedisOptions;
-  #child: ChildProcess | undefined;
-  #note = "";
+  #process: ServerProcess | undefined;
 
   constructor(port: number, options: RedisOptions) {
     this.port = port;
@@ -193,17 +173,12 @@ class Server implements RedisServer {
   }
 
   async restart(): Promise<void> {
-    const program = findRedis();
-    const env = Object.keys(program.env).length === 0 ? {} : { env: { ...program.env } };
-    const child = spawn(program.path, this.#args(), { stdio: ["ignore", "pipe", "pipe"], ...env });
-    this.#child = child;
-    this.#note = noteStarted(child, this.#folder);
-    await untilReady(child);
+    const ready = "Ready to accept connections";
+    this.#process = await startProcess({ program: findRedis(), args: this.#args(), folder: this.#folder, ready });
   }
 
   async kill(): Promise<void> {
-    await end(this.#child, "SIGKILL");
-    rmSync(this.#note, { force: true });
+    await this.#process?.kill();
   }
 
   async stop(): Promise<void> {
@@ -241,45 +216,4 @@ class Server implements RedisServer {
       ...(this.#options.args ?? []),
     ];
   }
-}
-
-async function untilReady(child: ChildProcess): Promise<void> {
-  const said: string[] = [];
-  const ready = Promise.withResolvers<void>();
-  const fail = (why: string): void =>
-    ready.reject(new Error(`redis-server did not start (${why}):\n${said.slice(-5).join("\n")}`));
-  if (child.stdout === null) throw new Error("the server's output is a pipe");
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    if (said.push(line) > 50) said.shift();
-    if (line.includes("Ready to accept connections")) ready.resolve();
-  });
-  child.stderr?.on("data", (text: Buffer) => said.push(String(text)));
-  child.once("error", (error) => fail(error.message));
-  child.once("close", (code) => fail(`it ended with ${code}`));
-  const deadline = AbortSignal.timeout(START_TIMEOUT_MS);
-  deadline.addEventListener("abort", () => fail("no answer in time"));
-  await ready.promise;
-}
-
-async function end(child: ChildProcess | undefined, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
-  if (child === undefined || child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  const ended = Promise.withResolvers<void>();
-  child.once("exit", () => ended.resolve());
-  child.kill(signal);
-  await ended.promise;
-}
-
-const children = new Set<ChildProcess>();
-let isGuarded = false;
-
-/** Notes a server for K1; returns the note's path. */
-function noteStarted(child: ChildProcess, folder: string): string {
-  if (!isGuarded) process.once("exit", () => children.forEach((one) => void one.kill("SIGKILL")));
-  isGuarded = true;
-  children.add(child);
-  child.once("exit", () => children.delete(child));
-  mkdirSync(STARTED_FOLDER, { recursive: true });
-  const note = join(STARTED_FOLDER, `${process.pid}-${child.pid}`);
-  writeFileSync(note, folder);
-  return note;
 }
