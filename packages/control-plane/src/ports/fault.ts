@@ -25,6 +25,11 @@ export const FAULTS = {
     title: "State store is configured in a way that would lose jobs",
   },
   BUS_UNAVAILABLE: { status: 503, retry: "later", title: "Message bus unavailable" },
+  BUS_MISCONFIGURED: {
+    status: 500,
+    retry: "never",
+    title: "Message bus is configured in a way that cannot work",
+  },
   PAYLOADS_UNAVAILABLE: { status: 503, retry: "later", title: "Payload store unavailable" },
   PAYLOAD_TOO_LARGE: { status: 413, retry: "never", title: "Payload too large" },
   INVALID_REQUEST: { status: 400, retry: "never", title: "Invalid request" },
