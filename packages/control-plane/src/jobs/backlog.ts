@@ -5,9 +5,10 @@
 //     hint costs at most that. W2. One look at a pool at a time in a process; who loses a job to another process takes the next.
 
 import type { ListQuery, Page } from "../ports/state.ts";
+import { listAcross } from "../records/across-partitions.ts";
 import { dropEmptyLane, inOrderOfService, type Lane, lanesOf, parseLane } from "../scheduling/backlog-lanes.ts";
 import type { Worker } from "../scheduling/registry.ts";
-import { changeSeen } from "./change.ts";
+import { changeJob, changeSeen } from "./change.ts";
 import type { Job } from "./job.ts";
 import { JOB_INDEX } from "./job-indexes.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -34,6 +35,18 @@ export class Backlog {
   /** A hint that pools of this worker may have free slots. Never waits, never fails. */
   hint(worker: Pick<Worker, "pools"> | undefined): void {
     for (const pool of worker?.pools ?? []) this.pull(pool);
+  }
+
+  /** A slot of the limit came free: the job that it has held back for longest is tried. */
+  async pullHeldBack(limitId: string): Promise<void> {
+    const lead = { index: JOB_INDEX.heldBack, of: [limitId] };
+    try {
+      const query = { lead, alsoIn: [], order: "up", limit: 1, examineMax: 1 } as const;
+      const [first] = (await listAcross(this.#parts.state, query, this.#deadline())).entries;
+      if (first !== undefined) await changeJob(first.member, "pull", this.#parts, this.#signal);
+    } catch (error) {
+      if (!this.#signal.aborted) this.#parts.log.error("limit.not_served", error, { limitId });
+    }
   }
 
   /** Pools in which jobs wait, or waited when they were last looked at. */

@@ -7,10 +7,11 @@
 
 import { Fault } from "../ports/fault.ts";
 import { carryOut, type DeliveryHistory } from "./effects.ts";
-import { isTerminal, type Job } from "./job.ts";
+import { type Dispatch, isTerminal, type Job } from "./job.ts";
 import type { JobEvent } from "./job-event.ts";
 import type { Transition } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
+import { giveSlotsBack, takeSlots } from "./job-slots.ts";
 import type { SeenJob } from "./job-store.ts";
 import { changeAndSettle } from "./settle.ts";
 
@@ -42,12 +43,11 @@ export async function changeSeen(
   for (let attempt = 1; seen !== undefined; attempt++) {
     const event = decide(seen.record);
     if (event === undefined) return { job: seen.record, moved: false };
-    const moved = changeAndSettle(seen.record, event, parts.clock.now(), parts);
-    if (moved.next === seen.record) return { job: seen.record, moved: false };
     const before: SeenJob = seen;
-    const saved = await commitMove(moved, parts, () =>
-      parts.jobs.replace(before, moved.next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
+    const { moved, saved } = await settleAndCommit(before.record, event, parts, signal, (next) =>
+      parts.jobs.replace(before, next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
     );
+    if (saved === "unchanged") return { job: before.record, moved: false };
     if (saved.kind === "committed") {
       await followThrough(moved, parts, signal);
       return { job: moved.next, moved: true };
@@ -70,27 +70,42 @@ export async function followThrough(
   if (follows !== undefined) await changeJob(moved.next.id, follows, parts, signal);
 }
 
-/** Runs the commit of a move with the worker's slot held. */
-export async function commitMove<S extends { readonly kind: "committed" | "conflict" }>(
-  moved: Transition,
+/** Settles what the event leads to and commits it, with the worker's and the limits' slots held. "unchanged": there was nothing to write. */
+export async function settleAndCommit<S extends { readonly kind: "committed" | "conflict" }>(
+  before: Job,
+  event: JobEvent | "pull",
   parts: JobParts,
-  commit: () => Promise<S>,
-): Promise<S> {
-  const { next, effects } = moved;
-  const delivers = effects.some((effect) => effect.kind === "deliver");
-  if (delivers && "dispatch" in next.phase) parts.registry.reserve(next.phase.dispatch.workerId, next.id);
+  signal: AbortSignal,
+  commit: (next: Job) => Promise<S>,
+): Promise<{ readonly moved: Transition; readonly saved: S | "unchanged" }> {
+  const now = parts.clock.now();
+  let moved = changeAndSettle(before, event, { now, parts });
   let committed = false;
+  const dispatch = newDispatch(moved);
+  if (dispatch !== undefined) parts.registry.reserve(dispatch.workerId, before.id);
   try {
-    const saved = await commit();
-    committed = saved.kind === "committed";
-    return saved;
+    const isLimited = dispatch !== undefined && dispatch.limits.length > 0;
+    const full = isLimited ? await takeSlots(moved.next, dispatch, parts, signal) : undefined;
+    if (full !== undefined) moved = changeAndSettle(before, event, { now, parts, full });
+    if (moved.next === before) return { moved, saved: "unchanged" };
+    const saved = await commit(moved.next);
+    committed = saved.kind === "committed" && newDispatch(moved) !== undefined;
+    if (saved.kind === "committed") settleBooks(before, moved.next, parts, signal);
+    return { moved, saved };
   } finally {
-    if (committed) settleBooks(next, parts);
-    else if (delivers) parts.registry.release(next.id);
+    if (dispatch !== undefined && !committed) {
+      parts.registry.release(before.id);
+      giveSlotsBack(dispatch, parts, signal);
+    }
   }
 }
 
-function settleBooks(next: Job, parts: JobParts): void {
+function newDispatch(moved: Transition): Dispatch | undefined {
+  const { phase } = moved.next;
+  return moved.effects.some((effect) => effect.kind === "deliver") && "dispatch" in phase ? phase.dispatch : undefined;
+}
+
+function settleBooks(before: Job, next: Job, parts: JobParts, signal: AbortSignal): void {
   const { meter, outbound, board, registry, announcer } = parts;
   const { phase, topic } = next;
   if ("dispatch" in phase) {
@@ -101,6 +116,9 @@ function settleBooks(next: Job, parts: JobParts): void {
     board.forget(next.id);
     registry.release(next.id);
   }
+  const dispatchBefore = "dispatch" in before.phase ? before.phase.dispatch : undefined;
+  const hasMovedOn = !("dispatch" in phase) || phase.dispatch.id !== dispatchBefore?.id;
+  if (dispatchBefore !== undefined && hasMovedOn) giveSlotsBack(dispatchBefore, parts, signal);
   if (isTerminal(next))
     meter.count("cordum_scheduler_jobs_completed_total", { topic, status: `JOB_STATUS_${phase.state}` });
   if (phase.state === "DENIED") meter.count("cordum_scheduler_safety_denied_total", { topic });

@@ -4,6 +4,7 @@
 
 import type { DecisionRecord } from "../policy/decision.ts";
 import type { Ms } from "../ports/time.ts";
+import type { Limit } from "../scheduling/slots.ts";
 import type { ApprovalAnswer, Dispatch, TerminalState, WaitReason } from "./job.ts";
 
 /** A worker's result, read by report.ts: the status is already one of the states a job can end in, "retry" for a failure that may be tried
@@ -26,6 +27,8 @@ export type JobEvent =
   | { readonly kind: "policy_unavailable"; readonly retryAfterMs: Ms }
   | { readonly kind: "placed"; readonly dispatch: Dispatch; readonly timeoutMs: Ms; readonly attemptsMax: number }
   | { readonly kind: "unplaced"; readonly waiting: WaitReason; readonly pools: readonly string[] }
+  /** A limit is reached. */
+  | { readonly kind: "held_back"; readonly limit: Limit; readonly retryAfterMs: Ms }
   /** No configuration could ever place it. */
   | { readonly kind: "unroutable"; readonly code: string; readonly message: string }
   /** Nobody listened. `maybeBefore`: an earlier delivery of the same dispatch may have been heard. */
@@ -36,7 +39,14 @@ export type JobEvent =
       readonly retryAfterMs: Ms;
     }
   | { readonly kind: "heard"; readonly dispatchId: string }
-  | { readonly kind: "progressed"; readonly workerId: string; readonly dispatchId: string; readonly percent: number }
+  | {
+      readonly kind: "progressed";
+      readonly workerId: string;
+      /** Incarnation of the worker that says so; null: its heartbeat was not heard here. */
+      readonly instance: string | null;
+      readonly dispatchId: string;
+      readonly percent: number;
+    }
   | { readonly kind: "reported"; readonly report: Report; readonly retryAfterMs: Ms }
   /** The worker is gone, or (with an instance) another incarnation of it is there now. */
   | {

@@ -23,6 +23,8 @@ export const JOB_INDEX = {
   byTrace: "job.trace",
   /** of pool, priority, tenant: jobs that wait for a worker; score: acceptance. */
   backlog: "job.backlog",
+  /** of limit: jobs that a limit holds back; score: acceptance. */
+  heldBack: "job.held",
   /** of tenant: jobs that are out with a worker; score: dispatch. */
   busyOfTenant: "job.busy.tenant",
   /** of worker: jobs that are out with it; score: dispatch. */
@@ -42,6 +44,7 @@ export function jobLayout(keepMs: Ms): Layout["indexes"] {
     [JOB_INDEX.byTeam]: listed,
     [JOB_INDEX.byTrace]: listed,
     [JOB_INDEX.backlog]: open,
+    [JOB_INDEX.heldBack]: open,
     [JOB_INDEX.busyOfTenant]: open,
     [JOB_INDEX.busyOfWorker]: open,
   };
@@ -58,6 +61,8 @@ export function entriesOfJob(job: Job): readonly Entry[] {
   if (job.team !== "") entries.push({ index: JOB_INDEX.byTeam, of: [tenant, job.team], score: listedAt });
   if (phase.state === "SCHEDULED")
     for (const pool of phase.pools) entries.push(backlogEntry(pool, job.priority, tenant, job.acceptedAt));
+  if (phase.state === "SCHEDULED" && phase.limit !== undefined)
+    entries.push({ index: JOB_INDEX.heldBack, of: [phase.limit], score: job.acceptedAt });
   if (phase.state === "DISPATCHED" || phase.state === "RUNNING") {
     entries.push({ index: JOB_INDEX.busyOfTenant, of: [tenant], score: phase.dispatch.at });
     entries.push({ index: JOB_INDEX.busyOfWorker, of: [phase.dispatch.workerId], score: phase.dispatch.at });

@@ -11,8 +11,10 @@ import type { Log, Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
 import type { Registry } from "../scheduling/registry.ts";
 import type { Routing, Timeouts } from "../scheduling/routing.ts";
+import type { Slots } from "../scheduling/slots.ts";
 import type { Announcer } from "./announce.ts";
 import type { JobStore } from "./job-store.ts";
+import type { LimitHints } from "./limit-hints.ts";
 import type { Outbound } from "./outbound.ts";
 import type { ProgressBoard } from "./progress-board.ts";
 import type { JobLimits } from "./transition.ts";
@@ -46,6 +48,8 @@ export interface JobParts {
   readonly scheduling: { readonly current: SchedulingConfig };
   readonly outbound: Outbound;
   readonly board: ProgressBoard;
+  readonly slots: Slots;
+  readonly limitHints: LimitHints;
   readonly announcer: Announcer;
   readonly settings: JobSettings;
 }

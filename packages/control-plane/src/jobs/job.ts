@@ -25,6 +25,8 @@ export type WaitReason =
   | "no_workers"
   | "pool_overloaded"
   | "no_listener"
+  | "tenant_limit"
+  | "rule_limit"
   | "retry_backoff"
   | "not_before";
 
@@ -68,13 +70,15 @@ export interface Dispatch {
   /** New for each attempt; workers that know it deduplicate by it, results may carry it. */
   readonly id: string;
   readonly workerId: string;
-  /** The worker's incarnation as its heartbeat told it; "" for workers that tell none. */
-  readonly instance: string;
+  /** The worker's incarnation as its heartbeat told it; "" for workers that tell none, null when no heartbeat of it was heard. */
+  readonly instance: string | null;
   readonly pool: string;
   /** Where it was published. On the worker's own subject nobody else may answer; on the topic anybody of the group may. */
   readonly subject: string;
   readonly direct: boolean;
   readonly at: EpochMs;
+  /** Limits of which it holds a slot, see scheduling/slots.ts. */
+  readonly limits: readonly string[];
   /** Somebody heard it: the process that published says so, or the worker itself did. */
   readonly heard: boolean;
 }
@@ -97,7 +101,13 @@ export interface JobOutcome {
 export type Phase =
   | { readonly state: "PENDING"; readonly waiting: WaitReason }
   | { readonly state: "APPROVAL_REQUIRED"; readonly ask: ApprovalAsk }
-  | { readonly state: "SCHEDULED"; readonly waiting: WaitReason; readonly pools: readonly string[] }
+  | {
+      readonly state: "SCHEDULED";
+      readonly waiting: WaitReason;
+      readonly pools: readonly string[];
+      /** The limit that holds it back. */
+      readonly limit?: string;
+    }
   | { readonly state: "DISPATCHED" | "RUNNING"; readonly dispatch: Dispatch; readonly percent: number }
   | { readonly state: TerminalState; readonly outcome: JobOutcome };
 

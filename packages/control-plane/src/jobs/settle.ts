@@ -10,6 +10,7 @@ import { constraintsOf } from "../policy/decision-forms.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { place } from "../scheduling/placement.ts";
 import { limitsFor } from "../scheduling/routing.ts";
+import { type Limit, ruleLimit, tenantLimit } from "../scheduling/slots.ts";
 import { isTerminal, type Job } from "./job.ts";
 import type { Effect, JobEvent } from "./job-event.ts";
 import type { Transition } from "./job-moves.ts";
@@ -20,28 +21,51 @@ import { holdsApproval, isDue, transition } from "./transition.ts";
 /** Each round decides or places; more than this many in a row would be a loop. */
 const ROUNDS_MAX = 8;
 
-/** Applies the event and settles. `pull`: a worker has a free slot, so try to place a job that waits. */
-export function changeAndSettle(job: Job, event: JobEvent | "pull", now: EpochMs, parts: JobParts): Transition {
+/** Applies the event and settles. `pull`: a worker has a free slot, so try to place a job that waits. `full`: a limit that is reached: then
+ *  the job is held back instead of placed. */
+export function changeAndSettle(
+  job: Job,
+  event: JobEvent | "pull",
+  { now, parts, full }: { readonly now: EpochMs; readonly parts: JobParts; readonly full?: Limit | undefined },
+): Transition {
   const first: Transition =
     event === "pull" ? { next: pulled(job, now), effects: [] } : transition(job, event, now, parts.settings);
   let { next } = first;
   let effects: readonly Effect[] = first.effects;
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const step = nextEvent(next, now, parts);
-    if (step === undefined) break;
+    const wanted = nextEvent(next, now, parts);
+    if (wanted === undefined) break;
+    const step = wanted.kind === "placed" && full !== undefined ? heldBack(full, parts) : wanted;
     const moved = transition(next, step, now, parts.settings);
     if (moved.next === next) break;
     next = moved.next;
     effects = [...effects, ...moved.effects];
   }
-  return event === "pull" && isSameWait(job, next) ? { next: job, effects: [] } : { next, effects };
+  return event === "pull" && isSameWait(job, next, now) ? { next: job, effects: [] } : { next, effects };
 }
 
 /** A pull that found no place writes nothing. */
-function isSameWait(before: Job, after: Job): boolean {
+function isSameWait(before: Job, after: Job, now: EpochMs): boolean {
   const [from, to] = [before.phase, after.phase];
-  if (from.state !== "SCHEDULED" || to.state !== "SCHEDULED" || before.wakes.place !== undefined) return false;
-  return from.waiting === to.waiting && from.pools.join("\n") === to.pools.join("\n");
+  if (from.state !== "SCHEDULED" || to.state !== "SCHEDULED" || isDue(before, "place", now)) return false;
+  return from.waiting === to.waiting && from.limit === to.limit && from.pools.join("\n") === to.pools.join("\n");
+}
+
+const HELD_BACK_MS = 30_000;
+
+/** Whoever gives a slot back pulls the next job; the wake is for the case that this is lost. */
+function heldBack(limit: Limit, parts: JobParts): JobEvent {
+  return { kind: "held_back", limit, retryAfterMs: Math.round(HELD_BACK_MS * (0.5 + parts.clock.random() / 2)) };
+}
+
+/** The limits that a job under this decision counts against. */
+export function limitsOnConcurrency(job: Job, decision: Decision, parts: Pick<JobParts, "policy">): readonly Limit[] {
+  const ofTenant = parts.policy.concurrentJobsMax(job.tenant);
+  const ofRule = constraintsOf(decision)?.budgets?.maxConcurrentJobs ?? 0;
+  return [
+    ...(ofTenant > 0 ? [tenantLimit(job.tenant, ofTenant)] : []),
+    ...(ofRule > 0 ? [ruleLimit(job.tenant, decision.ruleId, ofRule)] : []),
+  ];
 }
 
 /** The decision under which the job may be placed now, or undefined when it must be judged (again) first. */
@@ -101,6 +125,7 @@ function placing(job: Job, decision: Decision, now: EpochMs, parts: JobParts): J
       subject: direct ? directSubject(worker.id) : job.topic,
       direct,
       at: now,
+      limits: limitsOnConcurrency(job, decision, parts).map(({ id }) => id),
       heard: false,
     },
     timeoutMs: smaller(limits.timeoutMs, budgets?.maxRuntimeMs),

@@ -9,14 +9,13 @@
 
 import { createHash } from "node:crypto";
 import { contextKey, encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
-import { Fault } from "../ports/fault.ts";
+import { assert, Fault } from "../ports/fault.ts";
 import type { Ms } from "../ports/time.ts";
-import { commitMove, followThrough } from "./change.ts";
+import { followThrough, settleAndCommit } from "./change.ts";
 import { derivedUuid, newUuid } from "./ids.ts";
 import { JOB_SHAPE, type Job, type JobPriority, type JobState } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
 import { hashRequest } from "./job-request.ts";
-import { changeAndSettle } from "./settle.ts";
 import { type SubmitCommand, toRequest, validateCommand } from "./submit-command.ts";
 
 export interface Submitted {
@@ -115,10 +114,10 @@ export async function createJob(draft: JobDraft, parts: JobParts, signal: AbortS
     decisions: [],
   };
   parts.meter.count("cordum_scheduler_jobs_received_total", { topic: draft.topic });
-  const moved = changeAndSettle(accepted, { kind: "woke" }, now, parts);
-  const saved = await commitMove(moved, parts, () =>
-    parts.jobs.create(moved.next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
+  const { moved, saved } = await settleAndCommit(accepted, { kind: "woke" }, parts, signal, (next) =>
+    parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
   );
+  assert(saved !== "unchanged", "a new job is judged or waits for policy", { jobId: accepted.id });
   if (saved.kind === "conflict") return repeatOf(saved.seen?.record, draft.bodyHash);
   await followThrough(moved, parts, signal);
   return { jobId: moved.next.id, traceId: moved.next.traceId, state: moved.next.phase.state, isRepeat: false };

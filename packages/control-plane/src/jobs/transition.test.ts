@@ -42,6 +42,7 @@ const dispatch = {
   subject: "worker.w1.jobs",
   direct: true,
   at: NOW,
+  limits: [],
   heard: false,
 };
 const placed: JobEvent & { kind: "placed" } = { kind: "placed", dispatch, timeoutMs: 1_000, attemptsMax: 1 };
@@ -229,7 +230,7 @@ describe("reports", () => {
     });
     const onTopic = live(JOB, ALLOWED, { ...placed, dispatch: { ...dispatch, direct: false } });
     expect(live(onTopic, lost(undefined))).toBe(onTopic);
-    const claimed = live(onTopic, { kind: "progressed", workerId: "w2", dispatchId: "d1", percent: 0 });
+    const claimed = live(onTopic, { kind: "progressed", workerId: "w2", instance: null, dispatchId: "d1", percent: 0 });
     expect(
       live(claimed, { kind: "worker_lost", workerId: "w2", instanceNow: undefined, retryAfterMs: 0 }).phase.state,
     ).toBe("TIMEOUT");
@@ -237,13 +238,17 @@ describe("reports", () => {
 
   it("mark progress and the worker that claims", () => {
     const out = live(JOB, ALLOWED, placed);
-    const claimed = live(out, { kind: "progressed", workerId: "w1", dispatchId: "d1", percent: 0 });
+    const claimed = live(out, { kind: "progressed", workerId: "w1", instance: null, dispatchId: "d1", percent: 0 });
     expect(claimed).toMatchObject({ phase: { state: "RUNNING", dispatch: { heard: true } } });
     expect(claimed.wakes.doorbell).toBeUndefined();
-    expect(live(claimed, { kind: "progressed", workerId: "w1", dispatchId: "", percent: 40 }).phase).toMatchObject({
+    expect(
+      live(claimed, { kind: "progressed", workerId: "w1", instance: null, dispatchId: "", percent: 40 }).phase,
+    ).toMatchObject({
       percent: 40,
     });
-    expect(live(claimed, { kind: "progressed", workerId: "w1", dispatchId: "", percent: 0 })).toBe(claimed);
+    expect(live(claimed, { kind: "progressed", workerId: "w1", instance: null, dispatchId: "", percent: 0 })).toBe(
+      claimed,
+    );
   });
 });
 
@@ -322,7 +327,13 @@ describe("any sequence of events", () => {
       retryAfterMs: fc.nat(100),
     }),
     fc.record({ kind: fc.constant("heard" as const), dispatchId }),
-    fc.record({ kind: fc.constant("progressed" as const), workerId, dispatchId, percent: fc.nat(100) }),
+    fc.record({
+      kind: fc.constant("progressed" as const),
+      workerId,
+      instance: fc.constant(null),
+      dispatchId,
+      percent: fc.nat(100),
+    }),
     fc
       .record({
         ends: fc.constantFrom("SUCCEEDED" as const, "FAILED" as const, "retry" as const, "CANCELLED" as const),

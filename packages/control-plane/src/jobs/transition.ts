@@ -37,6 +37,15 @@ export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobL
       return onPlaced(job, event, now, limits);
     case "unplaced":
       return onUnplaced(job, event, now, limits);
+    case "held_back":
+      if (job.phase.state !== "SCHEDULED") return stay(job);
+      return move(
+        job,
+        { state: "SCHEDULED", waiting: event.limit.waiting, pools: [], limit: event.limit.id },
+        { place: now + event.retryAfterMs },
+        now,
+        event.limit.waiting,
+      );
     case "unroutable":
       return job.phase.state === "SCHEDULED"
         ? end(job, "FAILED", now, { code: event.code, message: event.message, by: "scheduler" })
@@ -202,11 +211,10 @@ function onProgressed(job: Job, event: JobEvent & { kind: "progressed" }, now: E
   const percent = Math.max(phase.percent, event.percent);
   if (phase.state === "RUNNING")
     return percent === phase.percent ? stay(job) : update(job, { ...phase, percent }, job.wakes, now);
-  const dispatch = {
-    ...phase.dispatch,
-    heard: true,
-    workerId: event.workerId === "" ? phase.dispatch.workerId : event.workerId,
-  };
+  // On a topic another worker than the one that was guessed may have taken it.
+  const isOther = event.workerId !== "" && event.workerId !== phase.dispatch.workerId;
+  const claimer = isOther ? { workerId: event.workerId, instance: event.instance } : {};
+  const dispatch = { ...phase.dispatch, ...claimer, heard: true };
   const wakes = { ...without(job.wakes, "doorbell"), worker: nextLookAtWorker(dispatch, now) };
   return move(job, { state: "RUNNING", dispatch, percent }, wakes, now, dispatch.workerId);
 }
@@ -249,7 +257,9 @@ export function isLost(job: Job, instanceNow: string | undefined): boolean {
   const { phase } = job;
   if (phase.state !== "DISPATCHED" && phase.state !== "RUNNING") return false;
   const isGuess = !phase.dispatch.direct && phase.state === "DISPATCHED";
-  return !isGuess && phase.dispatch.instance !== instanceNow;
+  if (isGuess) return false;
+  const { instance } = phase.dispatch;
+  return instanceNow === undefined || (instance !== null && instance !== instanceNow);
 }
 
 const WORKER_LOOK_MS = { min: 60_000, max: 600_000 } as const;

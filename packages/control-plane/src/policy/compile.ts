@@ -37,6 +37,8 @@ export interface CompiledTenant {
   readonly allowed: readonly TopicEntry[];
   /** Answer for topics outside the allow list, when it restricts. */
   readonly restriction: Decision | undefined;
+  /** Jobs out with workers at once; 0: no limit. */
+  readonly concurrentJobsMax: number;
   /** Why the request fails one of the tenant's MCP lists. */
   readonly mcpCheck: McpCheck;
 }
@@ -137,8 +139,14 @@ function compileTenant(tenant: TenantPolicy, snapshot: string): CompiledTenant {
     denied,
     allowed,
     restriction: tenant.restrict ? answer("restrict", "deny", "topic not allowed by tenant policy") : undefined,
+    concurrentJobsMax: tenant.maxConcurrentJobs ?? 0,
     mcpCheck: tenant.mcp === undefined ? () => undefined : compileMcpCheck(tenant.mcp),
   };
+}
+
+/** 0 is no limit. */
+function tighter(a: number, b: number): number {
+  return a === 0 || b === 0 ? a + b : Math.min(a, b);
 }
 
 function bothOf(a: CompiledTenant, b: CompiledTenant): CompiledTenant {
@@ -146,6 +154,7 @@ function bothOf(a: CompiledTenant, b: CompiledTenant): CompiledTenant {
     denied: [...a.denied, ...b.denied],
     allowed: [...a.allowed, ...b.allowed],
     restriction: a.restriction ?? b.restriction,
+    concurrentJobsMax: tighter(a.concurrentJobsMax, b.concurrentJobsMax),
     mcpCheck: (mcp: McpRequest) => a.mcpCheck(mcp) ?? b.mcpCheck(mcp),
   };
 }

@@ -83,4 +83,6 @@ export interface Policy {
   decide(input: PolicyInput): Decision | "unavailable";
   /** Snapshot of what decides now; "" while nothing is loaded. */
   snapshot(): string;
+  /** How many jobs of the tenant may be out with workers at once; 0: as many as like. */
+  concurrentJobsMax(tenant: string): number;
 }

@@ -52,6 +52,8 @@ export interface TenantPolicy {
   readonly denyTopics: readonly string[];
   /** Topics outside `allowTopics` are denied. */
   readonly restrict: boolean;
+  /** Jobs out with workers at once; absent: no limit. */
+  readonly maxConcurrentJobs?: number;
   readonly mcp?: McpLists;
 }
 

@@ -211,7 +211,7 @@ describe("warnings", () => {
       "tenants: {a: {allowed_repo_hosts: [x], denied_repo_hosts: []}}",
       ["not_enforced tenants.a.allowed_repo_hosts 1:15"],
     ],
-    ["tenants: {a: {max_concurrent_jobs: 3}}", ["not_enforced tenants.a.max_concurrent_jobs 1:15"]],
+    ["tenants: {a: {max_concurrent_jobs: 3}}", []],
     ["tenants: {Acme: {}, acme: {}}", ["tenant_repeated tenants 1:1"]],
     ["rulez: []\n", ["unknown_key rulez 1:1"]],
     ["rules: []\n---\nrules: []\n", ["extra_documents  2:1"]],

@@ -64,11 +64,13 @@ function reportUnknownKeys(root: Section, strict: boolean): void {
 function readTenant(name: string, section: Section, defaultDecision: "allow" | "deny" | undefined): TenantPolicy {
   const mcpSection = section.section("mcp");
   const mcp = mcpSection && readMcpLists(mcpSection);
+  const maxConcurrentJobs = section.whole("max_concurrent_jobs", { min: 0, max: 2_147_483_647 });
   const tenant: TenantPolicy = {
     name,
     allowTopics: readGlobs(section, "allow_topics"),
     denyTopics: readGlobs(section, "deny_topics"),
     restrict: section.flag("restrict") === true,
+    ...(maxConcurrentJobs > 0 && { maxConcurrentJobs }),
     ...(mcp !== undefined && { mcp }),
   };
   checkAllowTopics(section, tenant, defaultDecision);
@@ -90,7 +92,6 @@ function checkAllowTopics(section: Section, tenant: TenantPolicy, defaultDecisio
 
 function warnAboutUnenforced(section: Section): void {
   const unenforced = ["allowed_repo_hosts", "denied_repo_hosts"].filter((key) => section.texts(key).length > 0);
-  if (section.whole("max_concurrent_jobs", { min: 0, max: 2_147_483_647 }) > 0) unenforced.push("max_concurrent_jobs");
   for (const key of unenforced) {
     section.findings.warn("not_enforced", section.placeOf(key), section.pathOf(key), "read, but not enforced");
   }

@@ -10,6 +10,7 @@ import type { Decision, Policy, PolicyInput } from "./decision.ts";
 import { evaluate, topicDenial } from "./evaluate.ts";
 import { type Explanation, explain } from "./explain.ts";
 import type { PolicyWarning } from "./findings.ts";
+import { fold } from "./fold.ts";
 import { parsePolicy } from "./language.ts";
 
 export const SNAPSHOTS_KEPT = 10;
@@ -48,6 +49,10 @@ export class PolicySource implements Policy {
 
   snapshot(): string {
     return this.#current?.snapshot ?? "";
+  }
+
+  concurrentJobsMax(tenant: string): number {
+    return this.#current?.tenants.get(fold(tenant))?.concurrentJobsMax ?? 0;
   }
 
   /** The last ten, newest first; the first is in force. Empty while nothing is loaded. */

@@ -9,7 +9,9 @@ import { Backlog } from "../jobs/backlog.ts";
 import { runCycles, runProgress } from "../jobs/job-cycles.ts";
 import { jobLayout } from "../jobs/job-indexes.ts";
 import { DEFAULT_JOB_SETTINGS, type JobParts, type JobSettings, type SchedulingConfig } from "../jobs/job-parts.ts";
+import { wakeSlot } from "../jobs/job-slots.ts";
 import { JOB_KIND, type JobRetention, JobStore } from "../jobs/job-store.ts";
+import { LimitHints } from "../jobs/limit-hints.ts";
 import { Outbound } from "../jobs/outbound.ts";
 import { listenToPackets } from "../jobs/packet-intake.ts";
 import { ProgressBoard } from "../jobs/progress-board.ts";
@@ -22,6 +24,7 @@ import type { Layout, State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import { laneLayout } from "../scheduling/backlog-lanes.ts";
 import { Registry } from "../scheduling/registry.ts";
+import { SLOT_KIND, Slots, slotLayout } from "../scheduling/slots.ts";
 
 export interface CorePorts {
   readonly state: State;
@@ -54,7 +57,12 @@ export { DEFAULT_JOB_SETTINGS };
 /** What State must be opened with. */
 export function stateLayout(retention: JobRetention): Layout {
   return {
-    indexes: { ...jobLayout(retention.jobKeepMs), ...deadLetterLayout(retention.deadLetterKeepMs), ...laneLayout() },
+    indexes: {
+      ...jobLayout(retention.jobKeepMs),
+      ...deadLetterLayout(retention.deadLetterKeepMs),
+      ...laneLayout(),
+      ...slotLayout(),
+    },
     logs: {},
   };
 }
@@ -69,11 +77,17 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
     scheduling,
     outbound: new Outbound(),
     board: new ProgressBoard(),
+    slots: new Slots(ports.state, ports.clock),
+    limitHints: new LimitHints(),
     announcer: new Announcer(ports, stopping.signal),
     settings: config.settings,
   };
   const backlog = new Backlog(parts, stopping.signal);
-  const handlers = new Map([[JOB_KIND, (id: string, signal: AbortSignal) => wakeJob(id, parts, signal)]]);
+  parts.limitHints.listen((limitId) => void backlog.pullHeldBack(limitId));
+  const handlers = new Map([
+    [JOB_KIND, (id: string, signal: AbortSignal) => wakeJob(id, parts, signal)],
+    [SLOT_KIND, (id: string, signal: AbortSignal) => wakeSlot(id, parts, signal)],
+  ]);
   let subscriptions: readonly Subscription[] = [];
   let cycles: Promise<unknown> = Promise.resolve();
   return {
