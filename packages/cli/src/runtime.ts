@@ -9,6 +9,8 @@ import { randomBytes } from "node:crypto";
 export interface Runtime {
   /** Milliseconds since 1970-01-01T00:00:00Z. */
   now(): number;
+  /** Milliseconds since this process began. */
+  age(): number;
   /** True after `ms`; false as soon as `signal` fires. */
   sleep(ms: number, signal: AbortSignal): Promise<boolean>;
   /** `bytes` random bytes as base64url, fit for keys. */
@@ -17,6 +19,7 @@ export interface Runtime {
 
 export const systemRuntime: Runtime = {
   now: () => Date.now(),
+  age: () => performance.now(),
   secret: (bytes) => randomBytes(bytes).toString("base64url"),
   sleep: (ms, signal) =>
     new Promise((resolve) => {

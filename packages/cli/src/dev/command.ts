@@ -29,7 +29,6 @@ import { loadWorkers, sampleWorkers } from "./workers.ts";
 /** Until it is stopped. Throws CommandFailure when it cannot start. */
 export async function runDev(given: Given, { terminal, runtime }: Machine): Promise<void> {
   checkOptions(given);
-  const startedAt = runtime.now();
   const stop = stopSignals(() => process.exit(EXIT_CODES.INTERRUPTED.code));
   const tenant = terminal.env.TENANT_ID || "default";
   const folder = openFolder(dataPath(given, terminal), tenant, runtime.secret);
@@ -43,7 +42,7 @@ export async function runDev(given: Given, { terminal, runtime }: Machine): Prom
   const serving = workers.length === 0 ? undefined : await serve(workers, { connection: running.connection(), log });
   noteAddress(folder, running.url);
   const topics = workers.map(({ topic }) => topic);
-  terminal.print(readyText({ url: running.url, folder, policyPath, topics, startMs: runtime.now() - startedAt }));
+  terminal.print(readyText({ url: running.url, folder, policyPath, topics, startMs: runtime.age() }));
   await untilAborted(stop.first);
   terminal.note("stopping: work in hand may end; Ctrl-C again stops at once");
   await drain(running, serving, folder);

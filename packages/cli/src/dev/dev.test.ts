@@ -2,7 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { run } from "../program.ts";
+import { systemRuntime } from "../runtime.ts";
 import { type DevProcess, runCommand, startDev } from "../testing/dev-process.ts";
+import { testTerminal } from "../testing/terminal.ts";
 
 let home = "";
 const running: DevProcess[] = [];
@@ -22,7 +25,14 @@ async function dev(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): P
   running.push(started);
   return started;
 }
-const cordum = (...args: string[]) => runCommand(args, { cwd: home });
+/** Other commands run in this process: each start of Node would cost most of a second. */
+async function cordum(...args: string[]) {
+  return cordumWith({}, ...args);
+}
+async function cordumWith(env: Readonly<Record<string, string>>, ...args: string[]) {
+  const { terminal, out, err } = testTerminal({ folder: home, env });
+  return { code: await run(args, { terminal, runtime: systemRuntime }), out: out(), err: err() };
+}
 
 describe("cordum dev", () => {
   it("keeps jobs, keys and policy from one start to the next, and ends in order", async () => {
@@ -131,8 +141,7 @@ export const workers = [worker("job.stuck", () => new Promise(() => setInterval(
     const keys: unknown = JSON.parse(readFileSync(join(home, ".cordum", "keys.json"), "utf8"));
     const submitter = Array.isArray(keys) ? String(keys[1].key) : "";
     await dev([], { CORDUM_API_KEY: submitter });
-    const env = { CORDUM_API_KEY: submitter };
-    expect((await runCommand(["dlq"], { cwd: home, env })).code).toBe(3);
+    expect((await cordumWith({ CORDUM_API_KEY: submitter }, "dlq")).code).toBe(3);
   }, 60_000);
 });
 
