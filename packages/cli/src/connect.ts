@@ -6,7 +6,7 @@
 // N3. A key from the folder is sent to this machine only.
 
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { Client } from "@cordum/sdk";
 import { CommandFailure } from "./failure.ts";
 import type { Given } from "./given.ts";
@@ -32,7 +32,7 @@ export function connect(given: Given, terminal: Terminal): Client {
 }
 
 export function findTarget(given: Given, terminal: Terminal): Target {
-  const folder = join(terminal.folder, terminal.env.CORDUM_DATA_DIR || DEFAULT_FOLDER);
+  const folder = resolve(terminal.folder, terminal.env.CORDUM_DATA_DIR || DEFAULT_FOLDER);
   const url =
     given.text("url") ??
     given.text("gateway") ??

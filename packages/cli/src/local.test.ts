@@ -88,6 +88,13 @@ describe("the target of a command", () => {
     expect(() => target({ as: "nobody" })).toThrow("has keys for admin, submitter, approver");
   });
 
+  it("looks where CORDUM_DATA_DIR says, relative or absolute", () => {
+    const key = open().keys[0]?.key;
+    expect(target({}, { CORDUM_DATA_DIR: "elsewhere" }).apiKey).toBeUndefined();
+    expect(target({}, { CORDUM_DATA_DIR: data }).apiKey).toBe(key);
+    expect(target({}, { CORDUM_DATA_DIR: "./.cordum" }).apiKey).toBe(key);
+  });
+
   it("reads a key from a file", () => {
     const path = join(home, "key");
     writeFileSync(path, "from-file\n");

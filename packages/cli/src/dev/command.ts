@@ -42,7 +42,8 @@ export async function runDev(given: Given, { terminal, runtime }: Machine): Prom
   const serving = workers.length === 0 ? undefined : await serve(workers, { connection: running.connection(), log });
   noteAddress(folder, running.url);
   const topics = workers.map(({ topic }) => topic);
-  terminal.print(readyText({ url: running.url, folder, policyPath, topics, startMs: runtime.age() }));
+  const isOtherFolder = folder.path !== (terminal.env.CORDUM_DATA_DIR || DEFAULT_FOLDER);
+  terminal.print(readyText({ url: running.url, folder, policyPath, topics, startMs: runtime.age(), isOtherFolder }));
   await untilAborted(stop.first);
   terminal.note("stopping: work in hand may end; Ctrl-C again stops at once");
   await drain(running, serving, folder);

@@ -10,9 +10,11 @@ export interface ReadyFacts {
   readonly policyPath: string;
   readonly topics: readonly string[];
   readonly startMs: number;
+  /** The other commands look elsewhere unless they are told. */
+  readonly isOtherFolder: boolean;
 }
 
-export function readyText({ url, folder, policyPath, topics, startMs }: ReadyFacts): string {
+export function readyText({ url, folder, policyPath, topics, startMs, isOtherFolder }: ReadyFacts): string {
   const admin = folder.keys.find(({ role }) => role === "admin");
   const names = folder.keys.map(({ principal_id }) => principal_id).join(", ");
   return `Cordum is ready at ${url} after ${(startMs / 1_000).toFixed(1)} s
@@ -24,7 +26,7 @@ export function readyText({ url, folder, policyPath, topics, startMs }: ReadyFac
 
 From another terminal in this folder:
 
-  npx cordum job submit job.echo --input '{"hello":"world"}' --wait
+${isOtherFolder ? `  export CORDUM_DATA_DIR=${folder.path}\n` : ""}  npx cordum job submit job.echo --input '{"hello":"world"}' --wait
   npx cordum job submit job.echo --input '{"drop":"table"}' --risk-tags destructive --as submitter
   npx cordum approvals
   npx cordum approve <job> --as approver
