@@ -63,7 +63,7 @@ export class CallQueue {
               (value) => finish(() => resolve(value)),
               (error: unknown) => finish(() => reject(error)),
             );
-          else done.catch(() => undefined); // nobody waits for it
+          else done.catch(passFault); // nobody waits for it
         },
         fail: (code, detail) => finish(() => reject(new Fault(code, detail))),
       };
@@ -90,4 +90,9 @@ export class CallQueue {
   abandonAll(life: Life): void {
     for (const call of this.#ready) if (call.life === life) call.isAbandoned = true;
   }
+}
+
+/** Everything but a Fault is a programmer error, and fails the run as an unhandled rejection. */
+function passFault(error: unknown): void {
+  if (!(error instanceof Fault)) throw error;
 }

@@ -32,6 +32,11 @@ let steps = 0;
 let failed = 0;
 
 const world = worlds.get(values.world);
+const numbers = [values.seed, values.seeds, values.steps].map(Number);
+if (!numbers.every((number) => Number.isSafeInteger(number) && number >= 0)) {
+  console.error("--seed, --seeds and --steps are whole numbers");
+  process.exit(2);
+}
 if (world === undefined) {
   console.error(`no world ${values.world}; there are ${[...worlds.keys()].join(", ")}`);
   process.exit(2);

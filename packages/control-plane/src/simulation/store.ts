@@ -56,7 +56,7 @@ export class Store {
     const gone = this.#journal.slice(kept.length);
     const replica = this.#options.openState(this.#options.clock);
     this.#state = replica;
-    this.#journal = kept;
+    this.#journal = [...kept];
     for (const batch of gone) this.#applied.delete(batch.id);
     await Promise.all(kept.map((batch) => replica.commit(batch, never)));
     return { kept, gone };

@@ -120,7 +120,9 @@ export class World {
     });
     this.#store = new Store({ clock: worldClock, openState: options.openState, openPayloads: options.openPayloads });
     this.#bus = new SimBus(this.#queue, options.onPublish ?? (() => undefined));
+    const open = sealWorld();
     for (const process of options.processes) this.#start(process, 1);
+    open();
   }
 
   get now(): EpochMs {
@@ -222,7 +224,10 @@ export class World {
       if (this.#queue.size === 0) return false;
     }
     if (this.#chance.once(this.#faults.outage)) this.#beginOutage();
-    if (this.#chance.once(this.#faults.failover)) this.#failOver();
+    if (this.#chance.once(this.#faults.failover)) {
+      this.#failOver(); // a step of its own: nobody commits before the observers know what is gone
+      return true;
+    }
     const call = this.#queue.takeAt(this.#chance.below(this.#queue.size));
     if (call !== undefined) this.#meet(call);
     return true;

@@ -1,4 +1,6 @@
 // The life of a job under faults: many seeds on the production use cases, and deliberate faults that must be found.
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { SimulationFailure } from "../world.ts";
 import { runJobs } from "./job-world.ts";
@@ -41,10 +43,14 @@ describe("the life of a job, simulated", () => {
     for (const name of [...expected, ...ends]) expect(did.get(name) ?? 0, name).toBeGreaterThan(50);
   });
 
-  it("has one trace per seed", async () => {
+  it("has one trace per seed, in this process and in another", async () => {
     const [first, again] = [await runJobs({ seed: 3, steps: STEPS }), await runJobs({ seed: 3, steps: STEPS })];
     expect(again.world.trace.hash()).toBe(first.world.trace.hash());
     expect(again.did).toEqual(first.did);
+    const main = `${import.meta.dirname}/../main.ts`;
+    const args = ["--conditions=source", main, "--seed", "3", "--steps", String(STEPS)];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    expect(stdout).toContain(`trace ${first.world.trace.hash()} `);
   });
 
   it.each(MUTANTS.map((mutant) => [mutant.name, mutant] as const))(
