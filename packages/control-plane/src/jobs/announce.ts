@@ -10,6 +10,8 @@ import type { Job, JobState } from "./job.ts";
 
 export const JOB_NEWS_SUBJECT = "cordum.event.job";
 const NEWS_PER_PACKET = 100;
+/** News that wait for a slow bus; beyond that they are dropped. */
+const WAITING_MAX = 10_000;
 
 export interface JobNews {
   readonly id: string;
@@ -20,6 +22,23 @@ export interface JobNews {
   readonly at: EpochMs;
   readonly why: string;
   readonly percent: number;
+}
+
+/** News of a packet; none when it is no such packet. */
+export function parseNews(bytes: Uint8Array): readonly Pick<JobNews, "id" | "state" | "topic">[] {
+  try {
+    const packet: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    if (packet === null || typeof packet !== "object" || !("news" in packet) || !Array.isArray(packet.news)) return [];
+    return packet.news.slice(0, NEWS_PER_PACKET).filter(isNews);
+  } catch {
+    return [];
+  }
+}
+
+function isNews(item: unknown): item is Pick<JobNews, "id" | "state" | "topic"> {
+  if (item === null || typeof item !== "object" || !("id" in item) || !("state" in item) || !("topic" in item))
+    return false;
+  return typeof item.id === "string" && typeof item.state === "string" && typeof item.topic === "string";
 }
 
 export class Announcer {
@@ -42,6 +61,7 @@ export class Announcer {
     const step = job.steps.at(-1);
     const { id, tenant, topic, traceId, phase } = job;
     const percent = phase.state === "RUNNING" ? phase.percent : 0;
+    if (this.#waiting.length >= WAITING_MAX) return;
     this.#waiting.push({
       id,
       tenant,

@@ -9,6 +9,7 @@ import type { Payloads } from "../ports/payloads.ts";
 import type { State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
+import type { Placers } from "../scheduling/placers.ts";
 import type { Registry } from "../scheduling/registry.ts";
 import type { Routing, Timeouts } from "../scheduling/routing.ts";
 import type { Slots } from "../scheduling/slots.ts";
@@ -45,6 +46,7 @@ export interface JobParts {
   readonly meter: Meter;
   readonly policy: Policy;
   readonly registry: Registry;
+  readonly placers: Placers;
   readonly scheduling: { readonly current: SchedulingConfig };
   readonly outbound: Outbound;
   readonly board: ProgressBoard;

@@ -1,6 +1,7 @@
 // What a worker has in hand, when it appears or disappears.
 // Owns:          losing the jobs of a worker that is gone or was started anew; taking over the slots of one that is there.
 // Must not know: how a loss was noticed.
+// Of several processes one looks, by rank; should it fail, the jobs' own wakes look later.
 // A process that starts while workers run does not know what they have: it reads that from their jobs, so that it does not overload them.
 
 import { listAcross } from "../records/across-partitions.ts";
@@ -13,8 +14,10 @@ const JOBS_AT_ONCE = 100;
 
 /** Faults: STATE_*; the caller may try again. */
 export async function reviewWorker(workerId: string, parts: JobParts, signal: AbortSignal): Promise<void> {
+  const now = parts.clock.now();
+  if (!parts.registry.isKeeperOf(workerId, now)) return;
   const lead = { index: JOB_INDEX.busyOfWorker, of: [workerId] };
-  const alive = parts.registry.find(workerId, parts.clock.now());
+  const alive = parts.registry.find(workerId, now);
   const instanceNow = alive?.heartbeat.instance;
   let after: { readonly score: number; readonly member: string } | undefined;
   do {
@@ -34,7 +37,7 @@ export async function reviewWorker(workerId: string, parts: JobParts, signal: Ab
         signal,
       );
       if (changed !== undefined && !changed.moved && "dispatch" in changed.job.phase && alive !== undefined)
-        parts.registry.adopt(workerId, member);
+        parts.registry.adopt(workerId, member, now);
     }
     after = page.next;
   } while (after !== undefined);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { place } from "./placement.ts";
+import { Placers } from "./placers.ts";
 import { type Heartbeat, Registry } from "./registry.ts";
 import { OPEN_ROUTING, type Routing } from "./routing.ts";
 
@@ -34,7 +35,7 @@ const needs = (over: Partial<Parameters<typeof place>[0]> = {}) => ({
 });
 
 function fleet(...heartbeats: readonly Partial<Heartbeat>[]): Registry {
-  const registry = new Registry();
+  const registry = new Registry(new Placers("p"));
   for (const heartbeat of heartbeats) registry.hear({ ...HEARTBEAT, ...heartbeat }, NOW);
   return registry;
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { Placers } from "./placers.ts";
 import { type Heartbeat, Registry } from "./registry.ts";
 
 const NOW = 1_800_000_000_000;
@@ -18,7 +19,7 @@ const HEARTBEAT: Heartbeat = {
 };
 
 function registryWith(...heartbeats: readonly Partial<Heartbeat>[]): Registry {
-  const registry = new Registry();
+  const registry = new Registry(new Placers("p"));
   registry.startListening(NOW);
   for (const heartbeat of heartbeats) registry.hear({ ...HEARTBEAT, ...heartbeat }, NOW);
   return registry;

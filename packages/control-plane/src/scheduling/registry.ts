@@ -4,10 +4,12 @@
 // G1. A worker is alive for 30 s after its last heartbeat, not counting a time in which this process could hear nobody.
 // G2. Heartbeats correct, they do not grant: a slot is taken when a job is placed and given back when it ends, so that a burst between
 //     two heartbeats does not go to one worker.
+//     Of several placers each has a share of a worker's slots (placers.ts).
 // G3. Absence of an announcement is not "not ready": only a worker that announced topics is limited to them. What a worker announced
 //     outlives its silence: it may come back without saying it again.
 
 import type { EpochMs, Ms } from "../ports/time.ts";
+import type { Placers } from "./placers.ts";
 import { virtualPool } from "./routing.ts";
 
 export const WORKER_TTL_MS: Ms = 30_000;
@@ -16,6 +18,7 @@ const ANNOUNCED_KEEP_MS: Ms = 3_600_000;
 const ANNOUNCED_MAX = 10_000;
 /** Slots of a worker that does not say how many it has. */
 const UNSTATED_CAPACITY = 100;
+const RELEASED_MAX = 4_096;
 
 export interface Heartbeat {
   readonly workerId: string;
@@ -70,10 +73,17 @@ interface Entry {
 }
 
 export class Registry {
+  readonly #placers: Placers;
   readonly #entries = new Map<string, Entry>();
   readonly #announced = new Map<string, Announcement>();
   readonly #workerOfJob = new Map<string, string>();
+  /** Jobs whose slot was given back lately, because this process handled their result before it overheard it. */
+  readonly #released = new Set<string>();
   #listeningSince: EpochMs | undefined;
+
+  constructor(placers: Placers) {
+    this.#placers = placers;
+  }
 
   /** From now on silence means something. Called again after a time in which this process could hear nobody: of that time nobody's
    *  silence counts, or every short loss of the bus would cost all running jobs. */
@@ -138,9 +148,10 @@ export class Registry {
     this.#workerOfJob.set(jobId, workerId);
   }
 
-  /** A job that is out with the worker since before this process knew it. */
-  adopt(workerId: string, jobId: string): void {
-    if (!this.#workerOfJob.has(jobId)) this.reserve(workerId, jobId);
+  /** A job that is out with the worker since before this process knew it. Beside other placers it is theirs, or counted by the worker. */
+  adopt(workerId: string, jobId: string, now: EpochMs): void {
+    const isAlone = this.#placers.alive(now).length === 1;
+    if (isAlone && !this.#workerOfJob.has(jobId)) this.reserve(workerId, jobId);
   }
 
   /** Gives the job's slot back; the worker that had it, or undefined when it was not ours. */
@@ -148,6 +159,7 @@ export class Registry {
     const workerId = this.#workerOfJob.get(jobId);
     if (workerId === undefined) return undefined;
     this.#workerOfJob.delete(jobId);
+    this.#noteReleased(jobId);
     const entry = this.#entries.get(workerId);
     if (entry?.jobs.delete(jobId)) entry.endedSinceHeartbeat++;
     return workerId;
@@ -173,13 +185,44 @@ export class Registry {
 
   find(workerId: string, now: EpochMs): Worker | undefined {
     const entry = this.#entries.get(workerId);
-    return entry === undefined || this.#isSilent(entry, now) ? undefined : view(workerId, entry);
+    return entry === undefined || this.#isSilent(entry, now)
+      ? undefined
+      : view(workerId, entry, this.#room(workerId, entry, now));
   }
 
   alive(now: EpochMs): readonly Worker[] {
     const workers: Worker[] = [];
-    for (const [id, entry] of this.#entries) if (!this.#isSilent(entry, now)) workers.push(view(id, entry));
+    for (const [id, entry] of this.#entries)
+      if (!this.#isSilent(entry, now)) workers.push(view(id, entry, this.#room(id, entry, now)));
     return workers;
+  }
+
+  /** A result was overheard: whoever has handled it, the worker has one job less. */
+  noteEnded(jobId: string, workerId: string): void {
+    if (this.release(jobId) !== undefined || this.#released.delete(jobId)) return;
+    const entry = this.#entries.get(workerId);
+    if (entry !== undefined) entry.endedSinceHeartbeat++;
+  }
+
+  /** Does this placer answer for what becomes of the worker's jobs? One of the living ones does. */
+  isKeeperOf(workerId: string, now: EpochMs): boolean {
+    return this.#placers.shareOf(workerId, 1, now) === 1;
+  }
+
+  #noteReleased(jobId: string): void {
+    this.#released.add(jobId);
+    if (this.#released.size <= RELEASED_MAX) return;
+    for (const oldest of this.#released) {
+      this.#released.delete(oldest);
+      return;
+    }
+  }
+
+  /** Slots that this placer may take now: of its share, and of what the worker has left. */
+  #room(workerId: string, entry: Entry, now: EpochMs): number {
+    const capacity = capacityOf(entry.heartbeat);
+    const share = this.#placers.shareOf(workerId, capacity, now);
+    return Math.max(0, Math.min(share - entry.jobs.size, capacity - busyOf(entry)));
   }
 
   /** Forgets workers that have been silent for too long, and returns their ids. */
@@ -222,12 +265,17 @@ function poolsOf(pool: string, topics: ReadonlySet<string> | undefined): Readonl
   return pools;
 }
 
-function view(id: string, entry: Entry): Worker {
+function capacityOf({ capacity }: Heartbeat): number {
+  return capacity > 0 ? capacity : UNSTATED_CAPACITY;
+}
+
+/** By our own count, or by the worker's as far as it is known to be right: jobs of other placers are in it. */
+function busyOf(entry: Entry): number {
+  return Math.max(entry.jobs.size, entry.heartbeat.activeJobs - entry.endedSinceHeartbeat, 0);
+}
+
+function view(id: string, entry: Entry, room: number): Worker {
   const { heartbeat } = entry;
-  const capacity = heartbeat.capacity > 0 ? heartbeat.capacity : UNSTATED_CAPACITY;
-  const reported = heartbeat.activeJobs - entry.endedSinceHeartbeat;
-  const busy = Math.max(entry.jobs.size, reported, 0);
-  const room = Math.max(0, capacity - busy);
   // One job finds out whether a worker that was missed listens again; the others wait for its word.
   const trial = entry.misses === 0 ? room : Math.min(room, entry.jobs.size === 0 ? 1 : 0);
   const isDraining = heartbeat.labels.draining === "true" || heartbeat.capacity < 0;
@@ -239,7 +287,7 @@ function view(id: string, entry: Entry): Worker {
     pools: entry.pools,
     listens: entry.listens,
     isDraining,
-    busy,
+    busy: busyOf(entry),
     free: isDraining || entry.listens === "nowhere" ? 0 : trial,
   };
 }

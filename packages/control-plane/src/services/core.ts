@@ -14,6 +14,7 @@ import { JOB_KIND, type JobRetention, JobStore } from "../jobs/job-store.ts";
 import { LimitHints } from "../jobs/limit-hints.ts";
 import { Outbound } from "../jobs/outbound.ts";
 import { listenToPackets } from "../jobs/packet-intake.ts";
+import { leavePeers, listenToPeers, runPresence } from "../jobs/peers.ts";
 import { ProgressBoard } from "../jobs/progress-board.ts";
 import { wakeJob } from "../jobs/wake.ts";
 import type { Policy } from "../policy/decision.ts";
@@ -23,6 +24,7 @@ import type { Payloads } from "../ports/payloads.ts";
 import type { Layout, State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import { laneLayout } from "../scheduling/backlog-lanes.ts";
+import { Placers } from "../scheduling/placers.ts";
 import { Registry } from "../scheduling/registry.ts";
 import { SLOT_KIND, Slots, slotLayout } from "../scheduling/slots.ts";
 
@@ -69,11 +71,13 @@ export function stateLayout(retention: JobRetention): Layout {
 
 export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   const stopping = new AbortController();
+  const placers = new Placers(ports.clock.id());
   const scheduling = { current: config.scheduling };
   const parts: JobParts = {
     ...ports,
     jobs: new JobStore(ports.state, ports.clock, config.retention),
-    registry: new Registry(),
+    registry: new Registry(placers),
+    placers,
     scheduling,
     outbound: new Outbound(),
     board: new ProgressBoard(),
@@ -93,12 +97,13 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   return {
     parts,
     async start() {
-      subscriptions = await listenToPackets(parts, backlog);
+      subscriptions = [...(await listenToPackets(parts, backlog)), ...(await listenToPeers(parts, backlog))];
       parts.registry.startListening(ports.clock.now());
       cycles = Promise.all([
         runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, stopping.signal),
         runCycles(parts, backlog, stopping.signal),
         runProgress(parts, stopping.signal),
+        runPresence(parts, stopping.signal),
       ]);
     },
     useScheduling(next) {
@@ -106,6 +111,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
       backlog.tick();
     },
     async settle(deadline) {
+      await leavePeers(parts, deadline);
       await Promise.all(subscriptions.map((subscription) => subscription.drain(deadline)));
       stopping.abort();
       await cycles;

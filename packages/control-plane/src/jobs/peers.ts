@@ -1,0 +1,106 @@
+// What placers tell each other, and overhear.
+// Owns:          presence on a subject of our own; hearing all results, whoever handles them; hearing of jobs that wait.
+// Must not know: shares (placers.ts), where a job is placed.
+// E1. Nothing here is needed for a job to end: shares correct themselves by presence and heartbeats, and jobs that wait are looked at once
+//     a second. E2. A result is overheard without group, read for its ids alone, and gives back the slot that this process holds.
+
+import { parsePacket, SUBJECTS } from "@cordum/protocol";
+import type { Handle, Subscription } from "../ports/bus.ts";
+import type { Ms } from "../ports/time.ts";
+import { poolsFor } from "../scheduling/routing.ts";
+import { JOB_NEWS_SUBJECT, parseNews } from "./announce.ts";
+import type { Backlog } from "./backlog.ts";
+import type { JobParts } from "./job-parts.ts";
+
+export const PLACER_SUBJECT = "cordum.placer";
+const PRESENCE_EVERY_MS: Ms = 2_000;
+const ID_CHARS_MAX = 64;
+const ACK = { kind: "ack" } as const;
+const IN_FLIGHT_MAX = 1_024;
+
+/** On a bus that only this process uses there is nobody to hear. */
+export async function listenToPeers(parts: JobParts, backlog: Backlog): Promise<readonly Subscription[]> {
+  if (!parts.bus.traits.shared) return [];
+  const keep = false;
+  const inFlightMax = IN_FLIGHT_MAX;
+  return Promise.all([
+    parts.bus.subscribe({ subject: PLACER_SUBJECT, keep, inFlightMax }, presence(parts)),
+    parts.bus.subscribe({ subject: SUBJECTS.jobResult, keep, inFlightMax }, overhearResult(parts, backlog)),
+    parts.bus.subscribe({ subject: JOB_NEWS_SUBJECT, keep, inFlightMax }, hearNews(parts, backlog)),
+  ]);
+}
+
+/** Says that this placer is there, until `signal` fires. */
+export async function runPresence(parts: JobParts, signal: AbortSignal): Promise<void> {
+  if (!parts.bus.traits.shared) return;
+  do await say({ id: parts.placers.self }, parts, signal);
+  while (await parts.clock.sleep(PRESENCE_EVERY_MS, signal));
+}
+
+/** Says that it goes, so that the others share its part at once. */
+export async function leavePeers(parts: JobParts, signal: AbortSignal): Promise<void> {
+  if (parts.bus.traits.shared) await say({ id: parts.placers.self, leaves: true }, parts, signal);
+}
+
+async function say(
+  word: { readonly id: string; readonly leaves?: boolean },
+  parts: JobParts,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await parts.bus.publish(
+      PLACER_SUBJECT,
+      Buffer.from(JSON.stringify(word)),
+      parts.clock.deadline(signal, PRESENCE_EVERY_MS),
+    );
+  } catch (error) {
+    if (!signal.aborted)
+      parts.log.warn("presence.not_sent", { reason: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+function presence(parts: JobParts): Handle {
+  return async (bytes) => {
+    const word = parseWord(bytes);
+    if (word === undefined || word.id === parts.placers.self) return ACK;
+    if (word.leaves) parts.placers.leave(word.id);
+    else if (parts.placers.hear(word.id, parts.clock.now())) parts.log.info("placer.appeared", { placer: word.id });
+    return ACK;
+  };
+}
+
+function parseWord(bytes: Uint8Array): { readonly id: string; readonly leaves: boolean } | undefined {
+  try {
+    const word: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    if (word === null || typeof word !== "object" || !("id" in word) || typeof word.id !== "string") return undefined;
+    return word.id.length > ID_CHARS_MAX
+      ? undefined
+      : { id: word.id, leaves: "leaves" in word && word.leaves === true };
+  } catch {
+    return undefined;
+  }
+}
+
+function overhearResult(parts: JobParts, backlog: Backlog): Handle {
+  return async (bytes) => {
+    const parsed = parsePacket(bytes);
+    if (parsed.kind !== "packet" || parsed.packet.payload?.kind !== "jobResult") return ACK;
+    const { jobId, workerId } = parsed.packet.payload.value;
+    parts.registry.noteEnded(jobId, workerId);
+    backlog.hintJobEnded();
+    return ACK;
+  };
+}
+
+/** A job that its own process could not place may find a worker of whose slots this one has a share. */
+function hearNews(parts: JobParts, backlog: Backlog): Handle {
+  return async (bytes) => {
+    const waiting = new Set<string>();
+    for (const { state, topic } of parseNews(bytes)) {
+      if (state === "SCHEDULED")
+        for (const pool of poolsFor(parts.scheduling.current.routing, topic)) waiting.add(pool);
+    }
+    for (const pool of waiting) backlog.pull(pool);
+    return ACK;
+  };
+}
