@@ -38,14 +38,15 @@ export async function connect(
   const runtime = options.runtime ?? systemRuntime;
   const { name = "cordum-worker", connectTimeoutMs = 5_000, ioTimeoutMs = 10_000 } = options;
   const parts = { name, runtime, log: options.log ?? lineLog(runtime), connectTimeoutMs };
-  const silenceMsMax = Math.max(1, Math.floor(ioTimeoutMs / 2));
-  const client = await openRedisClient(places.redis, { ...parts, silenceMsMax });
+  // Half of a call's time: what the silence of one connection takes leaves time for a try on the next.
+  const halfMs = Math.max(1, Math.floor(ioTimeoutMs / 2));
+  const client = await openRedisClient(places.redis, { ...parts, silenceMsMax: halfMs });
   const payloads = new RedisPayloads(client, {
     runtime,
     ioTimeoutMs,
     payloadBytesMax: options.payloadBytesMax ?? 8_388_608,
   });
-  const bus = await openNats(places.nats, parts).catch(async (error: unknown) => {
+  const bus = await openNats(places.nats, { ...parts, pingIntervalMs: halfMs }).catch(async (error: unknown) => {
     await payloads.close();
     throw error;
   });

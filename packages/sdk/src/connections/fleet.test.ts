@@ -127,7 +127,7 @@ describe("a worker over NATS and Redis", () => {
       await control.dispatch({ jobId: id(n), topic }, { on: `worker.${workerId}.jobs` });
       await control.dispatch({ jobId: id(n), topic });
     }
-    await control.heard("jobProgress", 5, ({ jobId }) => jobId.startsWith(id(0).slice(0, -1)));
+    await held.begun(5);
     for (let n = 0; n < 5; n++) held.end(id(n));
     await Promise.all([0, 1, 2, 3, 4].map((n) => control.heard("jobResult", 1, of(id(n)))));
     expect([...held.started].sort()).toEqual([0, 1, 2, 3, 4].map(id));
@@ -160,7 +160,7 @@ describe("a worker over NATS and Redis", () => {
     const held = heldWorker(1, topic);
     const serving = await serve([held.definition], { url, workerId, log });
     await control.dispatch({ jobId: id(1), topic });
-    await control.heard("jobProgress", 1, of(id(1)));
+    await held.begun(1);
     const drained = serving.drain();
     await control.heard("heartbeat", 1, (beat) => beat.workerId === workerId && beat.labels.draining === "true");
     await control.dispatch({ jobId: id(2), topic });

@@ -23,6 +23,8 @@ export interface NatsParts {
   readonly runtime: Runtime;
   readonly log: WorkerLog;
   readonly connectTimeoutMs: number;
+  /** How often the server is asked whether it is there; it is given up when it has not answered two times. */
+  readonly pingIntervalMs: number;
 }
 
 type Handle = (bytes: Uint8Array, subject: string) => void;
@@ -34,8 +36,6 @@ const LIGHT_BYTES_MAX = 1_048_576;
 const KEPT = { packetsMax: 10_000, bytesMax: 67_108_864 };
 /** The client adds the jitter. */
 const RECONNECT = { reconnectTimeWait: 250, reconnectJitter: 500, reconnectJitterTLS: 1_000 };
-/** A server that answers no ping is given up after two of them. */
-const PING_INTERVAL_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 5_000;
 
 /** Rejects with a sentence when no server can be reached or lets us in. */
@@ -50,7 +50,7 @@ export async function openNats(place: NatsPlace, parts: NatsParts): Promise<Nats
     maxReconnectAttempts: -1,
     // A password that changes on the server and comes back must not end the worker.
     ignoreAuthErrorAbort: true,
-    pingInterval: PING_INTERVAL_MS,
+    pingInterval: parts.pingIntervalMs,
     maxPingOut: 2,
     timeout: parts.connectTimeoutMs,
     noAsyncTraces: true,

@@ -90,10 +90,12 @@ async function open<T extends Redis | Cluster>(
 ): Promise<T> {
   const at = place.seeds.map(textOf).join(", ");
   let problem: unknown;
-  client.on("error", (error: unknown) => {
-    if (problem === undefined) log.warn("redis.connection_failed", { at, reason: reasonOf(error) });
+  const notice = (error: unknown) => {
+    if (problem === undefined) log.warn("redis.connection_lost", { at, reason: reasonOf(error) });
     problem = error;
-  });
+  };
+  client.on("error", notice);
+  client.on("reconnecting", () => notice(problem ?? "the server closed the connection"));
   client.on("ready", () => {
     if (problem !== undefined) log.info("redis.reconnected", { at });
     problem = undefined;
@@ -108,7 +110,11 @@ async function open<T extends Redis | Cluster>(
 }
 
 async function end(client: Redis | Cluster, runtime: Runtime): Promise<void> {
-  if (client.status === "end") return;
+  // Between two dials nothing is open, and nobody tells the end.
+  if (client.status === "end" || client.status === "reconnecting") {
+    client.disconnect();
+    return;
+  }
   const late = new AbortController();
   const ended = new Promise((resolve) => client.once("end", resolve));
   client.disconnect();

@@ -25,6 +25,8 @@ export interface ControlSide extends AsyncDisposable {
     job: Partial<Init<JobRequest>> & { readonly jobId: string },
     more?: { readonly context?: unknown; readonly on?: string; readonly seal?: Seal },
   ): Promise<void>;
+  /** The bytes of a request. */
+  request(job: Init<JobRequest>): Uint8Array;
   cancel(jobId: string, more?: { readonly on?: string; readonly seal?: Seal }): Promise<void>;
   /** Everything of a kind that was heard so far, in order. */
   all<K extends Kind>(kind: K): readonly PayloadOf<K>[];
@@ -68,13 +70,14 @@ export async function startControlSide(places: {
   await nats.flush();
   const all = <K extends Kind>(kind: K) => packets.flatMap(({ payload }) => payloadsOf(payload, kind));
   const send = async (on: string, payload: Init<BusPacketPayload>, seal: Seal = encodePacket) => {
-    nats.publish(on, seal({ traceId: "trace-1", senderId: SCHEDULER, protocolVersion: 1, payload }));
+    nats.publish(on, seal(packetOf(payload)));
     await nats.flush();
   };
   return {
     nats,
     redis,
     all,
+    request: (value) => encodePacket(packetOf({ kind: "jobRequest", value })),
     packets: (kind) => packets.filter(({ payload }) => payload?.kind === kind),
     async dispatch(job, more = {}) {
       if (more.context !== undefined) await redis.set(`ctx:${job.jobId}`, JSON.stringify(more.context), "EX", 60);
@@ -113,6 +116,10 @@ export async function startControlSide(places: {
       await nats.close();
     },
   };
+}
+
+function packetOf(payload: Init<BusPacketPayload>): Init<BusPacket> {
+  return { traceId: "trace-1", senderId: SCHEDULER, protocolVersion: 1, payload };
 }
 
 function payloadsOf<K extends Kind>(payload: BusPacket["payload"], kind: K): readonly PayloadOf<K>[] {

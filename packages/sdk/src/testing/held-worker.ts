@@ -11,12 +11,14 @@ export function heldWorker(concurrency = 1, topic = TOPIC) {
   const started: string[] = [];
   const gates = new Map<string, ReturnType<typeof gate<unknown>>>();
   const contexts = new Map<string, JobContext>();
+  const listeners = new Set<() => void>();
   const definition = worker({
     topic,
     concurrency,
     run: (_input, context) => {
       started.push(context.jobId);
       contexts.set(context.jobId, context);
+      for (const listener of listeners) listener();
       const held = gate<unknown>();
       gates.set(context.jobId, held);
       return held.promise;
@@ -26,6 +28,15 @@ export function heldWorker(concurrency = 1, topic = TOPIC) {
     definition,
     started,
     contexts,
+    /** Resolves when `count` runs have begun. */
+    async begun(count: number): Promise<void> {
+      while (started.length < count) {
+        const { promise, resolve } = gate();
+        listeners.add(resolve);
+        await promise;
+        listeners.delete(resolve);
+      }
+    },
     end: (jobId: string, value: unknown = jobId) => gates.get(jobId)?.resolve(value),
   };
 }
