@@ -16,9 +16,8 @@ import { simStranger } from "./stranger.ts";
 import { simWorker } from "./worker.ts";
 
 const NODES_MAX = 3;
-/** Nodes do not hear of each other's results yet, so a slot that one has taken and another's result set free stays taken in the first.
- *  Until they do, G9 is asked of worlds with one node only. */
-const NODES_RETURN_SLOTS = false;
+/** A third node is a gateway without a scheduler. */
+const DRIVERS_MAX = 2;
 const SUBMISSIONS = 12;
 const CHECK_EVERY = 250;
 const LIVENESS_STEPS_MAX = 80_000;
@@ -29,15 +28,14 @@ export const NO_MUTATION: Mutation = { ports: (ports) => ports, policy: (policy)
 export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Promise<RunSummary> {
   const ledger = new Ledger();
   const nodes = 1 + (run.seed % NODES_MAX);
-  const fresh = nodes === 1 || NODES_RETURN_SLOTS ? FRESH : 0;
-  const options = { ledger, submissions: SUBMISSIONS, fresh, mutate: mutation };
+  const options = { ledger, submissions: SUBMISSIONS, mutate: mutation };
   const world: World = new World({
     seed: run.seed,
     faults: drawFaults(run.seed),
     openState: (clock) => memoryState({ partitions: 2, layout: stateLayout(DEFAULT_RETENTION), clock }),
     openPayloads: (clock) => memoryPayloads({ clock, bytesMax: 65_536 }),
     processes: [
-      ...Array.from({ length: nodes }, (_, n) => simNode(`node${n}`, options)),
+      ...Array.from({ length: nodes }, (_, n) => simNode(`node${n}`, { ...options, drives: n < DRIVERS_MAX })),
       simStranger("stranger"),
       simWorker("direct-a", { directly: true, capacity: 2 }, ledger),
       simWorker("direct-b", { directly: true, capacity: 4 }, ledger),
@@ -54,7 +52,7 @@ export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Pr
   world.heal();
   ledger.isHealed = true;
   const until = (): boolean =>
-    world.steps % CHECK_EVERY === 0 && openJobs(ledger).length === 0 && allAnswered(ledger, nodes, fresh);
+    world.steps % CHECK_EVERY === 0 && openJobs(ledger).length === 0 && allAnswered(ledger, nodes);
   const healed = await world.run({ stepsMax: LIVENESS_STEPS_MAX, until, check, checkEvery: CHECK_EVERY });
   if (!healed.reached)
     world.refuse(
@@ -69,7 +67,7 @@ function openJobs(ledger: Ledger): readonly string[] {
   );
 }
 
-function allAnswered(ledger: Ledger, nodes: number, fresh: number): boolean {
+function allAnswered(ledger: Ledger, nodes: number): boolean {
   const answers = (ledger.counts.get("accepted") ?? 0) + (ledger.counts.get("submit IDEMPOTENCY_CONFLICT") ?? 0);
-  return ledger.fresh.size >= nodes * fresh && answers >= nodes * SUBMISSIONS;
+  return ledger.fresh.size >= nodes * FRESH && answers >= nodes * SUBMISSIONS;
 }

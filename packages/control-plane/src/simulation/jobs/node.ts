@@ -37,8 +37,8 @@ export interface NodeOptions {
   readonly ledger: Ledger;
   /** Submissions of this node's client, over all its lives. */
   readonly submissions: number;
-  /** More of this node's client after healing, which must all succeed. */
-  readonly fresh: number;
+  /** False: it stores and rings, and leaves the driving to others. */
+  readonly drives: boolean;
   /** How a test plants a fault: production parts are wrapped, never changed. */
   readonly mutate: Mutation;
 }
@@ -67,6 +67,7 @@ export function simNode(name: string, options: NodeOptions): SimProcess {
           scheduling: { routing: ROUTING, timeouts: { runningMs: RUNNING_TIMEOUT_MS, topics: new Map() } },
           retention: DEFAULT_RETENTION,
           settings: SIM_SETTINGS,
+          drives: options.drives,
         },
       );
       await core.start();
@@ -112,7 +113,7 @@ async function submitAll(name: string, people: People, user: User): Promise<void
     if (answered) people.next = nth + 1;
     await clock.sleep(chance.below(answered ? 900 : 300), signal);
   }
-  while (people.nextFresh < user.options.fresh) {
+  while (people.nextFresh < FRESH) {
     await clock.sleep(1_000, signal);
     if (!user.options.ledger.isHealed) continue;
     const { jobId } = await submitJob({ ...BASE_COMMAND, topic: "job.echo", priority: "critical" }, user.parts, signal);
