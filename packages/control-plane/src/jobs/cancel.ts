@@ -3,6 +3,7 @@
 // Must not know: how workers stop.
 
 import { Fault } from "../ports/fault.ts";
+import { capText } from "./cap-text.ts";
 import { type Changed, changeSeen } from "./change.ts";
 import { isTerminal } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -27,7 +28,7 @@ export async function cancelJob(
   const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
   if (seen === undefined || (tenant !== undefined && seen.record.tenant !== tenant))
     throw new Fault("JOB_NOT_FOUND", "job not found");
-  const event = { kind: "cancelled", by, reason: cancellation.reason.slice(0, REASON_CHARS_MAX) } as const;
+  const event = { kind: "cancelled", by, reason: capText(cancellation.reason, REASON_CHARS_MAX) } as const;
   const changed = await changeSeen(seen, (job) => (isTerminal(job) ? undefined : event), parts, signal);
   if (changed === undefined) throw new Fault("JOB_NOT_FOUND", "job not found");
   if (changed.moved) parts.log.info("job.cancelled", { jobId, tenant: changed.job.tenant, by });

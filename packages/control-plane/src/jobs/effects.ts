@@ -7,6 +7,7 @@
 import {
   directCancelSubject,
   encodePacket,
+  JobStatus,
   jobStatusNames,
   parsePointer,
   SENDERS,
@@ -16,11 +17,11 @@ import {
 import { constraintsEnv } from "../policy/constraints.ts";
 import { constraintsOf } from "../policy/decision-forms.ts";
 import type { EpochMs } from "../ports/time.ts";
-import type { Dispatch, Job } from "./job.ts";
+import type { Dispatch, Job, JobState } from "./job.ts";
 import type { Effect, JobEvent } from "./job-event.ts";
 import type { Transition } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
-import { bytesOfRequest } from "./job-request.ts";
+import { bytesOfRequest, requestOf } from "./job-request.ts";
 
 export interface DeliveryHistory {
   /** The same dispatch may have been heard before: nobody listening now means that its worker is lost. */
@@ -97,11 +98,13 @@ export function dispatchPacket(job: Job, dispatch: Dispatch, now: EpochMs): Uint
   const maxRuntimeMs = constraints?.budgets?.maxRuntimeMs ?? 0;
   return wrapJobRequest(
     bytesOfRequest(job),
+  const asked = Number(requestOf(job).budget?.deadlineMs ?? 0);
+  const isTighter = maxRuntimeMs > 0 && (asked <= 0 || maxRuntimeMs < asked);
     { traceId: job.traceId, senderId: SENDERS.scheduler, createdAt: timestamp(now), protocolVersion: 1 },
     {
       dispatch: { dispatchId: dispatch.id, attempt: job.attempts, assignedWorkerId: dispatch.workerId },
       ...(constraints === undefined ? {} : { env: constraintsEnv(constraints) }),
-      ...(maxRuntimeMs > 0 ? { budget: { deadlineMs: maxRuntimeMs } } : {}),
+      ...(isTighter ? { budget: { deadlineMs: maxRuntimeMs } } : {}),
     },
   );
 }
@@ -128,7 +131,7 @@ async function publishCancel(
 
 function resultPacket(job: Job, now: EpochMs): Uint8Array {
   const { phase } = job;
-  const status = jobStatusNames.numberOf.get(phase.state) ?? 0;
+  const status = statusOf(phase.state);
   const outcome = "outcome" in phase ? phase.outcome : undefined;
   const value = {
     jobId: job.id,
@@ -159,6 +162,12 @@ function keepResult(job: Job, parts: JobParts, signal: AbortSignal): void {
       parts.settings.resultKeepMs,
       parts.clock.deadline(signal, parts.settings.storeTimeoutMs),
     )
+/** The number by which CAP knows a state. */
+export function statusOf(state: JobState): number {
+  const status = jobStatusNames.numberOf.get(`JOB_STATUS_${state}`);
+  return status ?? JobStatus.UNSPECIFIED;
+}
+
     .catch((error: unknown) => {
       if (!signal.aborted) parts.log.error("result.not_kept", error, { jobId: job.id });
     });

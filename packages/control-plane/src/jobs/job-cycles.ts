@@ -93,7 +93,8 @@ export async function runProgress(parts: JobParts, signal: AbortSignal): Promise
 
 async function writeClaim(claim: Claim, parts: JobParts, signal: AbortSignal): Promise<void> {
   try {
-    await changeJob(claim.jobId, { kind: "progressed", ...claim }, parts, signal);
+    const instance = parts.registry.find(claim.workerId, parts.clock.now())?.heartbeat.instance ?? null;
+    await changeJob(claim.jobId, { kind: "progressed", ...claim, instance }, parts, signal);
   } catch (error) {
     if (!signal.aborted) parts.log.error("progress.not_written", error, { jobId: claim.jobId });
   }

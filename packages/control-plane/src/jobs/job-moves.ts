@@ -28,7 +28,7 @@ export type Ending = { readonly code: string; readonly message: string; readonly
 export function end(job: Job, state: TerminalState, now: EpochMs, ending: Ending): Transition {
   const { phase } = job;
   const isOut = phase.state === "DISPATCHED" || phase.state === "RUNNING";
-  const byWorker = ending.by === "worker";
+  const byWorker = ending.reported !== undefined; // not by its name: a person may have that one, too
   const outcome: JobOutcome = {
     at: now,
     code: ending.code,
@@ -49,11 +49,12 @@ export function end(job: Job, state: TerminalState, now: EpochMs, ending: Ending
   return { next: { ...next, listedAt: listedAtOfEnd(job, now) }, effects };
 }
 
-/** Ended jobs that somebody should look at: all but the successful ones and those that a person or key cancelled. */
+/** Ended jobs that somebody should look at: all but the successful ones and those that were cancelled by somebody other
+ *  than their worker. */
 export function isDeadLetter(job: Job): boolean {
   const { phase } = job;
   if (!isTerminal(job) || phase.state === "SUCCEEDED") return false;
-  return phase.state !== "CANCELLED" || ("outcome" in phase && phase.outcome.by === "worker");
+  return phase.state !== "CANCELLED" || ("outcome" in phase && phase.outcome.reported !== "");
 }
 
 const RELISTED_AFTER_MS = 3_600_000;

@@ -4,9 +4,10 @@
 // R1. A status that means nothing is a failure with a code, never silence. R2. Texts of workers are capped.
 // R3. Whether a failure is tried again: only where attempts are left; never after FAILED_FATAL or a code that repeating cannot help.
 
-import { ErrorCode, type JobProgress, type JobResult, JobStatus, jobStatusNames } from "@cordum/protocol";
+import { ErrorCode, enumName, type JobProgress, type JobResult, JobStatus, jobStatusNames } from "@cordum/protocol";
+import { capText } from "./cap-text.ts";
 import { type Changed, changeSeen } from "./change.ts";
-import { retryDelayMs } from "./effects.ts";
+import { retryDelayMs, statusOf } from "./effects.ts";
 import { isTerminal, type Job } from "./job.ts";
 import type { Report } from "./job-event.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -15,6 +16,7 @@ import { acceptsReport } from "./transition.ts";
 
 const MESSAGE_CHARS_MAX = 4_096;
 const CODE_CHARS_MAX = 128;
+const ID_CHARS_MAX = 256;
 const POINTER_CHARS_MAX = 1_024;
 const ARTIFACTS_MAX = 100;
 
@@ -23,6 +25,7 @@ export type Reception = "accepted" | "late" | "foreign" | "unknown_job";
 
 /** Faults: STATE_*, JOB_CONTENDED: the result was not stored, and should come again. */
 export async function receiveResult(result: JobResult, parts: JobParts, signal: AbortSignal): Promise<Reception> {
+  if (result.jobId === "" || result.jobId.length > ID_CHARS_MAX) return stray("unknown_job", result, undefined, parts);
   const report = readReport(result);
   // Most results answer a dispatch that this process has just written: its record need not be read. Whether one is refused is decided
   // on what the store says.
@@ -55,19 +58,24 @@ async function applyReport(
 export function receiveProgress(progress: JobProgress, senderId: string, parts: JobParts): void {
   const percent = Math.max(0, Math.min(100, progress.percent));
   const { jobId } = progress;
-  parts.board.note({ jobId, workerId: senderId, dispatchId: progress.dispatch?.dispatchId ?? "", percent });
+  if (jobId === "" || jobId.length > ID_CHARS_MAX) return;
+  parts.board.note({
+    jobId,
+    workerId: capText(senderId, ID_CHARS_MAX),
+    dispatchId: progress.dispatch?.dispatchId ?? "",
+    percent,
+  });
 }
 
 export function readReport(result: JobResult): Report {
-  const reported = jobStatusNames.nameOf.get(result.status) ?? String(result.status);
   const { ends, code } = endingOf(result);
   return {
     ends,
-    reported: `JOB_STATUS_${reported}`,
+    reported: enumName(jobStatusNames, result.status),
     code,
-    message: result.errorMessage.slice(0, MESSAGE_CHARS_MAX),
+    message: capText(result.errorMessage, MESSAGE_CHARS_MAX),
     resultPtr: result.resultPtr.length <= POINTER_CHARS_MAX ? result.resultPtr : "",
-    workerId: result.workerId,
+    workerId: capText(result.workerId, ID_CHARS_MAX),
     executionMs: Math.max(0, Math.min(Number(result.executionMs), Number.MAX_SAFE_INTEGER)),
     artifactPtrs: result.artifactPtrs.filter((pointer) => pointer.length <= POINTER_CHARS_MAX).slice(0, ARTIFACTS_MAX),
     dispatchId: result.dispatch?.dispatchId ?? "",
@@ -109,7 +117,7 @@ const NEVER_AGAIN: ReadonlySet<number> = new Set([
 const NOT_BEGUN: ReadonlySet<string> = new Set(["WORKER_FULL", "WORKER_DRAINED"]);
 
 function codeOf(result: JobResult): string {
-  if (result.errorCode !== "") return result.errorCode.slice(0, CODE_CHARS_MAX);
+  if (result.errorCode !== "") return capText(result.errorCode, CODE_CHARS_MAX);
   return errorCodeName(result.errorCodeEnum);
 }
 
@@ -125,14 +133,13 @@ function stray(
   job: Job | undefined,
   parts: JobParts,
 ): Reception {
-  const isEcho =
-    job !== undefined && "outcome" in job.phase && job.phase.state === jobStatusNames.nameOf.get(result.status);
+  const isEcho = job !== undefined && "outcome" in job.phase && statusOf(job.phase.state) === result.status;
   if (reception === "late" && isEcho) return reception;
   parts.meter.count("cordum_scheduler_stray_results_total", { reason: reception });
   parts.log.warn("result.refused", {
-    jobId: result.jobId.slice(0, 256),
+    jobId: capText(result.jobId, ID_CHARS_MAX),
     reason: reception,
-    workerId: result.workerId.slice(0, 256),
+    workerId: capText(result.workerId, ID_CHARS_MAX),
     state: job?.phase.state,
   });
   return reception;
