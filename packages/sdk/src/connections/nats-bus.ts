@@ -90,7 +90,7 @@ export class NatsBus {
   readonly #parts: NatsParts;
   readonly #kept: KeptPackets;
   readonly #listeners = new Set<() => void>();
-  /** Subjects on which the server lets us publish nothing. */
+  /** What the server does not let us do, as "publish <subject>" and "subscription <subject>". */
   readonly #forbidden = new Map<string, Error>();
   readonly #watching: Promise<void>;
   #isConnected = true;
@@ -105,7 +105,7 @@ export class NatsBus {
   }
 
   async publish(subject: string, bytes: Uint8Array): Promise<void> {
-    const forbidden = this.#forbidden.get(subject);
+    const forbidden = this.#forbidden.get(`publish ${subject}`);
     if (forbidden !== undefined) throw forbidden;
     if (!LIGHT.has(subject)) return this.#kept.send(subject, bytes);
     if (!this.#isConnected) throw new Error("there is no connection to NATS at the moment");
@@ -118,13 +118,12 @@ export class NatsBus {
 
   /** Resolves when the server knows the subscription. Rejects when it does not allow it. */
   async subscribe(subject: string, group: string | undefined, handle: Handle): Promise<WorkerSubscription> {
-    let refusal: Error | undefined;
     let isOpen = true;
     const subscription = this.#nats.subscribe(subject, {
       ...(group === undefined ? {} : { queue: group }),
       callback: (error, message) => {
-        if (error !== null) refusal = error;
-        else if (isOpen) handle(message.data, message.subject);
+        // Errors come by the status too, and there with all that is known about them.
+        if (error === null && isOpen) handle(message.data, message.subject);
       },
     });
     const end = async () => {
@@ -132,12 +131,15 @@ export class NatsBus {
       isOpen = false;
     };
     try {
-      // The server says no before it answers the flush.
+      // The server says no before it answers the first flush, and the client's status has told it before the second is answered.
+      this.#forbidden.delete(`subscription ${subject}`);
       await this.#nats.flush();
+      await this.#nats.flush();
+      const refusal = this.#forbidden.get(`subscription ${subject}`);
       if (refusal !== undefined) throw refusal;
     } catch (cause) {
       await end();
-      throw new Error(`NATS does not let us listen on ${subject}: ${messageOf(cause)}`, { cause });
+      throw cause;
     }
     return { close: end };
   }
@@ -220,9 +222,12 @@ export class NatsBus {
 
   #noticeForbidden(error: Error): void {
     if (!("operation" in error && "subject" in error)) return;
-    if (error.operation !== "publish" || typeof error.subject !== "string") return;
-    const why = new Error(`NATS does not let us publish on ${error.subject}`, { cause: error });
-    this.#forbidden.set(error.subject, why);
-    this.#kept.refuse(error.subject, why);
+    const { operation, subject } = error;
+    if (typeof subject !== "string") return;
+    const why = new Error(`NATS does not let us ${operation === "publish" ? "publish" : "listen"} on ${subject}`, {
+      cause: error,
+    });
+    this.#forbidden.set(`${operation} ${subject}`, why);
+    if (operation === "publish") this.#kept.refuse(subject, why);
   }
 }
