@@ -6,6 +6,7 @@
 import type { Msg } from "@nats-io/transport-node";
 import type { Subject, Subscription } from "../../ports/bus.ts";
 import type { NatsLink } from "./nats-link.ts";
+import { bytesOf } from "./payload-bytes.ts";
 import { unlessAborted } from "./until.ts";
 
 const GROUP = "cordum-answers";
@@ -44,7 +45,7 @@ export async function answerOn(subject: Subject, reply: Reply, link: NatsLink): 
 async function respond(message: Msg, reply: Reply, link: NatsLink): Promise<void> {
   const { subject, reply: inbox } = message;
   try {
-    const answer = await reply(message.data);
+    const answer = await reply(bytesOf(message));
     if (inbox !== undefined && inbox !== "") link.send(inbox, answer);
   } catch (error) {
     link.parts.log.error("bus.answer_failed", error, { subject });

@@ -15,6 +15,7 @@ import type { Handle, Subscription, SubscriptionSpec } from "../../ports/bus.ts"
 import { DELIVERIES_MAX, Mailbox } from "../bus/mailbox.ts";
 import { nextTurn } from "../system/turn.ts";
 import type { NatsLink } from "./nats-link.ts";
+import { bytesOf } from "./payload-bytes.ts";
 import { unlessAborted } from "./until.ts";
 
 export interface IntakeLimits {
@@ -81,7 +82,7 @@ class CoreSubscription implements Subscription {
   }
 
   #accept(message: Msg): void {
-    const bytes = message.data;
+    const bytes = bytesOf(message);
     if (this.#fillAfter(bytes.byteLength) > 1) {
       this.#dropped++;
       this.#overflow();

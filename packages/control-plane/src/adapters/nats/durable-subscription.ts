@@ -20,6 +20,7 @@ import { DELIVERIES_MAX, Mailbox } from "../bus/mailbox.ts";
 import { nextTurn } from "../system/turn.ts";
 import type { DurableSettings } from "./durables.ts";
 import type { NatsLink } from "./nats-link.ts";
+import { bytesOf } from "./payload-bytes.ts";
 import { SYS_STREAM } from "./streams.ts";
 import { unlessAborted } from "./until.ts";
 
@@ -39,7 +40,6 @@ const CRASHES_MAX = 500;
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 30_000;
 const ACK: Verdict = { kind: "ack" };
-const STATUS_MESSAGE = 100;
 const encoder = new TextEncoder();
 const SAYS = { ack: encoder.encode("+ACK"), working: encoder.encode("+WPI"), term: encoder.encode("+TERM") } as const;
 
@@ -96,10 +96,6 @@ export class DurableSubscription implements Subscription {
 
   #accept(message: Msg): void {
     const { reply = "" } = message;
-    if (message.headers?.code === STATUS_MESSAGE) {
-      if (reply !== "") this.#say(reply, new Uint8Array(0)); // a consumer that was made with flow control
-      return;
-    }
     const place = parseAckSubject(reply);
     if (place === undefined) {
       this.#parts.link.parts.log.warn("bus.stray_message", { subject: message.subject });
@@ -112,7 +108,7 @@ export class DurableSubscription implements Subscription {
       return;
     }
     const held: Held = { ...place, reply, hasBegun: false };
-    const bytes = message.data;
+    const bytes = bytesOf(message);
     this.#held.set(bytes, held);
     this.#bySeq.set(held.seq, held);
     this.#mailbox.accept(message.subject, bytes);

@@ -73,6 +73,9 @@ export function judgeDurable(found: FoundDurable, { subject, group, settings }: 
     return refused(`filters ${filters.join(", ")} instead of ${subject}`);
   if (found.ack_policy !== AckPolicy.Explicit)
     return refused(`acknowledges by ${found.ack_policy} instead of explicitly`);
+  if (found.flow_control === true || (found.idle_heartbeat ?? 0) > 0) {
+    return refused("has heartbeats or flow control, which a group cannot have");
+  }
   const wanted = changeable(settings);
   const differs = (Object.keys(wanted) as (keyof typeof wanted)[]).some(
     (key) => (found[key] ?? DEFAULTS[key]) !== wanted[key],

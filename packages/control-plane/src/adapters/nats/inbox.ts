@@ -9,6 +9,7 @@
 import { headers, type Msg, type MsgHdrs } from "@nats-io/transport-node";
 import { Fault } from "../../ports/fault.ts";
 import type { NatsLink } from "./nats-link.ts";
+import { bytesOf } from "./payload-bytes.ts";
 import { givenUp, unlessAborted } from "./until.ts";
 
 interface Question {
@@ -99,7 +100,7 @@ export class Inbox {
       return;
     }
     if (isNobody) pending.reject(new Fault("BUS_UNAVAILABLE", `nobody answers on ${pending.subject}`));
-    else pending.resolve(message.data);
+    else pending.resolve(bytesOf(message));
   }
 
   #onLost(): void {

@@ -260,7 +260,8 @@ export class NatsLink {
   }
 
   #onRestored(): void {
-    if (this.closing.aborted) return;
+    // After refused logins the client tells of one reconnect several times.
+    if (this.#connected || this.closing.aborted) return;
     this.#connected = true;
     this.#lost = new AbortController();
     this.#reconnects++;
