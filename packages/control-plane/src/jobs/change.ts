@@ -81,6 +81,7 @@ export async function settleAndCommit<S extends { readonly kind: "committed" | "
   const now = parts.clock.now();
   let moved = changeAndSettle(before, event, { now, parts });
   let committed = false;
+  let mayBeOut = false;
   const dispatch = newDispatch(moved);
   if (dispatch !== undefined) parts.registry.reserve(dispatch.workerId, before.id);
   try {
@@ -88,14 +89,17 @@ export async function settleAndCommit<S extends { readonly kind: "committed" | "
     const full = isLimited ? await takeSlots(moved.next, dispatch, parts, signal) : undefined;
     if (full !== undefined) moved = changeAndSettle(before, event, { now, parts, full });
     if (moved.next === before) return { moved, saved: "unchanged" };
+    mayBeOut = true;
     const saved = await commit(moved.next);
+    mayBeOut = false;
     committed = saved.kind === "committed" && newDispatch(moved) !== undefined;
     if (saved.kind === "committed") settleBooks(before, moved.next, parts, signal);
     return { moved, saved };
   } finally {
     if (dispatch !== undefined && !committed) {
       parts.registry.release(before.id);
-      giveSlotsBack(dispatch, parts, signal);
+      // A commit that threw may have happened: then the job is out and needs its slot. The slot's alarm finds out (scheduling/slots.ts S2).
+      if (!mayBeOut) giveSlotsBack(dispatch, parts, signal);
     }
   }
 }

@@ -1,8 +1,11 @@
 import { type JobRequest, JobStatus } from "@cordum/protocol";
 import { describe, expect, it } from "vitest";
+import { Fault } from "../ports/fault.ts";
+import type { Batch, State } from "../ports/state.ts";
 import { type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
 import { addWorker } from "../testing/scene-worker.ts";
 import { cancelJob } from "./cancel.ts";
+import { JOB_INDEX } from "./job-indexes.ts";
 
 const POLICY = `
 version: v1
@@ -84,6 +87,21 @@ describe("limits on jobs at once", () => {
     expect(await slots.countOf(limitId, NEVER)).toBe(2);
   });
 
+  it("keeps the slot of a dispatch of which nobody knows whether it was committed", async () => {
+    let lost = 0;
+    await using scene = await openJobScene({
+      policy: POLICY,
+      state: (real) => losingFirstDispatch(real, () => lost++),
+    });
+    const { held } = await holdingWorker(scene);
+    await expect(scene.submit({ topic: "job.few" })).rejects.toMatchObject({ code: "STATE_OUTCOME_UNKNOWN" });
+    const others = [await scene.submit({ topic: "job.few" }), await scene.submit({ topic: "job.few" })];
+    expect(lost).toBe(1);
+    expect(others.map(({ state }) => state)).toEqual(["DISPATCHED", "SCHEDULED"]);
+    await scene.pass(10_000);
+    expect(held).toHaveLength(2);
+  });
+
   it("counts neither cancelled jobs nor attempts that are over", async () => {
     await using scene = await openJobScene({ policy: POLICY });
     await holdingWorker(scene);
@@ -98,4 +116,25 @@ describe("limits on jobs at once", () => {
 async function limitsOf(scene: JobScene, jobId: string): Promise<readonly string[]> {
   const { phase } = await scene.load(jobId);
   return "dispatch" in phase ? phase.dispatch.limits : [];
+}
+
+/** The first commit that puts a job out is done, and its answer is lost. */
+function losingFirstDispatch(real: State, onLost: () => void): State {
+  let isArmed = true;
+  return new Proxy(real, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name);
+      if (name !== "commit") return typeof member === "function" ? member.bind(target) : member;
+      return async (batch: Batch, signal: AbortSignal) => {
+        const outcome = await target.commit(batch, signal);
+        const putsOut = batch.changes.some(
+          (change) => change.do === "enter" && change.index.index === JOB_INDEX.busyOfWorker,
+        );
+        if (!putsOut || !isArmed) return outcome;
+        isArmed = false;
+        onLost();
+        throw new Fault("STATE_OUTCOME_UNKNOWN", "the answer was lost");
+      };
+    },
+  });
 }
