@@ -5,15 +5,15 @@
 //     is said again; without connection they are refused.
 // B2. The connection comes back by itself for ever, with jittered pauses; subscriptions come back with it, before anybody is told.
 // B3. Nothing piles up here: messages are handed over as they arrive, and what the worker cannot take it gives back (T3 in intake.ts).
-//     Light packets that the server does not take fast enough make their sender wait.
+//     Packets on their way out are bounded by packet-queue.ts.
 
 import type { Authenticator, ConnectionOptions, NatsConnection, Status, Subscription } from "@nats-io/transport-node";
 import type { Runtime } from "../runtime.ts";
 import type { WorkerSubscription } from "../worker/connection.ts";
 import { messageOf, type WorkerLog } from "../worker/log.ts";
 import { SUBJECTS } from "../worker/wire.ts";
-import { KeptPackets } from "./kept-packets.ts";
 import { loadOptional } from "./optional-package.ts";
+import { PacketQueue } from "./packet-queue.ts";
 import type { NatsLogin, NatsPlace } from "./target.ts";
 import { readTls } from "./tls.ts";
 
@@ -31,9 +31,7 @@ type Handle = (bytes: Uint8Array, subject: string) => void;
 type Package = typeof import("@nats-io/transport-node");
 
 const LIGHT: ReadonlySet<string> = new Set([SUBJECTS.heartbeat, SUBJECTS.handshake, SUBJECTS.progress]);
-/** Light packets written since the last answer of the server. */
-const LIGHT_BYTES_MAX = 1_048_576;
-const KEPT = { packetsMax: 10_000, bytesMax: 67_108_864 };
+const QUEUE = { packetsMax: 10_000, bytesMax: 67_108_864, unansweredBytesMax: 1_048_576 };
 /** The client adds the jitter. */
 const RECONNECT = { reconnectTimeWait: 250, reconnectJitter: 500, reconnectJitterTLS: 1_000 };
 const CLOSE_TIMEOUT_MS = 5_000;
@@ -88,32 +86,28 @@ function nkeyOf(seed: string, client: Package): Authenticator {
 export class NatsBus {
   readonly #nats: NatsConnection;
   readonly #parts: NatsParts;
-  readonly #kept: KeptPackets;
+  readonly #queue: PacketQueue;
   readonly #listeners = new Set<() => void>();
   /** What the server does not let us do, as "publish <subject>" and "subscription <subject>". */
   readonly #forbidden = new Map<string, Error>();
   readonly #watching: Promise<void>;
   #isConnected = true;
-  #lightBytes = 0;
   #closing: Promise<void> | undefined;
 
   constructor(nats: NatsConnection, parts: NatsParts) {
     this.#nats = nats;
     this.#parts = parts;
-    this.#kept = new KeptPackets({ publish: (to, bytes) => nats.publish(to, bytes), flush: () => nats.flush() }, KEPT);
+    this.#queue = new PacketQueue(
+      { publish: (to, bytes) => nats.publish(to, bytes), flush: () => nats.flush() },
+      QUEUE,
+    );
     this.#watching = this.#watch();
   }
 
   async publish(subject: string, bytes: Uint8Array): Promise<void> {
     const forbidden = this.#forbidden.get(`publish ${subject}`);
     if (forbidden !== undefined) throw forbidden;
-    if (!LIGHT.has(subject)) return this.#kept.send(subject, bytes);
-    if (!this.#isConnected) throw new Error("there is no connection to NATS at the moment");
-    this.#nats.publish(subject, bytes);
-    this.#lightBytes += bytes.length;
-    if (this.#lightBytes <= LIGHT_BYTES_MAX) return;
-    await this.#nats.flush();
-    this.#lightBytes = 0;
+    await (LIGHT.has(subject) ? this.#queue.sendLight(subject, bytes) : this.#queue.send(subject, bytes));
   }
 
   /** Resolves when the server knows the subscription. Rejects when it does not allow it. */
@@ -161,14 +155,14 @@ export class NatsBus {
     const lateness = this.#parts.runtime.sleep(CLOSE_TIMEOUT_MS, late.signal);
     await Promise.race([this.#flushAll(), lateness]);
     late.abort();
-    if (this.#kept.size > 0) this.#parts.log.warn("nats.packets_lost", { packets: this.#kept.size });
-    this.#kept.close(new Error("the connection to NATS is closed"));
+    if (this.#queue.keptPackets > 0) this.#parts.log.warn("nats.packets_lost", { packets: this.#queue.keptPackets });
+    this.#queue.close(new Error("the connection to NATS is closed"));
     await this.#nats.close();
     await this.#watching;
   }
 
   async #flushAll(): Promise<void> {
-    await this.#kept.empty();
+    await this.#queue.empty();
     try {
       if (this.#isConnected) await this.#nats.flush();
     } catch (error) {
@@ -188,7 +182,7 @@ export class NatsBus {
     const why = await this.#nats.closed();
     this.#isConnected = false;
     if (this.#closing === undefined) this.#parts.log.error("nats.connection_ended", why ?? "without a reason");
-    this.#kept.close(new Error("the connection to NATS has ended", why === undefined ? {} : { cause: why }));
+    this.#queue.close(new Error("the connection to NATS has ended", why === undefined ? {} : { cause: why }));
   }
 
   #notice(status: Status): void {
@@ -197,15 +191,14 @@ export class NatsBus {
       case "disconnect":
         if (!this.#isConnected) return;
         this.#isConnected = false;
-        this.#kept.pause();
+        this.#queue.pause();
         if (this.#closing === undefined) log.warn("nats.disconnected", { server: status.server });
         return;
       case "reconnect":
         this.#isConnected = true;
-        this.#lightBytes = 0;
         this.#forbidden.clear();
-        this.#kept.resume();
-        log.info("nats.reconnected", { server: status.server, keptPackets: this.#kept.size });
+        this.#queue.resume();
+        log.info("nats.reconnected", { server: status.server, keptPackets: this.#queue.keptPackets });
         for (const listener of [...this.#listeners]) listener();
         return;
       case "error":
@@ -228,6 +221,6 @@ export class NatsBus {
       cause: error,
     });
     this.#forbidden.set(`${operation} ${subject}`, why);
-    if (operation === "publish") this.#kept.refuse(subject, why);
+    if (operation === "publish") this.#queue.refuse(subject, why);
   }
 }

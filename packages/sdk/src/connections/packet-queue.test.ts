@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { settle } from "../testing/manual-runtime.ts";
-import { KeptPackets } from "./kept-packets.ts";
+import { PacketQueue, type QueueLimits } from "./packet-queue.ts";
 
 const bytes = (text: string) => Buffer.from(text);
 
-function scene(limits = { packetsMax: 10, bytesMax: 100 }) {
+function scene(more: Partial<QueueLimits> = {}) {
   const published: string[] = [];
   const flushes: PromiseWithResolvers<void>[] = [];
-  const kept = new KeptPackets(
+  const kept = new PacketQueue(
     {
       publish: (subject, packet) => {
         if (subject === "too.large") throw new Error("payload too large");
@@ -19,18 +19,18 @@ function scene(limits = { packetsMax: 10, bytesMax: 100 }) {
         return flush.promise;
       },
     },
-    limits,
+    { packetsMax: 10, bytesMax: 100, unansweredBytesMax: 5, ...more },
   );
   return { kept, published, flushes };
 }
 
-describe("kept packets", () => {
+describe("packets that are to arrive", () => {
   it("count as sent when the flush after them is answered; those of one turn share it", async () => {
     const { kept, published, flushes } = scene();
     let sent = 0;
     for (const text of ["a", "b", "c"]) void kept.send("s", bytes(text)).then(() => sent++);
     await settle();
-    expect({ published, flushes: flushes.length, sent, size: kept.size }).toEqual({
+    expect({ published, flushes: flushes.length, sent, size: kept.keptPackets }).toEqual({
       published: ["a", "b", "c"],
       flushes: 1,
       sent: 0,
@@ -38,7 +38,7 @@ describe("kept packets", () => {
     });
     flushes[0]?.resolve();
     await settle();
-    expect({ sent, size: kept.size }).toEqual({ sent: 3, size: 0 });
+    expect({ sent, size: kept.keptPackets }).toEqual({ sent: 3, size: 0 });
   });
 
   it("are published once more, in order, when the connection broke before the answer", async () => {
@@ -116,5 +116,67 @@ describe("kept packets", () => {
     await expect(left).rejects.toThrow("closed");
     await isEmpty;
     await expect(kept.send("s", bytes("b"))).rejects.toThrow("closed");
+  });
+});
+
+describe("packets that may be lost", () => {
+  it("leave in the order in which they came, and count as sent without an answer", async () => {
+    const { kept, published, flushes } = scene();
+    await kept.sendLight("s", bytes("a"));
+    expect(flushes).toHaveLength(0);
+    const all = [kept.sendLight("s", bytes("b")), kept.send("s", bytes("c")), kept.sendLight("s", bytes("d"))];
+    await Promise.all([all[0], all[2]]);
+    expect({ published, flushes: flushes.length }).toEqual({ published: ["a", "b", "c", "d"], flushes: 1 });
+    flushes[0]?.resolve();
+    await all[1];
+  });
+
+  it("wait for an answer when too much is unanswered", async () => {
+    const { kept, published, flushes } = scene();
+    let sent = 0;
+    for (const text of ["aaa", "bbb"]) void kept.sendLight("s", bytes(text)).then(() => sent++);
+    await settle();
+    expect({ published: published.length, flushes: flushes.length, sent }).toEqual({
+      published: 2,
+      flushes: 1,
+      sent: 0,
+    });
+    flushes[0]?.resolve();
+    await settle();
+    expect(sent).toBe(2);
+    await kept.sendLight("s", bytes("c"));
+    expect(flushes).toHaveLength(1);
+  });
+
+  it("are refused without connection, also when it breaks before they are written", async () => {
+    const { kept, published, flushes } = scene();
+    const early = kept.sendLight("s", bytes("a"));
+    kept.pause();
+    await expect(early).rejects.toThrow("no connection");
+    await expect(kept.sendLight("s", bytes("b"))).rejects.toThrow("no connection");
+    kept.resume();
+    const heavy = kept.sendLight("s", bytes("123456"));
+    await settle();
+    flushes[0]?.reject(new Error("disconnected"));
+    await expect(heavy).rejects.toThrow("no connection");
+    expect(published).toEqual(["123456"]);
+    await expect(kept.sendLight("too.large", bytes("c"))).rejects.toThrow("too large");
+  });
+
+  it("survive a break that is over before they are written", async () => {
+    const { kept, published } = scene();
+    const sent = kept.sendLight("s", bytes("a"));
+    kept.pause();
+    kept.resume();
+    await sent;
+    expect(published).toEqual(["a"]);
+  });
+
+  it("hear of the end", async () => {
+    const { kept } = scene();
+    const sent = kept.sendLight("s", bytes("a"));
+    kept.close(new Error("closed"));
+    await expect(sent).rejects.toThrow("closed");
+    await expect(kept.sendLight("s", bytes("b"))).rejects.toThrow("closed");
   });
 });
