@@ -7,8 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { environment } from "@cordum/control-plane/adapters/system/environment";
 import { JOB_NEWS_SUBJECT } from "@cordum/control-plane/jobs/announce";
-import { startAllInOne } from "@cordum/control-plane/services/all-in-one";
 import { parseConfiguration } from "@cordum/control-plane/services/configuration";
+import { startAllInOne } from "@cordum/control-plane/services/node";
 import { silentLog } from "@cordum/control-plane/telemetry/log";
 import { serve, worker } from "@cordum/sdk";
 

@@ -4,8 +4,8 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Running, startAllInOne } from "@cordum/control-plane/services/all-in-one";
 import { type Config, parseConfiguration } from "@cordum/control-plane/services/configuration";
+import { type RunningAllInOne, startAllInOne } from "@cordum/control-plane/services/node";
 import { silentLog } from "@cordum/control-plane/telemetry/log";
 import { startRedis, startRedisCluster } from "@cordum/control-plane/testing/servers";
 import { Client, CordumError, type JobDetail, RetryableError, type Serving, serve, worker } from "@cordum/sdk";
@@ -71,7 +71,7 @@ function configOf(env: Readonly<Record<string, string>>): Config {
 describe.each(ENGINES)("the main job on %s", (_name, openEngine) => {
   let folder: string;
   let engine: Engine;
-  let running: Running;
+  let running: RunningAllInOne;
   let serving: Serving;
   let ada: Client;
   let bob: Client;

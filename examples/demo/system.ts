@@ -6,12 +6,18 @@ import { randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createLog, describeProblems, parseConfiguration, type Running, startAllInOne } from "@cordum/control-plane";
+import {
+  createLog,
+  describeProblems,
+  parseConfiguration,
+  type RunningAllInOne,
+  startAllInOne,
+} from "@cordum/control-plane";
 import { Client, type Serving, serve } from "@cordum/sdk";
 import type { Crew, Site } from "./workers.ts";
 
 export interface DemoSystem {
-  readonly running: Running;
+  readonly running: RunningAllInOne;
   /** Hands in the jobs. May approve, but nobody approves a job of their own. */
   readonly ada: Client;
   readonly ben: Client;

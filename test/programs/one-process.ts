@@ -3,8 +3,8 @@
 // Must not know: what the test does.
 
 import { environment } from "@cordum/control-plane/adapters/system/environment";
-import { startAllInOne } from "@cordum/control-plane/services/all-in-one";
 import { parseConfiguration } from "@cordum/control-plane/services/configuration";
+import { startAllInOne } from "@cordum/control-plane/services/node";
 import { silentLog } from "@cordum/control-plane/telemetry/log";
 import { serve, worker } from "@cordum/sdk";
 

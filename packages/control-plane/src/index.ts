@@ -1,7 +1,6 @@
 // @cordum/control-plane: what those need who run the system in a process of their own. A table of contents, nothing else.
 
 export type { Log, LogFields } from "./ports/telemetry.ts";
-export { type AllInOneOptions, type Running, startAllInOne } from "./services/all-in-one.ts";
 export {
   type Config,
   type ConfigProblem,
@@ -11,4 +10,13 @@ export {
 } from "./services/configuration.ts";
 export { describeUnknownName, type UnknownName } from "./services/configuration-names.ts";
 export type { InProcessConnection } from "./services/in-process-connection.ts";
+export {
+  type NodeOptions,
+  ROLES,
+  type Role,
+  type Running,
+  type RunningAllInOne,
+  startAllInOne,
+  startNode,
+} from "./services/node.ts";
 export { createLog, type LogSettings, type LogSink, silentLog } from "./telemetry/log.ts";

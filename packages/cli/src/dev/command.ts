@@ -10,7 +10,7 @@ import {
   describeUnknownName,
   type Log,
   parseConfiguration,
-  type Running,
+  type RunningAllInOne,
   startAllInOne,
 } from "@cordum/control-plane";
 import { type Serving, serve, type WorkerDefinition } from "@cordum/sdk";
@@ -70,7 +70,7 @@ async function definitions(given: Given, folder: string): Promise<readonly Worke
   return [...own.flat(), ...samples];
 }
 
-async function start(config: Config, log: Log): Promise<Running> {
+async function start(config: Config, log: Log): Promise<RunningAllInOne> {
   try {
     return await startAllInOne({ config, log });
   } catch (error) {
@@ -88,7 +88,7 @@ function startFailure(error: unknown, { http }: Config): CommandFailure {
 }
 
 /** A worker that is stopped first gives its jobs time to end while there is still somebody to report to. */
-async function drain(running: Running, serving: Serving | undefined, folder: DevFolder): Promise<void> {
+async function drain(running: RunningAllInOne, serving: Serving | undefined, folder: DevFolder): Promise<void> {
   forgetAddress(folder);
   await serving?.drain();
   await running.drain();

@@ -43,7 +43,12 @@ describe("answering an approval", () => {
       policy,
     };
     const scheduling = { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS };
-    core = composeCore(ports, { scheduling, retention: DEFAULT_RETENTION, settings: DEFAULT_JOB_SETTINGS });
+    core = composeCore(ports, {
+      scheduling,
+      drives: true,
+      retention: DEFAULT_RETENTION,
+      settings: DEFAULT_JOB_SETTINGS,
+    });
   });
   afterEach(() => core.settle(never));
 

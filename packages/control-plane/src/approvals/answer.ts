@@ -42,9 +42,9 @@ async function resolve(
   signal: AbortSignal,
 ): Promise<Changed> {
   const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
-  if (seen === undefined || seen.record.tenant !== answer.tenant) throw notFound(jobId);
+  if (seen === undefined || seen.record.tenant !== answer.tenant) throw notFound();
   const changed = await changeSeen(seen, (job) => eventFor(job, answer, verdict, parts), parts, signal);
-  if (changed === undefined) throw notFound(jobId);
+  if (changed === undefined) throw notFound();
   if (changed.job.phase.state === "APPROVAL_REQUIRED" && changed.moved) {
     throw new Fault(
       "APPROVAL_STALE_POLICY",
@@ -91,8 +91,9 @@ function eventFor(job: Job, answer: Answer, verdict: "approved" | "rejected", pa
   return approvalUnderPolicy(job, bound, parts);
 }
 
-/** See Y2 and Y3. */
+/** See Y2 and Y3. A process that holds no policy leaves this to the one that places the job: it judges again there, before placing. */
 function approvalUnderPolicy(job: Job, bound: ApprovalAnswer, parts: JobParts): JobEvent {
+  if (!parts.drives) return { kind: "approved", answer: bound };
   if (parts.policy.snapshot() === bound.snapshot) return { kind: "approved", answer: bound };
   const decision = parts.policy.decide(policyInputOf(job));
   if (decision === "unavailable")
@@ -113,6 +114,6 @@ function cap(text: string): string {
   return text.trim().slice(0, TEXT_CHARS_MAX);
 }
 
-function notFound(jobId: string): Fault {
-  return new Fault("JOB_NOT_FOUND", `no job ${jobId}`);
+function notFound(): Fault {
+  return new Fault("JOB_NOT_FOUND", "job not found");
 }

@@ -53,6 +53,8 @@ async function publish(
   const until = parts.clock.deadline(signal, parts.settings.busTimeoutMs);
   try {
     if (effect.kind === "stop_worker") return await publishCancel(job, effect, parts, until);
+    if (effect.kind === "ring")
+      return await parts.bus.publish(SUBJECTS.jobSubmit, submitPacketOf(job, parts.clock.now()), until);
     const subject = effect.kind === "announce_end" ? SUBJECTS.jobResult : SUBJECTS.jobDeadLetter;
     await parts.bus.publish(subject, resultPacket(job, parts.clock.now()), until);
   } catch (error) {
@@ -96,10 +98,10 @@ export function dispatchPacket(job: Job, dispatch: Dispatch, now: EpochMs): Uint
   const decision = job.decisions.at(-1)?.decision;
   const constraints = decision === undefined ? undefined : constraintsOf(decision);
   const maxRuntimeMs = constraints?.budgets?.maxRuntimeMs ?? 0;
-  return wrapJobRequest(
-    bytesOfRequest(job),
   const asked = Number(requestOf(job).budget?.deadlineMs ?? 0);
   const isTighter = maxRuntimeMs > 0 && (asked <= 0 || maxRuntimeMs < asked);
+  return wrapJobRequest(
+    bytesOfRequest(job),
     { traceId: job.traceId, senderId: SENDERS.scheduler, createdAt: timestamp(now), protocolVersion: 1 },
     {
       dispatch: { dispatchId: dispatch.id, attempt: job.attempts, assignedWorkerId: dispatch.workerId },
@@ -107,6 +109,16 @@ export function dispatchPacket(job: Job, dispatch: Dispatch, now: EpochMs): Uint
       ...(isTighter ? { budget: { deadlineMs: maxRuntimeMs } } : {}),
     },
   );
+}
+
+function submitPacketOf(job: Job, now: EpochMs): Uint8Array {
+  const envelope = {
+    traceId: job.traceId,
+    senderId: SENDERS.gatewayHttp,
+    createdAt: timestamp(now),
+    protocolVersion: 1,
+  };
+  return wrapJobRequest(bytesOfRequest(job), envelope);
 }
 
 async function publishCancel(
@@ -150,6 +162,12 @@ function resultPacket(job: Job, now: EpochMs): Uint8Array {
   });
 }
 
+/** The number by which CAP knows a state. */
+export function statusOf(state: JobState): number {
+  const status = jobStatusNames.numberOf.get(`JOB_STATUS_${state}`);
+  return status ?? JobStatus.UNSPECIFIED;
+}
+
 /** A result that its worker stored without an end gets one. Only results: no other key is touched on a worker's word. */
 function keepResult(job: Job, parts: JobParts, signal: AbortSignal): void {
   const { phase } = job;
@@ -162,12 +180,6 @@ function keepResult(job: Job, parts: JobParts, signal: AbortSignal): void {
       parts.settings.resultKeepMs,
       parts.clock.deadline(signal, parts.settings.storeTimeoutMs),
     )
-/** The number by which CAP knows a state. */
-export function statusOf(state: JobState): number {
-  const status = jobStatusNames.numberOf.get(`JOB_STATUS_${state}`);
-  return status ?? JobStatus.UNSPECIFIED;
-}
-
     .catch((error: unknown) => {
       if (!signal.aborted) parts.log.error("result.not_kept", error, { jobId: job.id });
     });

@@ -31,6 +31,17 @@ export async function runCycles(parts: JobParts, backlog: Backlog, signal: Abort
   ]);
 }
 
+/** For a process that only looks at workers: those that are silent are forgotten. */
+export function forgetSilentWorkers(parts: JobParts, signal: AbortSignal): Promise<void> {
+  return everyCycle(
+    async () => {
+      parts.registry.expire(parts.clock.now());
+    },
+    parts,
+    signal,
+  );
+}
+
 async function everyCycle(work: () => Promise<void>, parts: JobParts, signal: AbortSignal): Promise<void> {
   while (await parts.clock.sleep(CYCLE_MS, signal)) {
     try {

@@ -27,6 +27,8 @@ export type JobEvent =
   | { readonly kind: "policy_unavailable"; readonly retryAfterMs: Ms }
   | { readonly kind: "placed"; readonly dispatch: Dispatch; readonly timeoutMs: Ms; readonly attemptsMax: number }
   | { readonly kind: "unplaced"; readonly waiting: WaitReason; readonly pools: readonly string[] }
+  /** This process neither judges nor places: one that does is rung for. */
+  | { readonly kind: "handed_over"; readonly ringAgainMs: Ms }
   /** A limit is reached. */
   | { readonly kind: "held_back"; readonly limit: Limit; readonly retryAfterMs: Ms }
   /** No configuration could ever place it. */
@@ -67,6 +69,8 @@ export type JobEvent =
 export type Effect =
   | { readonly kind: "deliver"; readonly dispatch: Dispatch }
   | { readonly kind: "stop_worker"; readonly reason: string; readonly by: string }
+  /** The request on the subject of submissions: whoever judges and places looks at the job. */
+  | { readonly kind: "ring" }
   /** A result packet for an end that no worker reported, so that listeners to results hear of it. */
   | { readonly kind: "announce_end" }
   | { readonly kind: "announce_dead_letter" };

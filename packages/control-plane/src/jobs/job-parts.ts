@@ -37,6 +37,8 @@ export interface JobSettings extends JobLimits {
 }
 
 export interface JobParts {
+  /** This process holds the policy and hears workers: it judges and places. Otherwise it hands jobs over to one that does. */
+  readonly drives: boolean;
   readonly state: State;
   readonly jobs: JobStore;
   readonly payloads: Payloads;

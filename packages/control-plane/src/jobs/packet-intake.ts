@@ -54,6 +54,14 @@ export async function listenToPackets(parts: JobParts, backlog: Backlog): Promis
     ),
     bus.subscribe({ subject: SUBJECTS.jobProgress, group, keep: false, inFlightMax, laneOf: jobLane }, progress(parts)),
     bus.subscribe({ subject: SUBJECTS.jobCancel, group, keep: false, inFlightMax }, cancels(parts)),
+  ]);
+}
+
+/** Hears which workers there are. */
+export async function listenToWorkers(parts: JobParts, backlog: Backlog): Promise<readonly Subscription[]> {
+  const { bus } = parts;
+  const inFlightMax = IN_FLIGHT_MAX;
+  return Promise.all([
     bus.subscribe({ subject: SUBJECTS.heartbeat, keep: false, inFlightMax }, heartbeats(parts, backlog)),
     bus.subscribe({ subject: SUBJECTS.handshake, keep: false, inFlightMax }, handshakes(parts, backlog)),
   ]);
@@ -105,9 +113,9 @@ const heartbeats = (parts: JobParts, backlog: Backlog): Handle =>
       const now = parts.clock.now();
       if (parts.registry.hear(readHeartbeat(value), now)) {
         parts.log.info("worker.appeared", { workerId, pool });
-        await reviewWorker(workerId, parts, signal);
+        if (parts.drives) await reviewWorker(workerId, parts, signal);
       }
-      backlog.hint(parts.registry.find(workerId, now));
+      if (parts.drives) backlog.hint(parts.registry.find(workerId, now));
       return ACK;
     },
   );
@@ -118,7 +126,7 @@ const handshakes = (parts: JobParts, backlog: Backlog): Handle =>
     parts,
     async ({ value }) => {
       const workerId = value.componentId.slice(0, WORKER_ID_CHARS_MAX);
-      if (parts.registry.announce(workerId, value.readyTopics, parts.clock.now()))
+      if (parts.registry.announce(workerId, value.readyTopics, parts.clock.now()) && parts.drives)
         backlog.hint(parts.registry.find(workerId, parts.clock.now()));
       return ACK;
     },

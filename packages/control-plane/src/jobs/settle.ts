@@ -76,13 +76,19 @@ export function standingDecision(job: Job, snapshot: string): Decision | undefin
 }
 
 function pulled(job: Job, now: EpochMs): Job {
-  return job.phase.state === "SCHEDULED" ? { ...job, wakes: { ...job.wakes, place: now } } : job;
+  const { phase } = job;
+  if (phase.state === "SCHEDULED") return { ...job, wakes: { ...job.wakes, place: now } };
+  const isUnjudged = phase.state === "PENDING" && phase.waiting === "placing";
+  return isUnjudged ? { ...job, wakes: { ...job.wakes, decide: now } } : job;
 }
 
 function nextEvent(job: Job, now: EpochMs, parts: JobParts): JobEvent | undefined {
   if (isTerminal(job)) return undefined;
-  if (job.phase.state === "PENDING") return isDue(job, "decide", now) ? judge(job, now, parts) : undefined;
-  if (job.phase.state !== "SCHEDULED" || !isDue(job, "place", now)) return undefined;
+  const isToJudge = job.phase.state === "PENDING" && isDue(job, "decide", now);
+  const isToPlace = job.phase.state === "SCHEDULED" && isDue(job, "place", now);
+  if (!isToJudge && !isToPlace) return undefined;
+  if (!parts.drives) return isToJudge ? { kind: "handed_over", ringAgainMs: parts.settings.doorbellMs } : undefined;
+  if (isToJudge) return judge(job, now, parts);
   const decision = standingDecision(job, parts.policy.snapshot());
   return decision === undefined ? judge(job, now, parts) : placing(job, decision, now, parts);
 }

@@ -6,10 +6,10 @@
 
 import { type BusPacket, encodeJobRequest, type JobRequest, JobPriority as PriorityOnWire } from "@cordum/protocol";
 import type { Verdict } from "../ports/bus.ts";
-import { Fault } from "../ports/fault.ts";
+import { changeJob } from "./change.ts";
 import type { JobPriority } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
-import { RESERVED_LABELS, withoutKeys } from "./job-request.ts";
+import { hashRequest, RESERVED_LABELS, withoutKeys } from "./job-request.ts";
 import { createJob } from "./submit.ts";
 import { complaintsOfTopic } from "./submit-command.ts";
 
@@ -52,13 +52,12 @@ export async function submitPacket(received: RequestPacket, parts: JobParts, sig
     bodyHash: "",
     deadlineMs: Number.isSafeInteger(deadlineMs) ? deadlineMs : 0,
   } as const;
-  try {
-    await createJob(draft, parts, signal);
-  } catch (error) {
-    if (error instanceof Fault && error.code === "IDEMPOTENCY_CONFLICT")
-      return refuse("job_id_taken", jobId, packet.senderId, parts);
-    throw error;
-  }
+  const { job, isNew } = await createJob(draft, parts, signal);
+  if (isNew) return { kind: "ack" };
+  if (job.tenant !== tenant || job.hash !== hashRequest(clean, encoded))
+    return refuse("job_id_taken", jobId, packet.senderId, parts);
+  // The packet came again, or another process has stored the job and rings for one that judges and places.
+  await changeJob(jobId, "pull", parts, signal);
   return { kind: "ack" };
 }
 

@@ -64,7 +64,8 @@ async function createFrom(
     bodyHash,
     deadlineMs: command.deadlineMs,
   };
-  return createJob(draft, parts, signal);
+  const created = await createJob(draft, parts, signal);
+  return created.isNew ? answerOf(created.job, false) : repeatOf(created.job, bodyHash);
 }
 
 export interface JobDraft {
@@ -83,8 +84,12 @@ export interface JobDraft {
   readonly deadlineMs: Ms;
 }
 
-/** Creates the job of a request that is complete, in the state that it can reach now. An id that is taken answers as a repeat. */
-export async function createJob(draft: JobDraft, parts: JobParts, signal: AbortSignal): Promise<Submitted> {
+/** Creates the job of a request that is complete, in the state that it can reach now; or brings the job that has the id already. */
+export async function createJob(
+  draft: JobDraft,
+  parts: JobParts,
+  signal: AbortSignal,
+): Promise<{ readonly job: Job; readonly isNew: boolean }> {
   const now = parts.clock.now();
   const accepted: Job = {
     shape: JOB_SHAPE,
@@ -118,17 +123,22 @@ export async function createJob(draft: JobDraft, parts: JobParts, signal: AbortS
     parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
   );
   assert(saved !== "unchanged", "a new job is judged or waits for policy", { jobId: accepted.id });
-  if (saved.kind === "conflict") return repeatOf(saved.seen?.record, draft.bodyHash);
+  if (saved.kind === "conflict") {
+    if (saved.seen !== undefined) return { job: saved.seen.record, isNew: false };
+    throw new Fault("JOB_CONTENDED", "the job with this id was removed while it was being submitted again");
+  }
   await followThrough(moved, parts, signal);
-  return { jobId: moved.next.id, traceId: moved.next.traceId, state: moved.next.phase.state, isRepeat: false };
+  return { job: moved.next, isNew: true };
 }
 
-function repeatOf(job: Job | undefined, bodyHash: string): Submitted {
-  if (job === undefined)
-    throw new Fault("JOB_CONTENDED", "the job with this id was removed while it was being submitted again");
+function answerOf(job: Job, isRepeat: boolean): Submitted {
+  return { jobId: job.id, traceId: job.traceId, state: job.phase.state, isRepeat };
+}
+
+function repeatOf(job: Job, bodyHash: string): Submitted {
   if (job.bodyHash !== bodyHash)
     throw new Fault("IDEMPOTENCY_CONFLICT", "idempotency key already used with another request");
-  return { jobId: job.id, traceId: job.traceId, state: job.phase.state, isRepeat: true };
+  return answerOf(job, true);
 }
 
 /** SHA-256 over the command in a form where the order of members does not matter. */

@@ -37,6 +37,8 @@ export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobL
       return onPlaced(job, event, now, limits);
     case "unplaced":
       return onUnplaced(job, event, now, limits);
+    case "handed_over":
+      return onHandedOver(job, event.ringAgainMs, now);
     case "held_back":
       if (job.phase.state !== "SCHEDULED") return stay(job);
       return move(
@@ -170,6 +172,12 @@ function schedule(
   now: EpochMs,
 ): Transition {
   return move(job, { state: "SCHEDULED", waiting, pools: [] }, { place: placeAt }, now, waiting);
+}
+
+/** The wake that was due becomes one for the case that nobody hears the ring. A job that is to be placed keeps its wake: it is due. */
+function onHandedOver(job: Job, ringAgainMs: Ms, now: EpochMs): Transition {
+  if (job.phase.state !== "PENDING") return stay(job);
+  return { next: { ...job, wakes: { ...job.wakes, decide: now + ringAgainMs } }, effects: [{ kind: "ring" }] };
 }
 
 function onPlaced(job: Job, event: JobEvent & { kind: "placed" }, now: EpochMs, limits: JobLimits): Transition {

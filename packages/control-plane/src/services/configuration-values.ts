@@ -136,6 +136,19 @@ export const redisUrl: ValueKind<string> = {
   },
 };
 
+/** What the servers are called is the adapter's business; here only the form. */
+export const natsUrl: ValueKind<string> = {
+  expected: "nats://[user:password@]host[:port] or tls://…, several separated by commas",
+  parse: (text) => {
+    const servers = text.split(",").map((server) => server.trim());
+    const areServers = servers.every((server) => {
+      const url = URL.canParse(server) ? new URL(server) : undefined;
+      return url !== undefined && (url.protocol === "nats:" || url.protocol === "tls:") && url.hostname !== "";
+    });
+    return areServers ? servers.join(",") : undefined;
+  },
+};
+
 const ADDRESSES_MAX = 1_000;
 
 /** Separated by comma, space, tab or newline, as cluster addresses are written. */

@@ -18,6 +18,34 @@ function problemsOf(env: Record<string, string | undefined>): string {
 }
 
 describe("configuration", () => {
+  it("reads NATS from its URL on, and wants one for JetStream", () => {
+    const key = { CORDUM_API_KEY: "k-0000000000" };
+    const parsed = parseConfiguration({
+      ...key,
+      NATS_URL: "nats://a:4222, nats://b",
+      NATS_USE_JETSTREAM: "y",
+      NATS_JS_REPLICAS: "3",
+    });
+    expect(parsed).toMatchObject({
+      kind: "valid",
+      config: {
+        bus: {
+          kind: "nats",
+          url: "nats://a:4222,nats://b",
+          usesJetStream: true,
+          adoptsStreams: false,
+          stream: { replicas: 3 },
+        },
+      },
+    });
+    expect(parseConfiguration({ ...key, NATS_USE_JETSTREAM: "1" })).toMatchObject({
+      problems: [{ name: "NATS_URL", got: "none" }],
+    });
+    expect(parseConfiguration({ ...key, NATS_URL: "http://a", NATS_TLS_CERT: "c" })).toMatchObject({
+      problems: [{ name: "NATS_URL" }, { name: "NATS_TLS_KEY" }],
+    });
+  });
+
   it("has the documented defaults", () => {
     expect(valid({})).toEqual({
       http: { address: { host: "", port: 8081 }, metricsAddress: { host: "", port: 9092 }, allowedOrigins: undefined },
@@ -40,6 +68,7 @@ describe("configuration", () => {
         drainTimeoutMs: 15_000,
       },
       state: { kind: "sqlite", partitions: 1, folder: ".cordum" },
+      bus: { kind: "in_process" },
       retention: { jobMs: 7 * 86_400_000, payloadMs: 86_400_000, deadLetterMs: 30 * 86_400_000 },
       log: { format: "json", level: "info" },
       limits: { ratePerSecond: 50, rateBurst: 100, bodyBytesMax: 2_097_152 },

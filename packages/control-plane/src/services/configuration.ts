@@ -39,6 +39,7 @@ export interface Config {
     readonly drainTimeoutMs: Ms;
   };
   readonly state: StateConfig;
+  readonly bus: BusConfig;
   readonly retention: { readonly jobMs: Ms; readonly payloadMs: Ms; readonly deadLetterMs: Ms };
   readonly log: { readonly format: "json" | "text"; readonly level: "debug" | "info" | "warn" | "error" };
   readonly limits: {
@@ -57,15 +58,38 @@ export type StateConfig =
       readonly url: string;
       /** Empty: no cluster. */
       readonly clusterAddresses: readonly Address[];
-      readonly tls: RedisTls | undefined;
+      readonly tls: FileTls | undefined;
     };
-export interface RedisTls {
+/** TLS towards a server, by files. */
+export interface FileTls {
   readonly caPath: string | undefined;
   readonly certPath: string | undefined;
   readonly keyPath: string | undefined;
   readonly serverName: string | undefined;
   readonly acceptsAnyCertificate: boolean;
 }
+
+export type BusConfig =
+  | { readonly kind: "in_process" }
+  | {
+      readonly kind: "nats";
+      readonly url: string;
+      readonly usesJetStream: boolean;
+      readonly adoptsStreams: boolean;
+      readonly stream: {
+        readonly ackWaitMs: Ms | undefined;
+        readonly ageMaxMs: Ms | undefined;
+        readonly replicas: number | undefined;
+        readonly ackPendingMax: number | undefined;
+      };
+      readonly credentials: {
+        readonly username: string | undefined;
+        readonly password: string | undefined;
+        readonly token: string | undefined;
+        readonly nkeySeed: string | undefined;
+      };
+      readonly tls: FileTls | undefined;
+    };
 
 export interface ConfigProblem {
   readonly name: string;
@@ -149,6 +173,7 @@ function readConfig(reader: Reader): Config {
     },
     scheduling: readScheduling(reader),
     state: readState(reader),
+    bus: readBus(reader),
     retention: readRetention(reader),
     log: { format: reader.read(SETTINGS.Logs.logFormat), level: reader.read(SETTINGS.Logs.logLevel) },
     limits: {
@@ -219,28 +244,85 @@ function readState(reader: Reader): StateConfig {
   const folder = reader.read(settings.folder);
   const url = reader.read(settings.redisUrl);
   const clusterAddresses = reader.read(settings.redisClusterAddresses) ?? [];
-  const tls = readRedisTls(reader, url);
+  const {
+    redisTlsCa: ca,
+    redisTlsCert: cert,
+    redisTlsKey: key,
+    redisTlsServerName: serverName,
+    redisTlsInsecure: insecure,
+  } = settings;
+  const tls = readTls(reader, { ca, cert, key, serverName, insecure }, url.startsWith("rediss:"));
   if (kind === "redis") return { kind, partitions, url, clusterAddresses, tls };
   return kind === "sqlite" ? { kind, partitions, folder } : { kind, partitions };
 }
 
-function readRedisTls(reader: Reader, url: string): RedisTls | undefined {
-  const settings = SETTINGS.State;
-  const { redisTlsCert: cert, redisTlsKey: key } = settings;
+interface TlsSettings {
+  readonly ca: Setting<string | undefined>;
+  readonly cert: Setting<string | undefined>;
+  readonly key: Setting<string | undefined>;
+  readonly serverName: Setting<string | undefined>;
+  readonly insecure: Setting<boolean>;
+}
+
+function readTls(reader: Reader, settings: TlsSettings, isAskedFor: boolean): FileTls | undefined {
+  const { cert, key } = settings;
   if (reader.has(cert) !== reader.has(key)) {
     const [missing, present] = reader.has(cert) ? [key, cert] : [cert, key];
     reader.problems.push({ name: missing.name, expected: `a path, because ${present.name} is set`, got: "none" });
   }
   const tls = {
-    caPath: reader.read(settings.redisTlsCa),
+    caPath: reader.read(settings.ca),
     certPath: reader.read(cert),
     keyPath: reader.read(key),
-    serverName: reader.read(settings.redisTlsServerName),
-    acceptsAnyCertificate: reader.read(settings.redisTlsInsecure),
+    serverName: reader.read(settings.serverName),
+    acceptsAnyCertificate: reader.read(settings.insecure),
   };
   const isOn =
     tls.acceptsAnyCertificate || [tls.caPath, tls.certPath, tls.serverName].some((given) => given !== undefined);
-  return isOn || url.startsWith("rediss:") ? tls : undefined;
+  return isOn || isAskedFor ? tls : undefined;
+}
+
+function readBus(reader: Reader): BusConfig {
+  const settings = SETTINGS.Bus;
+  const url = reader.read(settings.natsUrl);
+  const usesJetStream = reader.read(settings.usesJetStream);
+  const tls = readTls(
+    reader,
+    {
+      ca: settings.natsTlsCa,
+      cert: settings.natsTlsCert,
+      key: settings.natsTlsKey,
+      serverName: settings.natsTlsServerName,
+      insecure: settings.natsTlsInsecure,
+    },
+    false,
+  );
+  const nats = {
+    kind: "nats",
+    usesJetStream,
+    adoptsStreams: reader.read(settings.adoptsStreams),
+    stream: {
+      ackWaitMs: reader.read(settings.natsAckWaitMs),
+      ageMaxMs: reader.read(settings.natsAgeMaxMs),
+      replicas: reader.read(settings.natsReplicas),
+      ackPendingMax: reader.read(settings.natsAckPendingMax),
+    },
+    credentials: {
+      username: reader.read(settings.natsUsername),
+      password: reader.read(settings.natsPassword),
+      token: reader.read(settings.natsToken),
+      nkeySeed: reader.read(settings.natsNkey),
+    },
+    tls,
+  } as const;
+  if (url === undefined && usesJetStream) {
+    reader.problems.push({
+      name: settings.natsUrl.name,
+      expected: `a URL, because ${settings.usesJetStream.name} is set`,
+      got: "none",
+    });
+  }
+  return url === undefined ? { kind: "in_process" } : { ...nats, url };
 }
 
 function readRetention(reader: Reader): Config["retention"] {

@@ -6,14 +6,14 @@ import { DEFAULT_ALARM_SETTINGS, runAlarms } from "../alarms/alarms.ts";
 import { deadLetterLayout } from "../dead-letters/dead-letter.ts";
 import { Announcer } from "../jobs/announce.ts";
 import { Backlog } from "../jobs/backlog.ts";
-import { runCycles, runProgress } from "../jobs/job-cycles.ts";
+import { forgetSilentWorkers, runCycles, runProgress } from "../jobs/job-cycles.ts";
 import { jobLayout } from "../jobs/job-indexes.ts";
 import { DEFAULT_JOB_SETTINGS, type JobParts, type JobSettings, type SchedulingConfig } from "../jobs/job-parts.ts";
 import { wakeSlot } from "../jobs/job-slots.ts";
 import { JOB_KIND, type JobRetention, JobStore } from "../jobs/job-store.ts";
 import { LimitHints } from "../jobs/limit-hints.ts";
 import { Outbound } from "../jobs/outbound.ts";
-import { listenToPackets } from "../jobs/packet-intake.ts";
+import { listenToPackets, listenToWorkers } from "../jobs/packet-intake.ts";
 import { leavePeers, listenToPeers, runPresence } from "../jobs/peers.ts";
 import { ProgressBoard } from "../jobs/progress-board.ts";
 import { wakeJob } from "../jobs/wake.ts";
@@ -41,6 +41,8 @@ export interface CoreConfig {
   readonly scheduling: SchedulingConfig;
   readonly retention: JobRetention;
   readonly settings: JobSettings;
+  /** False: this process only stores jobs and rings for one that drives them. */
+  readonly drives: boolean;
 }
 
 export interface Core {
@@ -49,6 +51,8 @@ export interface Core {
   start(): Promise<void>;
   /** Pools and timeouts have changed; jobs that wait are looked at with the new ones. */
   useScheduling(next: SchedulingConfig): void;
+  /** The bus was away, or lost messages: what could have been missed is looked at again, and nobody's silence meanwhile counts. */
+  catchUp(): void;
   /** No new packets; what is in hand is finished, as far as `deadline` allows. */
   settle(deadline: AbortSignal): Promise<void>;
 }
@@ -75,6 +79,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   const scheduling = { current: config.scheduling };
   const parts: JobParts = {
     ...ports,
+    drives: config.drives,
     jobs: new JobStore(ports.state, ports.clock, config.retention),
     registry: new Registry(placers),
     placers,
@@ -97,8 +102,18 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   return {
     parts,
     async start() {
-      subscriptions = [...(await listenToPackets(parts, backlog)), ...(await listenToPeers(parts, backlog))];
+      const workers = await listenToWorkers(parts, backlog);
       parts.registry.startListening(ports.clock.now());
+      if (!config.drives) {
+        subscriptions = workers;
+        cycles = forgetSilentWorkers(parts, stopping.signal);
+        return;
+      }
+      subscriptions = [
+        ...workers,
+        ...(await listenToPackets(parts, backlog)),
+        ...(await listenToPeers(parts, backlog)),
+      ];
       cycles = Promise.all([
         runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, stopping.signal),
         runCycles(parts, backlog, stopping.signal),
@@ -106,12 +121,16 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
         runPresence(parts, stopping.signal),
       ]);
     },
+    catchUp() {
+      parts.registry.startListening(ports.clock.now());
+      backlog.tick();
+    },
     useScheduling(next) {
       scheduling.current = next;
       backlog.tick();
     },
     async settle(deadline) {
-      await leavePeers(parts, deadline);
+      if (config.drives) await leavePeers(parts, deadline);
       await Promise.all(subscriptions.map((subscription) => subscription.drain(deadline)));
       stopping.abort();
       await cycles;

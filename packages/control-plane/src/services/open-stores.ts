@@ -14,7 +14,7 @@ import { Fault, unreachable } from "../ports/fault.ts";
 import type { Payloads } from "../ports/payloads.ts";
 import type { Layout, State } from "../ports/state.ts";
 import type { Log } from "../ports/telemetry.ts";
-import type { RedisTls, StateConfig } from "./configuration.ts";
+import type { FileTls, StateConfig } from "./configuration.ts";
 
 export interface Stores {
   readonly state: State;
@@ -77,7 +77,7 @@ async function open(
 const PEM_BYTES_MAX = 1_048_576;
 
 /** A file that is named and cannot be read stops the start: nothing falls back to something weaker. */
-async function readTls(config: RedisTls) {
+async function readTls(config: FileTls) {
   const read = async (setting: string, path: string | undefined): Promise<string | undefined> => {
     if (path === undefined) return undefined;
     const file = await readTextFile(path, PEM_BYTES_MAX);

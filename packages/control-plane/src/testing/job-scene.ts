@@ -184,6 +184,7 @@ class Stage implements JobScene {
       },
       {
         scheduling: scheduling ?? { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS },
+        drives: true,
         retention: DEFAULT_RETENTION,
         settings: { ...DEFAULT_JOB_SETTINGS, ...settings },
       },

@@ -80,6 +80,7 @@ export async function openScene(
     { state, payloads, bus, clock, log, meter, policy },
     {
       scheduling: { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS },
+      drives: true,
       retention: DEFAULT_RETENTION,
       settings: DEFAULT_JOB_SETTINGS,
     },

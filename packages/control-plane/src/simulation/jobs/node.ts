@@ -151,10 +151,10 @@ function noteKey(key: string, jobId: string, ledger: Ledger): void {
 function commandOf(name: string, nth: number, { ports }: User): SubmitCommand {
   const { chance } = ports;
   const key = nth % 3 === 2 ? `${name}-${nth - 1}` : `${name}-${nth}`;
-  const topic = TOPICS[(nth * 7 + name.length) % TOPICS.length] ?? "job.echo";
+  const topic = TOPICS[(nth * 5 + name.length) % TOPICS.length] ?? "job.echo";
   return {
     ...BASE_COMMAND,
-    topic: nth % 3 === 2 ? (TOPICS[((nth - 1) * 7 + name.length) % TOPICS.length] ?? "job.echo") : topic,
+    topic: nth % 3 === 2 ? (TOPICS[((nth - 1) * 5 + name.length) % TOPICS.length] ?? "job.echo") : topic,
     prompt: nth % 6 === 5 ? "another body" : BASE_COMMAND.prompt,
     priority: (["critical", "interactive", "batch"] as const)[nth % 3 === 2 ? (nth - 1) % 3 : nth % 3] ?? "batch",
     // Without a key nobody can ask twice: then a lost answer is a job that its client does not know.

@@ -1,17 +1,16 @@
-// Everything in one process: gateway, scheduler and policy on one store and the bus of the process.
+// One process of a control plane: a gateway, a scheduler, or both, on the store and the bus that the configuration names.
 // Owns:          building the parts from general to specific, and ending them in the opposite order.
 // Must not know: how any part works.
 
-import { inProcessBus } from "../adapters/inprocess/bus.ts";
 import { systemClock } from "../adapters/system/clock.ts";
-import { createGateway, createMetricsServer, type Gateway } from "../gateway/gateway.ts";
+import { createGateway, createMetricsServer } from "../gateway/gateway.ts";
 import type { OriginRules } from "../gateway/origins.ts";
 import { DEFAULT_GATEWAY_SETTINGS, type GatewayParts, type GatewaySettings } from "../gateway/parts.ts";
 import { DEFAULT_JOB_SETTINGS, type SchedulingConfig } from "../jobs/job-parts.ts";
 import type { JobRetention } from "../jobs/job-store.ts";
 import { PolicySource } from "../policy/policy-source.ts";
-import type { Bus } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
+import { assert } from "../ports/fault.ts";
 import type { Log } from "../ports/telemetry.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING, parsePools, parseTimeouts } from "../scheduling/routing.ts";
 import { createMeter } from "../telemetry/meter.ts";
@@ -21,16 +20,22 @@ import { type Core, type CoreConfig, composeCore, stateLayout } from "./core.ts"
 import { followFile } from "./followed-file.ts";
 import { openAuth, openOrigins } from "./gateway-settings.ts";
 import { type InProcessConnection, inProcessConnection } from "./in-process-connection.ts";
-import { openStores, type Stores } from "./open-stores.ts";
+import { openBus } from "./open-bus.ts";
+import { openStores } from "./open-stores.ts";
 
-export interface AllInOneOptions {
+export const ROLES = ["gateway", "scheduler"] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface NodeOptions {
   readonly config: Config;
   readonly log: Log;
+  /** A scheduler judges and places jobs; a gateway without one beside it stores them and rings for one. */
+  readonly roles: ReadonlySet<Role>;
 }
 
 export interface Running {
-  /** http://host:port of the API. */
-  readonly url: string;
+  /** http://host:port of the API; undefined without a gateway. */
+  readonly url: string | undefined;
   /** For workers in this process. */
   connection(): InProcessConnection;
   /** Puts another policy in force; rejects with POLICY_INVALID and leaves the old one. An empty text takes the policy away. */
@@ -38,92 +43,94 @@ export interface Running {
   /** No new work, finish what is in hand, close. A second call waits for the first. */
   drain(): Promise<void>;
 }
+export type RunningAllInOne = Running & { readonly url: string };
+
+/** Gateway and scheduler in one process. Rejects as startNode does. */
+export async function startAllInOne(options: Omit<NodeOptions, "roles">): Promise<RunningAllInOne> {
+  const running = await startNode({ ...options, roles: new Set(ROLES) });
+  const { url } = running;
+  assert(url !== undefined, "a gateway has a URL");
+  return { ...running, url };
+}
 
 /** Rejects with a sentence for the operator when something that is configured cannot be used; nothing is left open then. */
-export async function startAllInOne(options: AllInOneOptions): Promise<Running> {
-  const { config, log } = options;
+export async function startNode({ config, log, roles }: NodeOptions): Promise<Running> {
+  await using opened = new AsyncDisposableStack();
   const clock = systemClock();
   const stopping = new AbortController();
-  const policy = new PolicySource();
+  opened.defer(() => stopping.abort());
+  const drainDeadline = (): AbortSignal => clock.deadline(NEVER, config.scheduling.drainTimeoutMs);
   const auth = await openAuth(config);
   const origins = openOrigins(config);
-  await followPolicy(config, policy, { clock, log }, stopping.signal);
+  const policy = new PolicySource();
+  const drives = roles.has("scheduler");
+  if (drives) await followPolicy(config, policy, { clock, log }, stopping.signal);
   const stores = await openStores(config.state, { layout: stateLayout(retentionOf(config)), clock, log });
-  try {
-    if (stores.state.traits.shared) await clock.followStore(stores.state, log, stopping.signal);
-    const meter = createMeter();
-    const bus = inProcessBus({ clock, log });
-    const core = composeCore({ ...stores, bus, clock, log, meter, policy }, coreConfigOf(config));
-    await followScheduling(config, core, { clock, log }, stopping.signal);
-    const gatewayParts: GatewayParts = {
-      jobParts: core.parts,
-      auth,
-      log,
-      meter,
-      settings: gatewaySettingsOf(config, origins),
-      build: BUILD,
-      probes: { bus: () => bus.status(), storeNow: (signal) => stores.state.now(signal) },
-    };
-    const gateway = await createGateway(gatewayParts);
-    await core.start();
-    const url = await gateway.listen(config.http.address);
-    const metrics = await listenForMetrics(config, gatewayParts);
-    const parts: Started = { config, clock, stopping, stores, bus, core, gateways: [gateway, ...metrics] };
-    let ending: Promise<void> | undefined;
-    return {
-      url,
-      connection: () => inProcessConnection({ bus, payloads: stores.payloads, clock }),
-      async replacePolicy(text) {
-        const replaced = policy.replace(text);
-        if (replaced.kind === "refused") throw replaced.fault;
-      },
-      drain() {
-        ending ??= end(parts);
-        return ending;
-      },
-    };
-  } catch (error) {
-    stopping.abort();
-    await closeQuietly(stores, log);
-    throw error;
-  }
+  opened.defer(() => stores.close());
+  if (stores.state.traits.shared) await clock.followStore(stores.state, log, stopping.signal);
+  const { bus, onGap } = await openBus(config.bus, { clock, log });
+  opened.defer(() => bus.drain(drainDeadline()));
+  const meter = createMeter();
+  const core = composeCore({ ...stores, bus, clock, log, meter, policy }, { ...coreConfigOf(config), drives });
+  onGap(() => core.catchUp());
+  await followScheduling(config, core, { clock, log }, stopping.signal);
+  opened.defer(() => core.settle(drainDeadline()));
+  await core.start();
+  const gatewayParts: GatewayParts = {
+    jobParts: core.parts,
+    auth,
+    log,
+    meter,
+    settings: gatewaySettingsOf(config, origins),
+    build: BUILD,
+    probes: { bus: () => bus.status(), storeNow: (signal) => stores.state.now(signal) },
+  };
+  const url = roles.has("gateway") ? await openGateway(config, gatewayParts, opened, drainDeadline) : undefined;
+  await listenForMetrics(config, gatewayParts, opened);
+  const parts = opened.move();
+  let ending: Promise<void> | undefined;
+  return {
+    url,
+    connection: () => inProcessConnection({ bus, payloads: stores.payloads, clock }),
+    async replacePolicy(text) {
+      const replaced = policy.replace(text);
+      if (replaced.kind === "refused") throw replaced.fault;
+    },
+    drain() {
+      ending ??= parts.disposeAsync();
+      return ending;
+    },
+  };
 }
 
-interface Started {
-  readonly config: Config;
-  readonly clock: Clock;
-  readonly stopping: AbortController;
-  readonly stores: Stores;
-  readonly bus: Bus;
-  readonly core: Core;
-  readonly gateways: readonly [Gateway, ...Gateway[]];
-}
-
-/** No new work; finish what is in hand; flush; close the store last, because all of the above write. */
-async function end({ config, clock, stopping, stores, bus, core, gateways }: Started): Promise<void> {
-  const deadline = clock.deadline(NEVER, config.scheduling.drainTimeoutMs);
-  await gateways[0].stopAccepting(deadline);
-  await core.settle(deadline);
-  await bus.drain(deadline);
-  for (const gateway of gateways) await gateway.close();
-  stopping.abort();
-  await stores.close();
+async function openGateway(
+  config: Config,
+  parts: GatewayParts,
+  opened: AsyncDisposableStack,
+  drainDeadline: () => AbortSignal,
+): Promise<string> {
+  const gateway = await createGateway(parts);
+  opened.defer(async () => {
+    await gateway.stopAccepting(drainDeadline());
+    await gateway.close();
+  });
+  return gateway.listen(config.http.address);
 }
 
 /** Metrics have a listener of their own, which only operators reach, or none: then they are on the API's. */
-async function listenForMetrics(config: Config, parts: GatewayParts): Promise<readonly Gateway[]> {
+async function listenForMetrics(config: Config, parts: GatewayParts, opened: AsyncDisposableStack): Promise<void> {
   const { metricsAddress } = config.http;
-  if (metricsAddress === "off") return [];
+  if (metricsAddress === "off") return;
   const server = await createMetricsServer(parts);
+  opened.defer(() => server.close());
   parts.log.info("metrics.listening", { url: await server.listen(metricsAddress) });
-  return [server];
 }
 
 function retentionOf(config: Config): JobRetention {
   return { jobKeepMs: config.retention.jobMs, deadLetterKeepMs: config.retention.deadLetterMs };
 }
 
-function coreConfigOf(config: Config): CoreConfig {
+function coreConfigOf(config: Config): Omit<CoreConfig, "drives"> {
   const { scheduling, retention } = config;
   const defaults = DEFAULT_JOB_SETTINGS;
   return {
@@ -210,13 +217,5 @@ async function followScheduling(
       parts,
       signal,
     );
-  }
-}
-
-async function closeQuietly(stores: Stores, log: Log): Promise<void> {
-  try {
-    await stores.close();
-  } catch (error) {
-    log.error("stores.not_closed", error);
   }
 }
