@@ -76,7 +76,7 @@ class CoreSubscription implements Subscription {
   async drain(signal: AbortSignal): Promise<void> {
     this.#draining.abort();
     this.#onRoom?.();
-    await this.#leaving;
+    await this.#bounded(this.#leaving ?? Promise.resolve(), signal);
     await this.#leave(signal);
     await this.#mailbox.drain(signal);
   }
@@ -161,8 +161,13 @@ class CoreSubscription implements Subscription {
     const subscription = this.#subscription;
     this.#subscription = undefined;
     if (subscription === undefined || subscription.isClosed() || this.#parts.link.closing.aborted) return;
-    await unlessAborted(subscription.drain(), signal, `leaving ${this.#spec.subject}`).catch((error: unknown) =>
-      this.#parts.link.parts.log.error("bus.subscription_not_left", error, { subject: this.#spec.subject }),
+    await this.#bounded(subscription.drain(), signal);
+  }
+
+  async #bounded(leaving: Promise<void>, signal: AbortSignal): Promise<void> {
+    const { subject } = this.#spec;
+    await unlessAborted(leaving, signal, `leaving ${subject}`).catch((error: unknown) =>
+      this.#parts.link.parts.log.error("bus.subscription_not_left", error, { subject }),
     );
   }
 }

@@ -275,21 +275,27 @@ describe("the watch", () => {
   });
 
   it("W3 tells a consumer that stands still from one that has nothing to do, is full, or works", () => {
-    const seen = { isBound: true, waiting: 5, inHand: 3, delivered: 10 };
-    expect(whatIsWrong(undefined, seen, 100)).toBeUndefined();
-    expect(whatIsWrong(seen, seen, 100)).toBe("still");
-    expect(whatIsWrong(seen, { ...seen, delivered: 11 }, 100)).toBeUndefined();
-    expect(whatIsWrong(seen, { ...seen, waiting: 0 }, 100)).toBeUndefined();
-    expect(whatIsWrong({ ...seen, waiting: 0 }, seen, 100)).toBeUndefined();
-    expect(whatIsWrong(seen, seen, 3)).toBeUndefined();
-    expect(whatIsWrong(undefined, { ...seen, isBound: false }, 100)).toBe("unbound");
+    const seen = { isBound: true, waiting: 5, inHand: 3, inHandMax: 100, delivered: 10 };
+    expect(whatIsWrong(undefined, seen)).toBeUndefined();
+    expect(whatIsWrong(seen, seen)).toBe("still");
+    expect(whatIsWrong(seen, { ...seen, delivered: 11 })).toBeUndefined();
+    expect(whatIsWrong(seen, { ...seen, waiting: 0 })).toBeUndefined();
+    expect(whatIsWrong({ ...seen, waiting: 0 }, seen)).toBeUndefined();
+    expect(whatIsWrong(seen, { ...seen, inHandMax: 3 })).toBeUndefined();
+    expect(whatIsWrong(undefined, { ...seen, isBound: false })).toBe("unbound");
   });
 });
 
 describe("parseAckSubject", () => {
   it.each([
-    ["$JS.ACK.CORDUM_SYS.dur_x.3.41.7.1795431224856479728.0", { seq: 41, delivery: 3 }],
-    ["$JS.ACK._.ACC.CORDUM_SYS.dur_x.2.9.7.1795431224856479728.0.rnd", { seq: 9, delivery: 2 }],
+    [
+      "$JS.ACK.CORDUM_SYS.dur_x.3.41.7.1795431224856479728.0",
+      { seq: 41, delivery: 3, message: "41@1795431224856479728" },
+    ],
+    [
+      "$JS.ACK._.ACC.CORDUM_SYS.dur_x.2.9.7.1795431224856479728.0.rnd",
+      { seq: 9, delivery: 2, message: "9@1795431224856479728" },
+    ],
     ["_INBOX.abc", undefined],
     ["", undefined],
     ["$JS.ACK.S.C.x.y.z.t.p", undefined],

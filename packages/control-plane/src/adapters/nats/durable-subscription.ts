@@ -24,9 +24,13 @@ import { bytesOf } from "./payload-bytes.ts";
 import { SYS_STREAM } from "./streams.ts";
 import { unlessAborted } from "./until.ts";
 
-interface Held {
+interface Place {
   readonly seq: number;
   readonly delivery: number;
+  /** The same for every delivery of one message. */
+  readonly message: string;
+}
+interface Held extends Place {
   /** Where the server listens for what becomes of it. */
   reply: string;
   hasBegun: boolean;
@@ -50,7 +54,8 @@ export class DurableSubscription implements Subscription {
   readonly #mailbox: Mailbox;
   readonly #draining = new AbortController();
   readonly #held = new Map<Uint8Array, Held>();
-  readonly #bySeq = new Map<number, Held>();
+  /** By place and time: a stream that is made again counts from one. */
+  readonly #byMessage = new Map<string, Held>();
   #subscription: NatsSubscription | undefined;
   #received = 0;
 
@@ -77,7 +82,9 @@ export class DurableSubscription implements Subscription {
   async enter(deliverSubject: string): Promise<void> {
     const before = this.#subscription;
     const accept = (message: Msg): void => this.#accept(message);
-    this.#subscription = await this.#parts.link.subscribe(deliverSubject, this.#spec.group, accept);
+    const entered = await this.#parts.link.subscribe(deliverSubject, this.#spec.group, accept);
+    if (this.draining.aborted) return entered.unsubscribe(); // the drain has not seen it
+    this.#subscription = entered;
     if (before !== undefined && !before.isClosed()) await before.drain();
   }
 
@@ -102,7 +109,7 @@ export class DurableSubscription implements Subscription {
       return;
     }
     this.#received++;
-    const known = this.#bySeq.get(place.seq);
+    const known = this.#byMessage.get(place.message);
     if (known !== undefined) {
       known.reply = reply;
       return;
@@ -110,7 +117,7 @@ export class DurableSubscription implements Subscription {
     const held: Held = { ...place, reply, hasBegun: false };
     const bytes = bytesOf(message);
     this.#held.set(bytes, held);
-    this.#bySeq.set(held.seq, held);
+    this.#byMessage.set(held.message, held);
     this.#mailbox.accept(message.subject, bytes);
   }
 
@@ -139,7 +146,7 @@ export class DurableSubscription implements Subscription {
 
   #settle(bytes: Uint8Array, held: Held, verdict: Verdict): void {
     this.#held.delete(bytes);
-    this.#bySeq.delete(held.seq);
+    this.#byMessage.delete(held.message);
     switch (verdict.kind) {
       case "ack":
         this.#say(held.reply, SAYS.ack);
@@ -190,14 +197,13 @@ function nak(delayMs: Ms): Uint8Array {
   return encoder.encode(delayMs > 0 ? `-NAK {"delay":${Math.round(delayMs * 1e6)}}` : "-NAK");
 }
 
-/** Reads $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.… or, with two more parts for domain and account in front, its later form.
- *  Source: NATS ADR-15. */
-export function parseAckSubject(reply: string): { readonly seq: number; readonly delivery: number } | undefined {
+/** Reads $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.… or, with two more parts for domain and account in
+ *  front, its later form. Source: NATS ADR-15. */
+export function parseAckSubject(reply: string): Place | undefined {
   const tokens = reply.split(".");
   if (tokens[0] !== "$JS" || tokens[1] !== "ACK" || tokens.length < 9) return undefined;
   const at = tokens.length === 9 ? 4 : 6;
   const [delivery, seq] = [Number(tokens[at]), Number(tokens[at + 1])];
-  return Number.isSafeInteger(delivery) && Number.isSafeInteger(seq) && delivery > 0 && seq > 0
-    ? { seq, delivery }
-    : undefined;
+  const isPlace = Number.isSafeInteger(delivery) && Number.isSafeInteger(seq) && delivery > 0 && seq > 0;
+  return isPlace ? { seq, delivery, message: `${seq}@${tokens[at + 3]}` } : undefined;
 }

@@ -30,6 +30,7 @@ export interface Seen {
   readonly isBound: boolean;
   readonly waiting: number;
   readonly inHand: number;
+  readonly inHandMax: number;
   readonly delivered: number;
 }
 
@@ -59,7 +60,7 @@ async function look(parts: WatchParts, before: Seen | undefined): Promise<Seen |
   const info = await findInApi(`reading the consumer ${consumer}`, () => jsm.consumers.info(SYS_STREAM, consumer));
   if (info !== undefined) {
     const now = seenIn(info);
-    const wrong = whatIsWrong(before, now, wish.settings.ackPendingMax);
+    const wrong = whatIsWrong(before, now);
     if (wrong === undefined) return now;
     link.parts.log.warn("bus.durable_stalled", { consumer, wrong, waiting: now.waiting, inHand: now.inHand });
   } else {
@@ -75,17 +76,14 @@ function seenIn(info: ConsumerInfo): Seen {
     isBound: info.push_bound === true,
     waiting: info.num_pending,
     inHand: info.num_ack_pending,
+    inHandMax: info.config.max_ack_pending ?? 0,
     delivered: info.delivered.consumer_seq,
   };
 }
 
 /** Pure. undefined when the consumer is well. */
-export function whatIsWrong(
-  before: Seen | undefined,
-  now: Seen,
-  ackPendingMax: number,
-): "unbound" | "still" | undefined {
+export function whatIsWrong(before: Seen | undefined, now: Seen): "unbound" | "still" | undefined {
   if (!now.isBound) return "unbound";
-  const hasWorkAndRoom = now.waiting > 0 && now.inHand < ackPendingMax;
+  const hasWorkAndRoom = now.waiting > 0 && now.inHand < now.inHandMax;
   return hasWorkAndRoom && before?.delivered === now.delivered && before.waiting > 0 ? "still" : undefined;
 }

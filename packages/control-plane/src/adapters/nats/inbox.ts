@@ -10,7 +10,7 @@ import { headers, type Msg, type MsgHdrs } from "@nats-io/transport-node";
 import { Fault } from "../../ports/fault.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { bytesOf } from "./payload-bytes.ts";
-import { givenUp, unlessAborted } from "./until.ts";
+import { givenUp, onAbort, unlessAborted } from "./until.ts";
 
 interface Question {
   readonly kind: "question";
@@ -69,17 +69,14 @@ export class Inbox {
     const { subject, bytes, messageId, signal } = question;
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
     const token = this.#enter({ kind: "question", subject, resolve, reject });
-    const deadline = this.#link.deadline();
-    const giveUp = (): void => reject(givenUp(`the answer on ${subject}`, signal.aborted ? signal : deadline));
+    const giveUp = (by: AbortSignal) => (): void => reject(givenUp(`the answer on ${subject}`, by));
+    let callsOff: readonly (() => void)[] = [];
     try {
       this.#link.send(subject, bytes, { reply: this.#prefix + token, ...headersOf(messageId) });
-      signal.addEventListener("abort", giveUp, { once: true });
-      deadline.addEventListener("abort", giveUp, { once: true });
-      if (signal.aborted || deadline.aborted) giveUp();
+      callsOff = [signal, this.#link.deadline()].map((by) => onAbort(by, giveUp(by)));
       return await promise;
     } finally {
-      signal.removeEventListener("abort", giveUp);
-      deadline.removeEventListener("abort", giveUp);
+      for (const callOff of callsOff) callOff();
       this.#pending.delete(token);
     }
   }

@@ -35,6 +35,17 @@ for (const mode of ["core", "jetstream"] as const) {
 }
 
 describe("NATS bus", () => {
+  it("B1 lets nobody listen to all workers", async () => {
+    await using stage = natsStage(server.url);
+    const bus = await stage.open();
+    const subscribe = (subject: string) =>
+      bus.subscribe({ subject, keep: false, inFlightMax: 1 }, async () => ({ kind: "ack" }));
+    for (const subject of ["worker.>", ">", "worker.*.jobs", "*.*.jobs", "worker.*.>"]) {
+      await expect(subscribe(subject), subject).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+    }
+    for (const subject of ["worker.w1.jobs", "worker.w1.>", "job.>", "sys.>"]) await subscribe(subject);
+  });
+
   it("B1 gives the verdict in less than a millisecond, many at once", async () => {
     await using stage = natsStage(server.url);
     const bus = await stage.open();

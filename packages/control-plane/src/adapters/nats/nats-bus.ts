@@ -20,7 +20,7 @@ import { type DurableSettings, type DurableWish, ensureDurable } from "./durable
 import type { Inbox } from "./inbox.ts";
 import { messageId } from "./message-id.ts";
 import type { NatsLink } from "./nats-link.ts";
-import { DURABLE_SUBJECTS } from "./subjects.ts";
+import { DURABLE_SUBJECTS, hearsAllWorkers } from "./subjects.ts";
 import { givenUp, unlessAborted } from "./until.ts";
 
 /** Why messages may have been missed: the connection was away, or a subscription was full. */
@@ -99,6 +99,12 @@ export class CordumNatsBus implements NatsBus {
     const { durability, link, limits } = this.#parts;
     const { group } = spec;
     if (group !== undefined) requireGroup(group);
+    if (hearsAllWorkers(spec.subject)) {
+      throw new Fault(
+        "INVALID_REQUEST",
+        `nobody may listen to ${spec.subject}: every delivery to a worker would look heard`,
+      );
+    }
     if (durability !== undefined && group !== undefined && spec.keep && this.#isDurable(spec.subject)) {
       return this.#track(await this.#subscribeDurable(spec, handle, group, durability));
     }

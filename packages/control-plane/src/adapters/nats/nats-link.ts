@@ -71,7 +71,7 @@ export class NatsLink {
     this.#servers = servers;
     this.#pace = pace;
     this.parts = parts;
-    void this.#watch(nc.status());
+    this.#watch(nc.status()).catch((error: unknown) => parts.log.error("bus.status_unknown", error));
   }
 
   /** Rejects with BUS_UNAVAILABLE naming the address, or BUS_MISCONFIGURED when the credentials are refused. */

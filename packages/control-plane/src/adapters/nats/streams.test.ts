@@ -104,7 +104,7 @@ describe("streams of a server", () => {
       await expect(stage.open({ mode })).rejects.toMatchObject({
         code: "BUS_MISCONFIGURED",
         message: expect.stringMatching(
-          /CORDUM_JOBS captures job\.>, worker\.\*\.jobs.*NATS_JS_ADOPT_STREAMS=true.*nats stream rm/s,
+          /CORDUM_JOBS captures job\.>, worker\.\*\.jobs.*CORDUM_NATS_ADOPT_STREAMS=true.*nats stream rm/s,
         ),
       });
     }

@@ -132,7 +132,7 @@ function wideSentence({ name, subjects }: StreamFacts): string {
     name === JOBS_STREAM ? "every delivery to a worker looks heard" : "handshakes and heartbeats are stored";
   return (
     `The stream ${name} captures ${subjects.join(", ")}, so that ${effect}. ` +
-    "Set NATS_JS_ADOPT_STREAMS=true to narrow it in place (its messages stay until they expire), " +
+    "Set CORDUM_NATS_ADOPT_STREAMS=true to narrow it in place (its messages stay until they expire), " +
     `or delete it with "nats stream rm ${name}".`
   );
 }

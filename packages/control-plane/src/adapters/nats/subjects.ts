@@ -9,6 +9,14 @@ export const DURABLE_SUBJECTS: readonly string[] = [SUBJECTS.jobSubmit, SUBJECTS
 /** What workers listen to: a stream here would answer for them (B1). */
 export const WORKER_PATTERNS: readonly string[] = ["job.>", "worker.>"];
 
+/** A worker id that nobody has: what hears it hears all workers. */
+const ALL_WORKERS = "worker.~.jobs";
+
+/** Whether a subscription to `pattern` would hear what is sent to every single worker (B1). */
+export function hearsAllWorkers(pattern: string): boolean {
+  return overlap(pattern, ALL_WORKERS);
+}
+
 /** Whether a subject exists that both patterns match. */
 export function overlap(a: string, b: string): boolean {
   const [left, right] = [a.split("."), b.split(".")];
