@@ -23,6 +23,7 @@ export {
   type JobQuery,
   type JobRecord,
   type JobState,
+  type JobStep,
   type JobSubmission,
   type Remediation,
   type SubmittedJob,

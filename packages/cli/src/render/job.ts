@@ -2,7 +2,7 @@
 // Owns:          which members are shown, in which order, with which words.
 // Must not know: how a job was fetched.
 
-import type { Constraints, JobDetail, JobRecord } from "@cordum/sdk";
+import type { Constraints, JobDetail, JobRecord, JobStep } from "@cordum/sdk";
 import { oneLine, printable, type Terminal } from "../terminal.ts";
 import { json } from "./json.ts";
 import { table } from "./table.ts";
@@ -41,6 +41,8 @@ const WAITS: ReadonlyMap<string, string> = new Map([
   ["no_workers", "waits for a worker: none serves this topic"],
   ["pool_overloaded", "waits for a worker: all are busy"],
   ["no_listener", "waits for a worker: nobody heard the job"],
+  ["tenant_limit", "waits for a slot: as many jobs of its tenant are out as may be"],
+  ["rule_limit", "waits for a slot: as many jobs of its rule are out as may be"],
   ["retry_backoff", "waits for its next attempt"],
   ["policy_unavailable", "waits for a policy: none is loaded"],
   ["not_before", "waits for its time"],
@@ -90,9 +92,21 @@ export function describeJob(job: JobDetail): string {
   ];
   const shown = rows.filter(([, value]) => value !== undefined && value !== "");
   const lines = shown.map(([name, value]) => `${name.padEnd(11)}${oneLine(value ?? "")}`);
+  if (job.steps !== undefined && job.steps.length > 0) lines.push("story", indent(describeSteps(job.steps)));
   if (job.context !== null) lines.push("context", indent(json(job.context)));
   if (job.result !== null) lines.push("result", indent(json(job.result)));
   return lines.join("\n");
+}
+
+/** What the job went through: the moment, or how long after the first one, and why. */
+function describeSteps(steps: readonly JobStep[]): string {
+  const first = steps[0]?.at ?? 0;
+  const rows = steps.map(({ state, at, why }, index) => [
+    index === 0 ? moment(at / 1_000) : `+${((at - first) / 1_000_000).toFixed(3)}s`,
+    state,
+    why,
+  ]);
+  return table(rows);
 }
 
 function describeApproval(job: JobDetail): string {

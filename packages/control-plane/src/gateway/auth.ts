@@ -17,6 +17,13 @@ export interface Auth {
 
 const PRESENTED_CHARS_MAX = 1_024;
 
+/** For a process without an API: nobody is known. */
+export const NO_KEYS: Auth = {
+  identify() {
+    throw unauthenticated();
+  },
+};
+
 /** Precondition: parseApiKeys had no faults. Without keys everybody is an admin of `openTenant`. */
 export function createAuth(keys: readonly ApiKey[], openTenant: string): Auth {
   if (keys.length === 0) {

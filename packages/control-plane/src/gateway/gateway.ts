@@ -61,14 +61,20 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   return doorOf(app, flight, lifetime);
 }
 
-/** A server with /metrics alone, for a listener that only operators reach. */
+/** A server with /metrics and the health pages, for a listener that only operators reach. */
 export async function createMetricsServer(parts: GatewayParts): Promise<Gateway> {
+  const lifetime = new AbortController();
   const flight = new Flight();
   const { auth, log, meter, settings } = parts;
-  const app = createApp({ auth, clock: parts.jobParts.clock, log, meter, flight, settings });
-  registerRoutes(app, () => metricsRoute(app, { meter }));
+  const { clock } = parts.jobParts;
+  const app = createApp({ auth, clock, log, meter, flight, settings });
+  const vitals = createProbe(parts.probes, clock, log, lifetime.signal);
+  registerRoutes(app, () => {
+    metricsRoute(app, { meter });
+    healthRoutes(app, { vitals, isAccepting: () => !flight.isLanding });
+  });
   await app.ready();
-  return doorOf(app, flight, new AbortController());
+  return doorOf(app, flight, lifetime);
 }
 
 function doorOf(app: App, flight: Flight, lifetime: AbortController): Gateway {

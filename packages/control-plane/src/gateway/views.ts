@@ -79,6 +79,7 @@ export function jobDetailView({ job, request, context, result }: JobWithBodies):
     run_id: request.labels.run_id ?? "",
     step_id: request.labels.step_id ?? "",
     updated_at: toMicros(job.updatedAt),
+    steps: job.steps.map(({ state, at, why }) => ({ state, at: toMicros(at), why })),
     ...filled({
       waiting: "waiting" in phase ? phase.waiting : "",
       worker_id: workerOf(job),

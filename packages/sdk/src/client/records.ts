@@ -163,6 +163,12 @@ export interface JobDetail {
   readonly workflow_id: string;
   readonly run_id: string;
   readonly step_id: string;
+  /** States that the job passed, oldest first; absent from servers that do not tell. */
+  readonly steps?: readonly JobStep[];
+  /** Why a job that could run does not run yet. */
+  readonly waiting?: string;
+  readonly worker_id?: string;
+  readonly percent?: number;
   readonly error_message?: string;
   readonly error_status?: string;
   readonly error_code?: string;
@@ -174,6 +180,13 @@ export interface JobDetail {
   readonly approval_note?: string;
   readonly approval_policy_snapshot?: string;
   readonly approval_job_hash?: string;
+}
+
+export interface JobStep {
+  readonly state: JobState;
+  /** Unix microseconds. */
+  readonly at: number;
+  readonly why: string;
 }
 
 export interface CancelledJob {

@@ -16,7 +16,7 @@ const Health = Type.Object({
   error: Type.Optional(Type.String()),
 });
 
-export function healthRoutes(app: App, parts: RouteParts): void {
+export function healthRoutes(app: App, parts: Pick<RouteParts, "vitals" | "isAccepting">): void {
   const probe = { permission: "probe" } as const;
   const about = { tags: ["health"], security: [] };
   app.get(

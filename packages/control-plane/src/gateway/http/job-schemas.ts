@@ -109,6 +109,14 @@ export const JobDetailSchema = Type.Object({
   run_id: Type.String(),
   step_id: Type.String(),
   updated_at: Type.Integer({ description: "Unix microseconds." }),
+  steps: Type.Array(
+    Type.Object({
+      state: JobStateSchema,
+      at: Type.Integer({ description: "Unix microseconds." }),
+      why: Type.String({ description: "A wait reason, an error code, a rule id or a worker id." }),
+    }),
+    { description: "The newest 50 states that the job passed, oldest first." },
+  ),
   waiting: Type.Optional(Type.String({ description: "Why a job that could run does not run yet." })),
   worker_id: text,
   percent: integer,
