@@ -61,14 +61,21 @@ export function writeLine(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** Calls `stop` on the first SIGTERM or SIGINT; gives back what takes the listeners away again. A second signal then ends the process. */
+/** Launchers such as npm pass on a Ctrl-C that the process has heard already. */
+const TWIN_SIGNAL_MS = 300;
+
+/** Calls `stop` on the first SIGTERM or SIGINT; what follows within 300 ms is its twin. A later one ends the process, as always.
+ *  Gives back what takes the listeners away again. */
 export function onFirstStopSignal(stop: (signal: string) => void): () => void {
   const names = ["SIGTERM", "SIGINT"] as const;
   const forget = () => {
     for (const name of names) process.removeListener(name, heard);
   };
+  let isHeard = false;
   const heard = (name: string) => {
-    forget();
+    if (isHeard) return;
+    isHeard = true;
+    setTimeout(forget, TWIN_SIGNAL_MS).unref();
     stop(name);
   };
   for (const name of names) process.on(name, heard);
