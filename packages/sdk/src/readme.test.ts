@@ -2,20 +2,22 @@
 // Each fenced block with a name becomes a module; the compiler judges them all at once.
 
 import { execFile } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { decodePacket, encodePacket, JobStatus } from "@cordum/protocol";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Client, type Serving, type WorkerConnection } from "./index.ts";
+import { Client, type Serving, type SigningOptions, type WorkerConnection } from "./index.ts";
+import { startFleet } from "./testing/fleet.ts";
 import { json, startServer } from "./testing/http-server.ts";
 import { MemoryConnection } from "./testing/memory-connection.ts";
 import { packet, putContext } from "./testing/worker-town.ts";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const ROOT = join(HERE, "../../..");
-const NAMES = ["worker-short", "worker-full", "worker-parts", "client"];
+const NAMES = ["worker-short", "worker-full", "worker-fleet", "signing", "worker-parts", "client"];
 let folder = "";
 
 beforeAll(async () => {
@@ -83,6 +85,42 @@ describe("README", () => {
     stop.abort();
     await serving.drain();
     expect(bus.subscribers.size).toBe(0);
+  });
+
+  it("runs against a fleet, by URL and in parts, with signatures", async () => {
+    type Main = (
+      nats: string,
+      redis: string,
+      signing: SigningOptions,
+      stop: AbortSignal,
+    ) => Promise<{ serving: Serving; close(): Promise<void> }>;
+    const { start, main } = await load<{ start(url: string): Promise<Serving>; main: Main }>("worker-fleet");
+    const { signing } = await load<{ signing(folder: string): Promise<SigningOptions> }>("signing");
+    for (const name of ["worker", "scheduler-2025", "scheduler-2026"]) {
+      const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+      const key =
+        name === "worker"
+          ? privateKey.export({ type: "pkcs8", format: "pem" })
+          : publicKey.export({ type: "spki", format: "pem" });
+      await writeFile(join(folder, `${name}.pem`), key);
+    }
+    await using fleet = await startFleet();
+    const { control, nats, redis, url } = fleet;
+    const byUrl = await start(url);
+    await control.dispatch({ jobId: "f1", topic: "job.mail.send" });
+    await control.heard("jobResult", 1);
+    expect(await control.stored("f1")).toEqual({ sent: true });
+    await byUrl.drain();
+    const stop = new AbortController();
+    const { serving, close } = await main(nats.url, redis.url, await signing(folder), stop.signal);
+    await control.heard(
+      "handshake",
+      1,
+      ({ componentId, capabilities }) => componentId === "mail-1" && capabilities.signatures === true,
+    );
+    stop.abort();
+    await serving.drain();
+    await close();
   });
 
   it("runs on the connection in thirty lines", async () => {

@@ -32,6 +32,9 @@ describe("connect refuses", () => {
   it("what cannot be right, before it dials", async () => {
     await expect(connect("ws://gateway:8081/api", { log })).rejects.toThrow(TypeError);
     await expect(worker("job.a", () => 1).start("nats://a", { log })).rejects.toThrow("no redis://");
+    await expect(connect("nats://a,redis://b", { log, ioTimeoutMs: Number.NaN })).rejects.toThrow(
+      "ioTimeoutMs must be",
+    );
   });
 
   it("servers that are not there, and says where and why", async () => {
@@ -183,5 +186,9 @@ describe("a connection", () => {
     expect(await loadAll()).toEqual(keys);
     expect(await connection.loadPayload("res:nobody")).toBeUndefined();
     await connection.close();
+    const alone = await connect({ nats: nats.url, redis: cluster.servers[0]?.url ?? "" }, { log: noted });
+    const loads = Promise.all(keys.map((key) => alone.loadPayload(key)));
+    await expect(loads).rejects.toThrow("this Redis belongs to a cluster");
+    await alone.close();
   });
 });

@@ -36,16 +36,15 @@ export async function connect(
 ): Promise<WorkerConnection> {
   const places = parseTarget(target);
   const runtime = options.runtime ?? systemRuntime;
-  const { name = "cordum-worker", connectTimeoutMs = 5_000, ioTimeoutMs = 10_000 } = options;
+  const { name = "cordum-worker" } = options;
+  const connectTimeoutMs = whole("connectTimeoutMs", options.connectTimeoutMs ?? 5_000);
+  const ioTimeoutMs = whole("ioTimeoutMs", options.ioTimeoutMs ?? 10_000);
+  const payloadBytesMax = whole("payloadBytesMax", options.payloadBytesMax ?? 8_388_608);
   const parts = { name, runtime, log: options.log ?? lineLog(runtime), connectTimeoutMs };
   // Half of a call's time: what the silence of one connection takes leaves time for a try on the next.
   const halfMs = Math.max(1, Math.floor(ioTimeoutMs / 2));
   const client = await openRedisClient(places.redis, { ...parts, silenceMsMax: halfMs });
-  const payloads = new RedisPayloads(client, {
-    runtime,
-    ioTimeoutMs,
-    payloadBytesMax: options.payloadBytesMax ?? 8_388_608,
-  });
+  const payloads = new RedisPayloads(client, { runtime, ioTimeoutMs, payloadBytesMax });
   const bus = await openNats(places.nats, { ...parts, pingIntervalMs: halfMs }).catch(async (error: unknown) => {
     await payloads.close();
     throw error;
@@ -66,4 +65,10 @@ export async function connect(
 /** `connect` to what the environment names; the names are in the package's README. Rejects with one TypeError that lists all problems. */
 export async function connectFromEnvironment(options: ConnectionOptions = {}): Promise<WorkerConnection> {
   return connect(targetFromEnvironment(environmentValue), options);
+}
+
+function whole(name: string, value: number): number {
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new TypeError(`${name} must be a whole number from 1, got ${value}`);
+  return value;
 }

@@ -143,9 +143,12 @@ export class PacketQueue {
       this.#unansweredBytes = 0;
       for (const packet of packets) this.#settle(packet);
     } catch {
-      // Nobody knows what arrived. `resume` follows, or `close`: both look at all that is kept.
+      // Nobody knows what arrived. While the break is not noticed, or noticed and over, it is sent again now; else by `resume`.
       for (const packet of packets) this.#underWay.delete(packet);
       refuseLight(packets);
+      if (!this.#isConnected) return;
+      this.#next.unshift(...packets.filter(({ isLight }) => !isLight));
+      this.#schedule();
     }
   }
 

@@ -93,7 +93,7 @@ export class RedisPayloads {
       try {
         return await this.#deadlines.within(endsAt - runtime.mono(), "a call of Redis", () => this.#send(work));
       } catch (error) {
-        if (!mayPass(error)) throw error;
+        if (!mayPass(error)) throw hinted(error);
         const pauseMs = backoffMs(attempt, PAUSE, runtime.random());
         const inTime = runtime.mono() + pauseMs < endsAt && (await runtime.sleep(pauseMs, this.#closed.signal));
         if (!inTime) throw new Error(`Redis gave no answer, tries: ${attempt}: ${messageOf(error)}`, { cause: error });
@@ -120,4 +120,10 @@ function mayPass(error: unknown): boolean {
   if (error instanceof DeadlinePassed) return false;
   if (!(error instanceof Error) || error.name !== "ReplyError") return true;
   return PASSING.test(error.message);
+}
+
+function hinted(error: unknown): unknown {
+  if (!(error instanceof Error) || !error.message.startsWith("MOVED ")) return error;
+  const hint = "this Redis belongs to a cluster: name its nodes by clusterAddresses (REDIS_CLUSTER_ADDRESSES)";
+  return new Error(hint, { cause: error });
 }

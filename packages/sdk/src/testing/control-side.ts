@@ -50,15 +50,7 @@ export async function startControlSide(places: {
   readonly nats: string;
   readonly redis: string;
 }): Promise<ControlSide> {
-  const nats = await connect({
-    servers: places.nats,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 20,
-    reconnectJitter: 0,
-  });
-  const redis = new Redis(places.redis, { maxRetriesPerRequest: null });
-  // Without a listener the client writes every failed dial to the console.
-  redis.on("error", () => undefined);
+  const { nats, redis } = await open(places);
   const packets: BusPacket[] = [];
   const listeners = new Set<() => void>();
   nats.subscribe("sys.>", {
@@ -116,6 +108,15 @@ export async function startControlSide(places: {
       await nats.close();
     },
   };
+}
+
+async function open(places: { readonly nats: string; readonly redis: string }) {
+  const servers = places.nats;
+  const nats = await connect({ servers, maxReconnectAttempts: -1, reconnectTimeWait: 20, reconnectJitter: 0 });
+  const redis = new Redis(places.redis, { maxRetriesPerRequest: null });
+  // Without a listener the client writes every failed dial to the console.
+  redis.on("error", () => undefined);
+  return { nats, redis };
 }
 
 function packetOf(payload: Init<BusPacketPayload>): Init<BusPacket> {

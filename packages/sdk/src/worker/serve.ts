@@ -158,9 +158,8 @@ class Service implements Serving {
 
   async untilStopped(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<string>();
-    const forget = onFirstStopSignal(resolve);
+    onFirstStopSignal(resolve);
     const signal = await promise;
-    forget();
     this.#parts.log.info("worker.stopping", { signal });
     await this.drain();
   }
