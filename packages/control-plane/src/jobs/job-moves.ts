@@ -75,7 +75,7 @@ export function move(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: st
 }
 
 function advance(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: string): Job {
-  const lasting = "outcome" in phase ? {} : pick(job.wakes, ["deadline", "upkeep"]);
+  const lasting = "outcome" in phase ? {} : pick(job.wakes, [...LASTING, ...(mayWait(phase) ? WAITING : [])]);
   const next: Job = {
     ...job,
     phase,
@@ -88,6 +88,14 @@ function advance(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: string
     state: phase.state,
   });
   return next;
+}
+
+const LASTING = ["deadline", "upkeep"] as const;
+const WAITING = ["waited_too_long"] as const;
+
+/** A job that is out may come back unbegun: then it has been waiting all the time. */
+function mayWait(phase: Phase): boolean {
+  return phase.state === "SCHEDULED" || phase.state === "DISPATCHED";
 }
 
 /** Waiting for the same reason again is no step. */

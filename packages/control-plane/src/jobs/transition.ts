@@ -44,7 +44,7 @@ export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobL
       return move(
         job,
         { state: "SCHEDULED", waiting: event.limit.waiting, pools: [], limit: event.limit.id },
-        { place: now + event.retryAfterMs },
+        { place: now + event.retryAfterMs, waited_too_long: waitEndsAt(job, now, limits) },
         now,
         event.limit.waiting,
       );
@@ -53,13 +53,13 @@ export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobL
         ? end(job, "FAILED", now, { code: event.code, message: event.message, by: "scheduler" })
         : stay(job);
     case "undelivered":
-      return onUndelivered(job, event, now);
+      return onUndelivered(job, event, now, limits);
     case "heard":
       return onHeard(job, event.dispatchId, now);
     case "progressed":
       return onProgressed(job, event, now);
     case "reported":
-      return onReported(job, event.report, event.retryAfterMs, now);
+      return onReported(job, event, now, limits);
     case "worker_lost":
       return onWorkerLost(job, event, now);
     case "worker_alive":
@@ -192,17 +192,33 @@ function onPlaced(job: Job, event: JobEvent & { kind: "placed" }, now: EpochMs, 
 function onUnplaced(job: Job, event: JobEvent & { kind: "unplaced" }, now: EpochMs, limits: JobLimits): Transition {
   if (job.phase.state !== "SCHEDULED") return stay(job);
   const { waiting, pools } = event;
-  const since = job.wakes.waited_too_long;
+  const endsAt = waitEndsAt(job, now, limits);
+  const waitedMs = now - (endsAt - limits.backlogMaxMs);
+  const lookAgainMs = Math.min(LOOK_AGAIN_MS.max, Math.max(LOOK_AGAIN_MS.min, waitedMs));
+  const wakes = { waited_too_long: endsAt, place: now + lookAgainMs };
   const phase: Phase = { state: "SCHEDULED", waiting, pools };
-  if (since !== undefined) return update(job, phase, without(job.wakes, "place"), now);
-  return move(job, phase, { waited_too_long: now + limits.backlogMaxMs }, now, waiting);
+  const isWaitingAlready = job.phase.pools.length > 0;
+  return isWaitingAlready ? update(job, phase, { ...job.wakes, ...wakes }, now) : move(job, phase, wakes, now, waiting);
 }
 
-function onUndelivered(job: Job, event: JobEvent & { kind: "undelivered" }, now: EpochMs): Transition {
+/** Free slots pull waiting jobs; these looks are for jobs that nobody pulls, since routing has changed while no process ran. */
+const LOOK_AGAIN_MS = { min: 60_000, max: 3_600_000 } as const;
+
+/** A wait for a worker goes on, whatever it waits for, until a worker has begun. */
+function waitEndsAt(job: Job, now: EpochMs, limits: JobLimits): EpochMs {
+  return job.wakes.waited_too_long ?? now + limits.backlogMaxMs;
+}
+
+function onUndelivered(
+  job: Job,
+  event: JobEvent & { kind: "undelivered" },
+  now: EpochMs,
+  limits: JobLimits,
+): Transition {
   const dispatch = dispatchOf(job, event.dispatchId);
   if (dispatch === undefined || job.phase.state === "RUNNING") return stay(job);
   if (event.maybeBefore) return lose(job, dispatch, event.retryAfterMs, now);
-  return schedule({ ...job, attempts: job.attempts - 1 }, "no_listener", now, now);
+  return schedule(unbegun(job, now, limits), "no_listener", now, now);
 }
 
 function onHeard(job: Job, dispatchId: string, now: EpochMs): Transition {
@@ -227,12 +243,11 @@ function onProgressed(job: Job, event: JobEvent & { kind: "progressed" }, now: E
   return move(job, { state: "RUNNING", dispatch, percent }, wakes, now, dispatch.workerId);
 }
 
-function onReported(job: Job, report: Report, retryAfterMs: Ms, now: EpochMs): Transition {
+function onReported(job: Job, event: JobEvent & { kind: "reported" }, now: EpochMs, limits: JobLimits): Transition {
+  const { report, retryAfterMs } = event;
   if (!acceptsReport(job, report)) return stay(job);
-  if (report.ends === "retry" && job.attempts < job.attemptsMax)
-    return schedule(job, "retry_backoff", now + retryAfterMs, now);
-  if (report.ends === "returned")
-    return schedule({ ...job, attempts: job.attempts - 1 }, "retry_backoff", now + retryAfterMs, now);
+  if (report.ends === "retry" && job.attempts < job.attemptsMax) return tryAgain(job, retryAfterMs, now);
+  if (report.ends === "returned") return schedule(unbegun(job, now, limits), "retry_backoff", now + retryAfterMs, now);
   const state = report.ends === "retry" ? "FAILED" : report.ends;
   return end(job, state, now, { ...report, by: "worker" });
 }
@@ -277,8 +292,23 @@ function nextLookAtWorker(dispatch: Dispatch, now: EpochMs): EpochMs {
   return now + Math.min(WORKER_LOOK_MS.max, Math.max(WORKER_LOOK_MS.min, now - dispatch.at));
 }
 
+/** Nobody has begun it: no attempt is lost, and its wait for a worker goes on. */
+function unbegun(job: Job, now: EpochMs, limits: JobLimits): Job {
+  return {
+    ...job,
+    attempts: job.attempts - 1,
+    wakes: { ...job.wakes, waited_too_long: waitEndsAt(job, now, limits) },
+  };
+}
+
+/** Another attempt waits anew. */
+function tryAgain(job: Job, retryAfterMs: Ms, now: EpochMs): Transition {
+  const begun = { ...job, wakes: without(job.wakes, "waited_too_long") };
+  return schedule(begun, "retry_backoff", now + retryAfterMs, now);
+}
+
 function lose(job: Job, dispatch: Dispatch, retryAfterMs: Ms, now: EpochMs): Transition {
-  if (job.attempts < job.attemptsMax) return schedule(job, "retry_backoff", now + retryAfterMs, now);
+  if (job.attempts < job.attemptsMax) return tryAgain(job, retryAfterMs, now);
   const message = `worker ${dispatch.workerId} was lost; attempt ${job.attempts} of ${job.attemptsMax}`;
   return end(job, "TIMEOUT", now, { code: "worker_lost", message, workerId: dispatch.workerId, by: "scheduler" });
 }
@@ -299,9 +329,14 @@ function onWoke(job: Job, now: EpochMs, limits: JobLimits): Transition {
   if (isDue(job, "waited_too_long", now) && job.phase.state === "SCHEDULED") {
     return end(job, "FAILED", now, {
       code: job.phase.waiting,
-      message: `waited too long for a worker of ${job.phase.pools.join(", ")}`,
+      message: `waited too long for a worker${job.phase.pools.length > 0 ? ` of ${job.phase.pools.join(", ")}` : ""}`,
       by,
     });
+  }
+  if (isDue(job, "waited_too_long", now)) {
+    // It is out. Should it come back unbegun, it ends a little later.
+    const endsAt = now + Math.min(limits.backlogMaxMs, LOOK_AGAIN_MS.max);
+    return update(job, job.phase, { ...job.wakes, waited_too_long: endsAt }, now);
   }
   if (isDue(job, "upkeep", now)) {
     const wakes = { ...job.wakes, upkeep: now + limits.upkeepMs };
