@@ -1,21 +1,35 @@
 // The backlog: jobs that wait for a worker are pulled by free slots.
 // Owns:          when a pool is looked at, and in which order its waiting jobs are tried.
 // Must not know: how a worker is chosen (placement.ts), how lanes are named (backlog-lanes.ts).
-// W1. A pool is looked at when one of its workers appears, ends a job or announces a topic, and once a second while jobs wait: a missed
-//     hint costs at most that. W2. One look at a pool at a time in a process; who loses a job to another process takes the next.
+// W1. A pool is looked at when one of its workers appears, ends a job or announces a topic, and once a second while slots are free: a
+//     missed hint costs at most that. W2. One look at a pool at a time in a process; who loses a job to another process takes the next.
+// W3. Jobs that nobody can take block nobody: a look goes on behind them, and for a moment later looks begin there.
+// W4. Slots that are free at once are shared among the tenants that wait; of one tenant the oldest job comes first, in whatever partition.
 
-import type { ListQuery, Page } from "../ports/state.ts";
-import { listAcross } from "../records/across-partitions.ts";
-import { dropEmptyLane, inOrderOfService, type Lane, lanesOf, parseLane } from "../scheduling/backlog-lanes.ts";
+import type { Page, Position } from "../ports/state.ts";
+import type { EpochMs } from "../ports/time.ts";
+import { type IndexName, listAcross, type MergedPage } from "../records/across-partitions.ts";
+import { dropEmptyLane, joinLanes, type Lane, lanesOf, nextLane, parseLane } from "../scheduling/backlog-lanes.ts";
 import type { Worker } from "../scheduling/registry.ts";
+import { poolsFor, type Routing } from "../scheduling/routing.ts";
 import { changeJob, changeSeen } from "./change.ts";
 import type { Job } from "./job.ts";
 import { JOB_INDEX } from "./job-indexes.ts";
 import type { JobParts } from "./job-parts.ts";
 
-const LANES_MAX = 200;
-const JOBS_PER_LANE_MAX = 100;
+const LANES_PER_PAGE = 500;
+const LANES_MAX = 5_000;
+const JOBS_AT_ONCE = 100;
+/** Jobs of a lane that one look takes in. */
+const EXAMINED_MAX = 500;
+const SKIP_MS = 2_000;
 const SERVED_DECAY = 0.5;
+
+/** What one look has seen of the jobs of one tenant and priority, over all partitions. */
+interface Look extends Lane {
+  after: Position | undefined;
+  examined: number;
+}
 
 export class Backlog {
   readonly #parts: JobParts;
@@ -25,7 +39,8 @@ export class Backlog {
   readonly #running = new Set<string>();
   /** Pools in which the last look found more than there were slots for. */
   readonly #waiting = new Set<string>();
-  #firstPartition = 0;
+  /** Lanes that begin with jobs which found no place, and where the next look begins. */
+  readonly #skips = new Map<string, { readonly after: Position; readonly at: EpochMs }>();
 
   constructor(parts: JobParts, signal: AbortSignal) {
     this.#parts = parts;
@@ -85,51 +100,130 @@ export class Backlog {
   }
 
   async #serve(pool: string): Promise<void> {
-    const { partitions } = this.#parts.state.traits;
-    const first = this.#firstPartition++ % partitions;
-    const found = await Promise.all(
-      Array.from({ length: partitions }, (_, step) => this.#lanes((first + step) % partitions, pool)),
-    );
-    const lanes = found.flat();
-    if (lanes.length === 0) this.#waiting.delete(pool);
-    else this.#waiting.add(pool);
-    for (const lane of inOrderOfService(lanes, this.#served)) {
-      const free = this.#freeSlots(pool);
-      if (free === 0) return;
-      await this.#serveLane(lane, free);
-    }
-  }
-
-  async #lanes(partition: number, pool: string): Promise<readonly Lane[]> {
-    const page = await this.#list({ span: { index: lanesOf(partition, pool) }, limit: LANES_MAX });
-    return page.entries.flatMap(({ member }) => parseLane(partition, pool, member) ?? []);
-  }
-
-  async #serveLane(lane: Lane, free: number): Promise<void> {
-    const index = { partition: lane.partition, index: JOB_INDEX.backlog, of: [lane.pool, lane.priority, lane.tenant] };
-    const page = await this.#list({ span: { index }, limit: Math.min(free, JOBS_PER_LANE_MAX) });
-    const { state, clock, jobs, settings } = this.#parts;
-    if (page.entries.length === 0) {
-      await state.commit(
-        { id: clock.id(), partition: lane.partition, ...dropEmptyLane(lane, index) },
-        this.#deadline(),
-      );
+    if (this.#freeSlots(pool) === 0) {
+      this.#waiting.add(pool); // nobody knows; the end of a job looks again
       return;
     }
-    const seen = await jobs.loadMany(
-      page.entries.map(({ member }) => member),
-      clock.deadline(this.#signal, settings.storeTimeoutMs),
-    );
-    const placed = await Promise.all(
-      seen.map((job) => (job === undefined ? undefined : changeSeen(job, pullIfWaiting, this.#parts, this.#signal))),
-    );
-    const count = placed.filter((changed) => changed?.moved === true && "dispatch" in changed.job.phase).length;
-    if (count > 0) this.#served.set(lane.tenant, (this.#served.get(lane.tenant) ?? 0) + count);
-    if (count === page.entries.length && page.next !== undefined) this.#wanted.add(lane.pool);
+    const looks = new Set((await this.#lanes(pool)).map((lane) => this.#lookAt(lane)));
+    if (looks.size === 0) this.#waiting.delete(pool);
+    else this.#waiting.add(pool);
+    for (;;) {
+      const free = this.#freeSlots(pool);
+      if (free === 0) return;
+      const look = nextLane(looks, this.#served);
+      if (look === undefined) break;
+      const turn = Math.ceil(free / tenantsBeside(look, looks));
+      if (await this.#serveLane(look, turn)) looks.delete(look);
+    }
+    this.#parts.congestion.clear(pool);
   }
 
-  #list(query: Pick<ListQuery, "span" | "limit">): Promise<Page> {
-    return this.#parts.state.list({ ...query, alsoIn: [], order: "up", examineMax: query.limit }, this.#deadline());
+  /** Those of all partitions, each with the partitions where it is named. */
+  async #lanes(pool: string): Promise<readonly Lane[]> {
+    const { partitions } = this.#parts.state.traits;
+    const found = await Promise.all(
+      Array.from({ length: partitions }, (_, partition) => this.#lanesIn(partition, pool)),
+    );
+    return joinLanes(found.flat());
+  }
+
+  async #lanesIn(partition: number, pool: string): Promise<readonly Lane[]> {
+    const lanes: Lane[] = [];
+    let after: Position | undefined;
+    do {
+      const index = lanesOf(partition, pool);
+      const from = after === undefined ? {} : { after };
+      const query = {
+        span: { index },
+        alsoIn: [],
+        order: "up",
+        limit: LANES_PER_PAGE,
+        examineMax: LANES_PER_PAGE,
+        ...from,
+      } as const;
+      const page: Page = await this.#parts.state.list(query, this.#deadline());
+      for (const { member } of page.entries) {
+        const lane = parseLane(partition, pool, member);
+        if (lane !== undefined) lanes.push(lane);
+      }
+      after = page.next;
+    } while (after !== undefined && lanes.length < LANES_MAX);
+    return lanes;
+  }
+
+  #lookAt(lane: Lane): Look {
+    const skip = this.#skips.get(nameOf(lane));
+    const isFresh = skip !== undefined && this.#parts.clock.now() - skip.at < SKIP_MS;
+    return { ...lane, after: isFresh ? skip.after : undefined, examined: 0 };
+  }
+
+  /** Tries some jobs of the lane. True when this look is through with it. */
+  async #serveLane(look: Look, turn: number): Promise<boolean> {
+    const isFirst = look.after === undefined;
+    const limit = Math.min(look.examined === 0 ? turn : JOBS_AT_ONCE, JOBS_AT_ONCE);
+    const page = await this.#list(look, limit, look.after);
+    if (page.entries.length === 0 && page.next === undefined && isFirst) {
+      await this.#drop(look);
+      return true;
+    }
+    const placed = await this.#tryAll(page);
+    if (placed > 0) this.#served.set(look.tenant, (this.#served.get(look.tenant) ?? 0) + placed);
+    look.after = page.next;
+    look.examined += page.entries.length;
+    this.#noteSkip(look, placed < page.entries.length);
+    return page.next === undefined || look.examined >= EXAMINED_MAX;
+  }
+
+  /** How many of them found a place. */
+  async #tryAll(page: Pick<Page, "entries">): Promise<number> {
+    const ids = page.entries.map(({ member }) => member);
+    const seen = await this.#parts.jobs.loadMany(ids, this.#deadline());
+    const tried = await Promise.all(
+      seen.map((job) => (job === undefined ? undefined : changeSeen(job, pullIfWaiting, this.#parts, this.#signal))),
+    );
+    return tried.filter((changed) => changed?.moved === true && "dispatch" in changed.job.phase).length;
+  }
+
+  /** Jobs that found no place although slots are free are passed over for a moment. */
+  #noteSkip(lane: Look, foundNone: boolean): void {
+    if (lane.after === undefined) this.#skips.delete(nameOf(lane));
+    else if (foundNone && this.#freeSlots(lane.pool) > 0)
+      this.#skips.set(nameOf(lane), { after: lane.after, at: this.#parts.clock.now() });
+  }
+
+  async #drop(lane: Lane): Promise<void> {
+    this.#skips.delete(nameOf(lane));
+    const { state, clock } = this.#parts;
+    for (const partition of lane.partitions) {
+      const batch = { id: clock.id(), partition, ...dropEmptyLane(lane, { partition, ...backlogOf(lane) }) };
+      await state.commit(batch, this.#deadline());
+    }
+  }
+
+  /** Routing has changed: jobs that wait in pools of the old one are placed, moved or ended by the new one. */
+  async review(before: Routing, now: Routing): Promise<void> {
+    for (const pool of poolsOf(before, now)) {
+      try {
+        for (const lane of await this.#lanes(pool)) await this.#reviewLane(lane);
+      } catch (error) {
+        if (!this.#signal.aborted) this.#parts.log.error("backlog.not_reviewed", error, { pool });
+      }
+    }
+  }
+
+  async #reviewLane(lane: Lane): Promise<void> {
+    let after: Position | undefined;
+    do {
+      const page = await this.#list(lane, JOBS_AT_ONCE, after);
+      await this.#tryAll(page);
+      after = page.next;
+    } while (after !== undefined);
+  }
+
+  #list(lane: Lane, limit: number, after: Position | undefined): Promise<MergedPage> {
+    const from = after === undefined ? {} : { after };
+    const query = { lead: backlogOf(lane), alsoIn: [], order: "up", limit, examineMax: limit, ...from } as const;
+    return listAcross(this.#parts.state, query, this.#deadline());
   }
 
   #deadline(): AbortSignal {
@@ -144,6 +238,30 @@ export class Backlog {
   }
 }
 
+function backlogOf({ pool, priority, tenant }: Lane): IndexName {
+  return { index: JOB_INDEX.backlog, of: [pool, priority, tenant] };
+}
+
+function nameOf({ pool, priority, tenant }: Lane): string {
+  return JSON.stringify([pool, priority, tenant]);
+}
+
+/** How many tenants wait with the lane's priority, its own included. */
+function tenantsBeside(lane: Lane, others: Iterable<Lane>): number {
+  const tenants = new Set([lane.tenant]);
+  for (const other of others) if (other.priority === lane.priority) tenants.add(other.tenant);
+  return tenants.size;
+}
+
+/** Pools in which jobs may wait that were placed by `before`. */
+function poolsOf(before: Routing, now: Routing): ReadonlySet<string> {
+  const pools = new Set(before.pools.keys());
+  for (const topic of [...before.topics.keys(), ...now.topics.keys()])
+    for (const pool of poolsFor(before, topic)) pools.add(pool);
+  return pools;
+}
+
+/** Jobs that wait for something else than a slot are in no lane, or leave it now. */
 function pullIfWaiting(job: Job): "pull" | undefined {
-  return job.phase.state === "SCHEDULED" && job.wakes.place === undefined ? "pull" : undefined;
+  return job.phase.state === "SCHEDULED" && job.phase.pools.length > 0 ? "pull" : undefined;
 }

@@ -110,7 +110,7 @@ function newDispatch(moved: Transition): Dispatch | undefined {
 }
 
 function settleBooks(before: Job, next: Job, parts: JobParts, signal: AbortSignal): void {
-  const { meter, outbound, board, registry, announcer } = parts;
+  const { meter, outbound, board, registry, congestion, announcer } = parts;
   const { phase, topic } = next;
   if ("dispatch" in phase) {
     if (next.attempts === 1 && phase.state === "DISPATCHED" && !phase.dispatch.heard)
@@ -128,5 +128,7 @@ function settleBooks(before: Job, next: Job, parts: JobParts, signal: AbortSigna
   if (phase.state === "DENIED") meter.count("cordum_scheduler_safety_denied_total", { topic });
   if (phase.state === "PENDING" && phase.waiting === "policy_unavailable")
     meter.count("cordum_scheduler_safety_unavailable_total");
+  if (phase.state === "SCHEDULED" && phase.waiting === "pool_overloaded")
+    for (const pool of phase.pools) congestion.note(pool);
   announcer.tell(next);
 }

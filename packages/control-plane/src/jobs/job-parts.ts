@@ -9,6 +9,7 @@ import type { Payloads } from "../ports/payloads.ts";
 import type { State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
+import type { Congestion } from "../scheduling/congestion.ts";
 import type { Placers } from "../scheduling/placers.ts";
 import type { Registry } from "../scheduling/registry.ts";
 import type { Routing, Timeouts } from "../scheduling/routing.ts";
@@ -53,6 +54,7 @@ export interface JobParts {
   readonly outbound: Outbound;
   readonly board: ProgressBoard;
   readonly slots: Slots;
+  readonly congestion: Congestion;
   readonly limitHints: LimitHints;
   readonly announcer: Announcer;
   readonly settings: JobSettings;

@@ -79,7 +79,7 @@ export class JobStore {
   #alsoFor(job: Job): readonly Change[] {
     const { phase, tenant, priority } = job;
     const { partition } = this.#records.key(job.id);
-    if (phase.state === "SCHEDULED") return phase.pools.map((pool) => nameLane({ partition, pool, priority, tenant }));
+    if (phase.state === "SCHEDULED") return phase.pools.map((pool) => nameLane({ pool, priority, tenant }, partition));
     if (!("outcome" in phase) || !isDeadLetter(job)) return [];
     const letter = {
       shape: 1,

@@ -33,7 +33,7 @@ export function changeAndSettle(
   let { next } = first;
   let effects: readonly Effect[] = first.effects;
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const wanted = nextEvent(next, now, parts);
+    const wanted = nextEvent(next, now, parts, event === "pull");
     if (wanted === undefined) break;
     const step = wanted.kind === "placed" && full !== undefined ? heldBack(full, parts) : wanted;
     const moved = transition(next, step, now, parts.settings);
@@ -82,7 +82,7 @@ function pulled(job: Job, now: EpochMs): Job {
   return isUnjudged ? { ...job, wakes: { ...job.wakes, decide: now } } : job;
 }
 
-function nextEvent(job: Job, now: EpochMs, parts: JobParts): JobEvent | undefined {
+function nextEvent(job: Job, now: EpochMs, parts: JobParts, isItsTurn: boolean): JobEvent | undefined {
   if (isTerminal(job)) return undefined;
   const isToJudge = job.phase.state === "PENDING" && isDue(job, "decide", now);
   const isToPlace = job.phase.state === "SCHEDULED" && isDue(job, "place", now);
@@ -90,7 +90,7 @@ function nextEvent(job: Job, now: EpochMs, parts: JobParts): JobEvent | undefine
   if (!parts.drives) return isToJudge ? { kind: "handed_over", ringAgainMs: parts.settings.doorbellMs } : undefined;
   if (isToJudge) return judge(job, now, parts);
   const decision = standingDecision(job, parts.policy.snapshot());
-  return decision === undefined ? judge(job, now, parts) : placing(job, decision, now, parts);
+  return decision === undefined ? judge(job, now, parts) : placing(job, decision, { now, parts, isItsTurn });
 }
 
 function judge(job: Job, now: EpochMs, parts: JobParts): JobEvent {
@@ -113,11 +113,20 @@ function allows(job: Job, record: DecisionRecord): boolean {
   );
 }
 
-function placing(job: Job, decision: Decision, now: EpochMs, parts: JobParts): JobEvent {
+interface Turn {
+  readonly now: EpochMs;
+  readonly parts: JobParts;
+  /** False for a job that has not waited yet: where others wait, it gets in line. */
+  readonly isItsTurn: boolean;
+}
+
+function placing(job: Job, decision: Decision, { now, parts, isItsTurn }: Turn): JobEvent {
   const { routing, timeouts } = parts.scheduling.current;
   const placement = place(needsOf(job), routing, parts.registry.alive(now), () => parts.clock.random());
   if (placement.kind !== "placed") return placement;
-  const { worker, pool } = placement;
+  const { worker, pool, pools } = placement;
+  if (!isItsTurn && pools.some((one) => parts.congestion.has(one)))
+    return { kind: "unplaced", waiting: "pool_overloaded", pools };
   const direct = worker.listens === "directly";
   const limits = limitsFor(timeouts, job.topic);
   const budgets = constraintsOf(decision)?.budgets;

@@ -11,10 +11,11 @@ export const LANES_INDEX = "job.lanes";
 export const PRIORITIES = ["critical", "interactive", "batch"] as const satisfies readonly JobPriority[];
 
 export interface Lane {
-  readonly partition: Partition;
   readonly pool: string;
   readonly priority: JobPriority;
   readonly tenant: string;
+  /** Where it is named: in the partitions of the jobs that made it so. */
+  readonly partitions: readonly Partition[];
 }
 
 export function laneLayout(): Layout["indexes"] {
@@ -26,21 +27,21 @@ export function lanesOf(partition: Partition, pool: string): IndexKey {
 }
 
 /** Names the lane; harmless when it is named already. */
-export function nameLane(lane: Lane): Change {
+export function nameLane(lane: Omit<Lane, "partitions">, partition: Partition): Change {
   return {
     do: "enter",
-    index: lanesOf(lane.partition, lane.pool),
+    index: lanesOf(partition, lane.pool),
     member: memberOf(lane),
     score: PRIORITIES.indexOf(lane.priority),
   };
 }
 
-/** The batch that takes the name of an empty lane away: nothing happens when a job has come meanwhile. */
+/** The batch that takes the name of an empty lane away in one partition: nothing happens when a job waits there after all. */
 export function dropEmptyLane(
   lane: Lane,
   backlog: IndexKey,
 ): { readonly checks: readonly [Check, ...Check[]]; readonly changes: readonly Change[] } {
-  const index = lanesOf(lane.partition, lane.pool);
+  const index = lanesOf(backlog.partition, lane.pool);
   const member = memberOf(lane);
   return {
     checks: [
@@ -56,15 +57,32 @@ export function parseLane(partition: Partition, pool: string, member: string): L
   const priority = PRIORITIES.find((name) => name === member.slice(0, space));
   return priority === undefined
     ? undefined
-    : { partition, pool, priority, tenant: decodeURIComponent(member.slice(space + 1)) };
+    : { pool, priority, tenant: decodeURIComponent(member.slice(space + 1)), partitions: [partition] };
 }
 
-/** Order of service: see L2. `served` counts what each tenant got lately. */
-export function inOrderOfService(lanes: readonly Lane[], served: ReadonlyMap<string, number>): readonly Lane[] {
-  const rank = (lane: Lane): number => PRIORITIES.indexOf(lane.priority);
-  return [...lanes].sort((a, b) => rank(a) - rank(b) || (served.get(a.tenant) ?? 0) - (served.get(b.tenant) ?? 0));
+/** Lanes of the same pool, priority and tenant as one. */
+export function joinLanes(lanes: readonly Lane[]): readonly Lane[] {
+  const joined = new Map<string, Lane>();
+  for (const lane of lanes) {
+    const member = memberOf(lane);
+    const before = joined.get(member)?.partitions ?? [];
+    joined.set(member, { ...lane, partitions: [...before, ...lane.partitions] });
+  }
+  return [...joined.values()];
 }
 
-function memberOf(lane: Lane): string {
+/** The lane that comes next, see L2; of equals the first. `served` counts what each tenant got lately. */
+export function nextLane<L extends Lane>(lanes: Iterable<L>, served: ReadonlyMap<string, number>): L | undefined {
+  let best: L | undefined;
+  for (const lane of lanes) if (best === undefined || comesBefore(lane, best, served)) best = lane;
+  return best;
+}
+
+function comesBefore(a: Lane, b: Lane, served: ReadonlyMap<string, number>): boolean {
+  const byRank = PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority);
+  return byRank === 0 ? (served.get(a.tenant) ?? 0) < (served.get(b.tenant) ?? 0) : byRank < 0;
+}
+
+function memberOf(lane: Omit<Lane, "partitions">): string {
   return `${lane.priority} ${encodeURIComponent(lane.tenant)}`;
 }

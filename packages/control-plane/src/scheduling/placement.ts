@@ -14,7 +14,13 @@ export interface JobNeeds {
   readonly labels: { readonly [label: string]: string };
 }
 export type Placement =
-  | { readonly kind: "placed"; readonly worker: Worker; readonly pool: string }
+  | {
+      readonly kind: "placed";
+      readonly worker: Worker;
+      readonly pool: string;
+      /** All that the job may run on. */
+      readonly pools: readonly string[];
+    }
   | { readonly kind: "unplaced"; readonly waiting: WaitReason; readonly pools: readonly string[] }
   | { readonly kind: "unroutable"; readonly code: "no_pool_mapping"; readonly message: string };
 
@@ -42,7 +48,7 @@ export function place(needs: JobNeeds, routing: Routing, workers: readonly Worke
   }
   const preferred = ready.find((worker) => worker.id === labels.preferred_worker_id);
   const worker = preferred ?? leastLoaded(ready, random);
-  return { kind: "placed", worker, pool: pools.find((pool) => worker.pools.has(pool)) ?? worker.heartbeat.pool };
+  return { kind: "placed", worker, pool: pools.find((pool) => worker.pools.has(pool)) ?? worker.heartbeat.pool, pools };
 }
 
 function isAble(worker: Worker, pools: readonly string[], needs: JobNeeds): boolean {

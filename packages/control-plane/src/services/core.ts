@@ -24,6 +24,7 @@ import type { Payloads } from "../ports/payloads.ts";
 import type { Layout, State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import { laneLayout } from "../scheduling/backlog-lanes.ts";
+import { Congestion } from "../scheduling/congestion.ts";
 import { Placers } from "../scheduling/placers.ts";
 import { Registry } from "../scheduling/registry.ts";
 import { SLOT_KIND, Slots, slotLayout } from "../scheduling/slots.ts";
@@ -86,12 +87,14 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
     scheduling,
     outbound: new Outbound(),
     board: new ProgressBoard(),
+    congestion: new Congestion(),
     slots: new Slots(ports.state, ports.clock),
     limitHints: new LimitHints(),
     announcer: new Announcer(ports, stopping.signal),
     settings: config.settings,
   };
   const backlog = new Backlog(parts, stopping.signal);
+  parts.congestion.listen((pool) => backlog.pull(pool));
   parts.limitHints.listen((limitId) => void backlog.pullHeldBack(limitId));
   const handlers = new Map([
     [JOB_KIND, (id: string, signal: AbortSignal) => wakeJob(id, parts, signal)],
@@ -126,8 +129,10 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
       backlog.tick();
     },
     useScheduling(next) {
+      const { routing } = scheduling.current;
       scheduling.current = next;
       backlog.tick();
+      void backlog.review(routing, next.routing);
     },
     async settle(deadline) {
       if (config.drives) await leavePeers(parts, deadline);

@@ -1,0 +1,30 @@
+// Pools that have more jobs than slots, as far as this process knows.
+// Owns:          the list, and telling whoever serves them that a job began to wait.
+// Must not know: jobs, workers.
+// C1. In a congested pool a new job waits its turn like all others: else freed slots would go to whoever asks first, and under load those
+//     that wait already would wait for ever. C2. It is a hint: another process may know better for as long as a second.
+
+export class Congestion {
+  readonly #pools = new Set<string>();
+  #listener: (pool: string) => void = () => undefined;
+
+  /** `listener` must not throw. */
+  listen(listener: (pool: string) => void): void {
+    this.#listener = listener;
+  }
+
+  /** A job waits in the pool for a slot. */
+  note(pool: string): void {
+    this.#pools.add(pool);
+    this.#listener(pool);
+  }
+
+  /** Every job of the pool that could be placed has been. */
+  clear(pool: string): void {
+    this.#pools.delete(pool);
+  }
+
+  has(pool: string): boolean {
+    return this.#pools.has(pool);
+  }
+}
