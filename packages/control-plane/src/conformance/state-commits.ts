@@ -11,6 +11,7 @@ export function commitRules(run: Run): void {
   lateDuplicates(run);
   conflicts(run);
   atomicity(run);
+  orderInside(run);
 }
 
 function versions(run: Run): void {
@@ -228,6 +229,9 @@ function atomicity(run: Run): void {
     expect(await s.must(holds, changes, [index])).toEqual([1]);
     expect(await s.members(index)).toEqual(["x"]);
   });
+}
+
+function orderInside(run: Run): void {
   run("S2: changes of one batch are made in order", async (s) => {
     const [index, key] = [s.index("rank"), s.key("a")];
     const sizes = await s.must(
