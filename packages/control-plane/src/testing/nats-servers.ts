@@ -21,9 +21,6 @@ export interface NatsServer extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts again on the same port and folder, with other arguments when given. */
   restart(options?: NatsOptions): Promise<void>;
-  /** It keeps its connections and answers nothing; until `thaw`. */
-  freeze(): void;
-  thaw(): void;
   /** Ends the server and removes its folder. */
   stop(): Promise<void>;
 }
@@ -65,14 +62,6 @@ class Server implements NatsServer {
 
   async kill(): Promise<void> {
     await this.#process?.kill();
-  }
-
-  freeze(): void {
-    this.#process?.signal("SIGSTOP");
-  }
-
-  thaw(): void {
-    this.#process?.signal("SIGCONT");
   }
 
   async stop(): Promise<void> {

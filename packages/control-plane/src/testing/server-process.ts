@@ -14,8 +14,6 @@ import { type Program, STARTED_FOLDER } from "./ensure-servers.ts";
 export interface ServerProcess {
   /** SIGKILL, as a crash; resolves when it has ended. */
   kill(): Promise<void>;
-  /** SIGSTOP or SIGCONT: it is there and does not answer. */
-  signal(name: "SIGSTOP" | "SIGCONT"): void;
 }
 
 export interface ServerStart {
@@ -46,7 +44,7 @@ export async function startProcess(start: ServerStart): Promise<ServerProcess> {
     await kill();
     throw error;
   }
-  return { kill, signal: (name) => void child.kill(name) };
+  return { kill };
 }
 
 /** A TCP port that nobody listens on at this moment. */

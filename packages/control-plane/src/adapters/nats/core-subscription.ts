@@ -83,7 +83,7 @@ class CoreSubscription implements Subscription {
 
   #accept(message: Msg): void {
     const bytes = bytesOf(message);
-    if (this.#fillAfter(bytes.byteLength) > 1) {
+    if (this.#fillWith({ messages: 1, bytes: bytes.byteLength }) > 1) {
       this.#dropped++;
       this.#overflow();
       return;
@@ -91,7 +91,7 @@ class CoreSubscription implements Subscription {
     this.#held++;
     this.#heldBytes += bytes.byteLength;
     this.#mailbox.accept(message.subject, bytes);
-    if (this.#fillAfter(0) >= LEAVE_AT) this.#overflow();
+    if (this.#fill >= LEAVE_AT) this.#overflow();
   }
 
   async #run(...[bytes, about, signal]: Parameters<Handle>): ReturnType<Handle> {
@@ -108,14 +108,17 @@ class CoreSubscription implements Subscription {
   #release(bytes: Uint8Array): void {
     this.#held--;
     this.#heldBytes -= bytes.byteLength;
-    if (this.#fillAfter(0) <= RETURN_AT) this.#onRoom?.();
+    if (this.#fill <= RETURN_AT) this.#onRoom?.();
   }
 
   /** 1 = full, by count or by bytes, whichever is nearer. */
-  #fillAfter(moreBytes: number): number {
+  get #fill(): number {
+    return this.#fillWith({ messages: 0, bytes: 0 });
+  }
+
+  #fillWith(more: { readonly messages: number; readonly bytes: number }): number {
     const { waitingMax, waitingBytesMax } = this.#parts.limits;
-    const more = moreBytes > 0 ? 1 : 0;
-    return Math.max((this.#held + more) / waitingMax, (this.#heldBytes + moreBytes) / waitingBytesMax);
+    return Math.max((this.#held + more.messages) / waitingMax, (this.#heldBytes + more.bytes) / waitingBytesMax);
   }
 
   #overflow(): void {
@@ -151,7 +154,7 @@ class CoreSubscription implements Subscription {
   async #room(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onRoom = resolve;
-    if (this.#fillAfter(0) <= RETURN_AT || this.#draining.signal.aborted) resolve();
+    if (this.#fill <= RETURN_AT || this.#draining.signal.aborted) resolve();
     await promise;
     this.#onRoom = undefined;
   }

@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import { never } from "../../conformance/bus-conformance.ts";
 import type { Verdict } from "../../ports/bus.ts";
 import { Fault } from "../../ports/fault.ts";
+import { cuttingProxy } from "../../testing/cutting-proxy.ts";
 import { startNats } from "../../testing/nats-servers.ts";
 import { natsStage, untilTrue } from "../../testing/nats-stage.ts";
 import { freePort } from "../../testing/server-process.ts";
@@ -108,9 +109,11 @@ it("JetStream: what was published before a crash of the server is delivered afte
 
 it("L4 a server that is there and says nothing holds nobody up for longer than callMsMax, or than the caller wants", async () => {
   await using server = await startNats({ jetstream: true });
-  await using stage = natsStage(server.url, { mode: "jetstream", limits: { callMsMax: 200, pingEveryMs: 100 } });
+  await using proxy = await cuttingProxy(server.port);
+  const limits = { callMsMax: 200, pingEveryMs: 100 };
+  await using stage = natsStage(`nats://127.0.0.1:${proxy.port}`, { mode: "jetstream", limits });
   const bus = await stage.open();
-  server.freeze();
+  proxy.pause();
   const unavailable = { code: "BUS_UNAVAILABLE" };
   const start = performance.now();
   await Promise.all([
@@ -126,7 +129,7 @@ it("L4 a server that is there and says nothing holds nobody up for longer than c
   impatient.abort();
   await expect(given).rejects.toMatchObject(unavailable);
   await expect.poll(() => bus.status().connected, { timeout: 5_000 }).toBe(false); // two pings without answer
-  server.thaw();
+  proxy.resume();
   await expect
     .poll(
       () =>
@@ -151,10 +154,10 @@ it("L3 names the address when nobody answers, and no secret", async () => {
 
 it("L3 gives up a server that accepts and never speaks", async () => {
   await using server = await startNats();
-  server.freeze();
-  await using stage = natsStage(server.url, { limits: { connectMsMax: 300 } });
+  await using proxy = await cuttingProxy(server.port);
+  proxy.pause();
+  await using stage = natsStage(`nats://127.0.0.1:${proxy.port}`, { limits: { connectMsMax: 300 } });
   await expect(stage.open()).rejects.toMatchObject({ code: "BUS_UNAVAILABLE" });
-  server.thaw();
 });
 
 it("takes the next of several servers when one is gone", async () => {
