@@ -32,6 +32,15 @@ export function tell(error: unknown): Told {
   return { exitCode: EXIT_CODES[failure.exit].code, text: `error: ${printable(failure.message)}${hint}` };
 }
 
+/** Why a server did not start. `portHint`: what to do when its port is taken. */
+export function startFailure(error: unknown, portHint: string): CommandFailure {
+  if (error instanceof Error && "code" in error && error.code === "EADDRINUSE") {
+    const port = "port" in error && typeof error.port === "number" ? `port ${error.port}` : "the port";
+    return new CommandFailure("FAILED", `${port} is taken`, portHint);
+  }
+  return new CommandFailure("FAILED", `cannot start: ${error instanceof Error ? error.message : String(error)}`);
+}
+
 export function failureOf(error: unknown): CommandFailure {
   if (error instanceof CommandFailure) return error;
   if (error instanceof CordumError) return fromServer(error);

@@ -54,6 +54,7 @@ export function createProgram(machine: Machine): Command {
     .option("--json", "print JSON for programs")
     .addHelpText("after", EXAMPLES);
   addDev(program, machine);
+  addServe(program, machine);
   addJobs(program, machine);
   addApprovals(program, machine);
   addSystem(program, machine);
@@ -63,6 +64,7 @@ export function createProgram(machine: Machine): Command {
 const EXAMPLES = `
 Examples:
   cordum dev                                                 start everything in this folder
+  cordum serve --roles scheduler                             start one process of a fleet
   cordum job submit job.echo --input '{"n":1}' --wait        hand in a job and wait for its result
   cordum approvals                                           what waits for a person
   cordum approve <job> --as approver --reason "looks right"  let it go on`;
@@ -81,6 +83,18 @@ function addDev(program: Command, machine: Machine): void {
     .action(async function (this: Command) {
       const { runDev } = await import("./dev/command.ts");
       await runDev(new Given(this.optsWithGlobals()), machine);
+    });
+}
+
+function addServe(program: Command, machine: Machine): void {
+  program
+    .command("serve")
+    .description("run one process of a control plane on NATS and Redis, with settings from the environment")
+    .configureHelp({ showGlobalOptions: false })
+    .option("--roles <roles>", "gateway, scheduler or both, separated by commas (default: both)")
+    .action(async function (this: Command) {
+      const { runServe } = await import("./serve/command.ts");
+      await runServe(new Given(this.optsWithGlobals()), machine);
     });
 }
 

@@ -64,3 +64,8 @@ export function stopSignals(onSecond: () => void): StopSignals {
     },
   };
 }
+
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

@@ -12,11 +12,10 @@ export { describeUnknownName, type UnknownName } from "./services/configuration-
 export type { InProcessConnection } from "./services/in-process-connection.ts";
 export {
   type NodeOptions,
-  ROLES,
-  type Role,
   type Running,
   type RunningAllInOne,
   startAllInOne,
   startNode,
 } from "./services/node.ts";
+export { ALL_ROLES, ROLES, type Role } from "./services/roles.ts";
 export { createLog, type LogSettings, type LogSink, silentLog } from "./telemetry/log.ts";

@@ -15,11 +15,11 @@ import {
 } from "@cordum/control-plane";
 import { type Serving, serve, type WorkerDefinition } from "@cordum/sdk";
 import { EXIT_CODES } from "../exit-codes.ts";
-import { CommandFailure } from "../failure.ts";
+import { CommandFailure, startFailure } from "../failure.ts";
 import type { Given } from "../given.ts";
 import { DEFAULT_FOLDER } from "../local.ts";
 import type { Machine } from "../machine.ts";
-import { stopSignals } from "../runtime.ts";
+import { stopSignals, untilAborted } from "../runtime.ts";
 import type { Terminal } from "../terminal.ts";
 import { type DevFolder, ensurePolicy, forgetAddress, noteAddress, openFolder } from "./folder.ts";
 import { readyText } from "./ready.ts";
@@ -74,17 +74,9 @@ async function start(config: Config, log: Log): Promise<RunningAllInOne> {
   try {
     return await startAllInOne({ config, log });
   } catch (error) {
-    throw startFailure(error, config);
-  }
-}
-
-function startFailure(error: unknown, { http }: Config): CommandFailure {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "EADDRINUSE") {
     const hint = "Another `cordum dev` may be running. --port takes another port, --port 0 a free one.";
-    return new CommandFailure("FAILED", `port ${http.address.port} is taken`, hint);
+    throw startFailure(error, hint);
   }
-  return new CommandFailure("FAILED", `cannot start: ${error instanceof Error ? error.message : String(error)}`);
 }
 
 /** A worker that is stopped first gives its jobs time to end while there is still somebody to report to. */
@@ -92,9 +84,4 @@ async function drain(running: RunningAllInOne, serving: Serving | undefined, fol
   forgetAddress(folder);
   await serving?.drain();
   await running.drain();
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

@@ -1,4 +1,4 @@
-// A real `cordum dev` process for tests.
+// A real `cordum dev` or `cordum serve` process for tests.
 // Owns:          starting it in a folder of its own, waiting for its ready line, ending it.
 // Must not know: what is tested.
 
@@ -13,13 +13,15 @@ export interface Ran {
   readonly err: string;
 }
 
-export interface DevProcess {
-  readonly url: string;
+export interface ServerProcess {
   readonly child: ChildProcess;
   /** All of standard output and standard error so far. */
   said(): string;
   /** Resolves when the process has ended. */
   readonly ended: Promise<Ran>;
+}
+export interface DevProcess extends ServerProcess {
+  readonly url: string;
 }
 
 /** Runs the command to its end. */
@@ -37,17 +39,35 @@ export async function startDev(
   env: NodeJS.ProcessEnv = {},
 ): Promise<DevProcess> {
   const started = start(["dev", "--port", "0", ...args], { cwd, env });
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const look = () => {
-    const url = /^Cordum is ready at (\S+)/m.exec(started.said())?.[1];
-    if (url !== undefined && started.said().includes("Ctrl-C stops it.")) resolve(url);
-  };
-  started.child.stdout?.on("data", look);
-  void started.ended.then(({ code }) => reject(new Error(`cordum dev ended with ${code}:\n${started.said()}`)));
-  return { ...started, url: await promise };
+  const url = await untilSaid(started, /^Cordum is ready at (\S+)[\s\S]*Ctrl-C stops it\./m);
+  return { ...started, url };
 }
 
-function start(args: readonly string[], { cwd, env }: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv }) {
+/** `args` come behind `serve`. `url` is that of the API, "" without a gateway. Rejects as `startDev` does. */
+export async function startServe(
+  args: readonly string[],
+  at: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv },
+): Promise<DevProcess> {
+  const started = start(["serve", ...args], at);
+  const url = await untilSaid(started, /^Cordum [\w ]+ ready(?: at (\S+))? after/m);
+  return { ...started, url };
+}
+
+/** What the pattern's group has found in what the process said. */
+function untilSaid(started: ServerProcess, pattern: RegExp): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  started.child.stdout?.on("data", () => {
+    const found = pattern.exec(started.said());
+    if (found !== null) resolve(found[1] ?? "");
+  });
+  void started.ended.then(({ code }) => reject(new Error(`the command ended with ${code}:\n${started.said()}`)));
+  return promise;
+}
+
+function start(
+  args: readonly string[],
+  { cwd, env }: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv },
+): ServerProcess {
   const child = spawn(process.execPath, [COMMAND, ...args], {
     cwd,
     env: { ...cleanEnvironment(), ...env },
@@ -66,6 +86,6 @@ function start(args: readonly string[], { cwd, env }: { readonly cwd: string; re
 
 /** Without settings of whoever runs the tests. */
 function cleanEnvironment(): NodeJS.ProcessEnv {
-  const ours = /^(CORDUM_|API_|GATEWAY_|REDIS_|SAFETY_|POOL_|TIMEOUT_|TENANT_ID$|JOB_META_|SCHEDULER_|CORS_)/;
+  const ours = /^(CORDUM_|API_|GATEWAY_|NATS_|REDIS_|SAFETY_|POOL_|TIMEOUT_|TENANT_ID$|JOB_META_|SCHEDULER_|CORS_)/;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !ours.test(name)));
 }

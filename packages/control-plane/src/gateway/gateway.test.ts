@@ -218,7 +218,7 @@ describe("metrics", () => {
     expect(text).not.toContain(job_id);
   });
 
-  it("can have a listener of their own, with nothing else on it", async () => {
+  it("can have a listener of their own, with nothing but the health pages beside them", async () => {
     await using scene = await openScene({ exposesMetrics: false });
     expect((await scene.call("admin-key", "GET", "/metrics")).statusCode).toBe(404);
     const server = await createMetricsServer(scene.parts);
@@ -226,6 +226,7 @@ describe("metrics", () => {
     expect(await (await fetch(`${url}/metrics`)).text()).toContain(
       "# TYPE cordum_api_gateway_http_requests_total counter",
     );
+    expect((await fetch(`${url}/readyz`)).status).toBe(200);
     expect((await fetch(`${url}/api/v1/jobs`, { headers: { "x-api-key": "admin-key" } })).status).toBe(404);
     await server.close();
   });

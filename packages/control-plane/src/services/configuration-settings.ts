@@ -50,6 +50,12 @@ export const SETTINGS = {
   "HTTP gateway": {
     httpAddress: preset("GATEWAY_HTTP_ADDR", address, ":8081", "Where the REST API listens."),
     metricsAddress: preset("GATEWAY_METRICS_ADDR", addressOrOff, ":9092", "Where `/metrics` listens, without a key."),
+    schedulerMetricsAddress: preset(
+      "SCHEDULER_METRICS_ADDR",
+      addressOrOff,
+      ":9090",
+      "The same for a scheduler without a gateway; its health pages are there too.",
+    ),
     allowedOrigins: optional("CORDUM_ALLOWED_ORIGINS", origins, corsSays),
     corsAllowOrigins: optional("CORDUM_CORS_ALLOW_ORIGINS", origins, "See `CORDUM_ALLOWED_ORIGINS`."),
     plainCorsAllowOrigins: optional("CORS_ALLOW_ORIGINS", origins, "See `CORDUM_ALLOWED_ORIGINS`."),

@@ -98,6 +98,13 @@ describe("configuration", () => {
     expect(parseConfiguration({ CORDUM_API_KEY: "''" }).kind).toBe("invalid");
   });
 
+  it("wants no key for a process without an API, which has an address of its own for metrics", () => {
+    const parsed = parseConfiguration({ GATEWAY_METRICS_ADDR: "off" }, new Set(["scheduler"]));
+    expect(parsed).toMatchObject({ kind: "valid", config: { http: { metricsAddress: { host: "", port: 9090 } } } });
+    expect(parseConfiguration({ CORDUM_API_KEY: "a\nb" }, new Set(["scheduler"])).kind).toBe("invalid");
+    expect(parseConfiguration({}, new Set(["gateway"])).kind).toBe("invalid");
+  });
+
   it("never shows a secret, not even a wrong one", () => {
     const text = problemsOf({ REDIS_URL: "http://user:hunter2@host", CORDUM_API_KEY: "sesame\nopen" });
     expect(text).toContain("2 problems");

@@ -8,6 +8,7 @@ import type { Ms } from "../ports/time.ts";
 import { type UnknownName, unknownNames } from "./configuration-names.ts";
 import { SETTINGS, type Setting } from "./configuration-settings.ts";
 import type { Address } from "./configuration-values.ts";
+import { ALL_ROLES, type Role } from "./roles.ts";
 
 export type { Address } from "./configuration-values.ts";
 
@@ -108,10 +109,11 @@ export type ParsedConfiguration =
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Reads all settings. Names that begin with CORDUM_ and are no setting become warnings. Throws nothing. */
-export function parseConfiguration(env: Environment): ParsedConfiguration {
+/** Reads all settings; `roles` say which of them must be there. Names that begin with CORDUM_ and are no setting become warnings.
+ *  Throws nothing. */
+export function parseConfiguration(env: Environment, roles: ReadonlySet<Role> = ALL_ROLES): ParsedConfiguration {
   const reader = new Reader(env);
-  const config = readConfig(reader);
+  const config = readConfig(reader, roles);
   const warnings = unknownNames(Object.keys(env));
   if (reader.problems.length > 0) return { kind: "invalid", problems: reader.problems, warnings };
   return { kind: "valid", config, warnings };
@@ -163,10 +165,11 @@ function quoted(given: string): string {
   return JSON.stringify(given.length <= SHOWN_CHARS_MAX ? given : `${given.slice(0, SHOWN_CHARS_MAX)}…`);
 }
 
-function readConfig(reader: Reader): Config {
+function readConfig(reader: Reader, roles: ReadonlySet<Role>): Config {
+  const servesApi = roles.has("gateway");
   return {
-    http: readHttp(reader),
-    auth: readAuth(reader),
+    http: readHttp(reader, servesApi),
+    auth: readAuth(reader, servesApi),
     policy: {
       path: reader.read(SETTINGS.Policy.policyPath),
       reloadIntervalMs: reader.read(SETTINGS.Policy.policyReloadMs),
@@ -184,19 +187,20 @@ function readConfig(reader: Reader): Config {
   };
 }
 
-function readHttp(reader: Reader): Config["http"] {
+function readHttp(reader: Reader, servesApi: boolean): Config["http"] {
   const settings = SETTINGS["HTTP gateway"];
   const origins = [settings.allowedOrigins, settings.corsAllowOrigins, settings.plainCorsAllowOrigins].map((setting) =>
     reader.read(setting),
   );
+  const metrics = [settings.metricsAddress, settings.schedulerMetricsAddress].map((setting) => reader.read(setting));
   return {
     address: reader.read(settings.httpAddress),
-    metricsAddress: reader.read(settings.metricsAddress),
+    metricsAddress: (servesApi ? metrics[0] : metrics[1]) ?? "off",
     allowedOrigins: origins.find((list) => list !== undefined),
   };
 }
 
-function readAuth(reader: Reader): Config["auth"] {
+function readAuth(reader: Reader, servesApi: boolean): Config["auth"] {
   const settings = SETTINGS["Keys and tenants"];
   const single = [settings.superSecretApiToken, settings.apiKey, settings.plainApiKey];
   const auth = {
@@ -209,7 +213,7 @@ function readAuth(reader: Reader): Config["auth"] {
   };
   const isGiven = [settings.apiKeys, settings.apiKeysPath].some((setting) => reader.has(setting));
   const isWrong = reader.problems.some(({ name }) => single.some((setting) => setting.name === name));
-  if (!isGiven && !isWrong && auth.apiKey === undefined && !auth.allowsNoAuth) {
+  if (servesApi && !isGiven && !isWrong && auth.apiKey === undefined && !auth.allowsNoAuth) {
     const expected = `a key (or ${settings.apiKeys.name}, or ${settings.apiKeysPath.name}; ${settings.allowsNoAuth.name}=true opens the API to everybody)`;
     reader.problems.push({ name: settings.apiKey.name, expected, got: "none" });
   }

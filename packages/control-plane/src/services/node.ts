@@ -3,6 +3,7 @@
 // Must not know: how any part works.
 
 import { systemClock } from "../adapters/system/clock.ts";
+import { NO_KEYS } from "../gateway/auth.ts";
 import { createGateway, createMetricsServer } from "../gateway/gateway.ts";
 import type { OriginRules } from "../gateway/origins.ts";
 import { DEFAULT_GATEWAY_SETTINGS, type GatewayParts, type GatewaySettings } from "../gateway/parts.ts";
@@ -22,9 +23,7 @@ import { openAuth, openOrigins } from "./gateway-settings.ts";
 import { type InProcessConnection, inProcessConnection } from "./in-process-connection.ts";
 import { openBus } from "./open-bus.ts";
 import { openStores } from "./open-stores.ts";
-
-export const ROLES = ["gateway", "scheduler"] as const;
-export type Role = (typeof ROLES)[number];
+import { ALL_ROLES, type Role } from "./roles.ts";
 
 export interface NodeOptions {
   readonly config: Config;
@@ -47,7 +46,7 @@ export type RunningAllInOne = Running & { readonly url: string };
 
 /** Gateway and scheduler in one process. Rejects as startNode does. */
 export async function startAllInOne(options: Omit<NodeOptions, "roles">): Promise<RunningAllInOne> {
-  const running = await startNode({ ...options, roles: new Set(ROLES) });
+  const running = await startNode({ ...options, roles: ALL_ROLES });
   const { url } = running;
   assert(url !== undefined, "a gateway has a URL");
   return { ...running, url };
@@ -60,7 +59,7 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   const stopping = new AbortController();
   opened.defer(() => stopping.abort());
   const drainDeadline = (): AbortSignal => clock.deadline(NEVER, config.scheduling.drainTimeoutMs);
-  const auth = await openAuth(config);
+  const auth = roles.has("gateway") ? await openAuth(config) : NO_KEYS;
   const origins = openOrigins(config);
   const policy = new PolicySource();
   const drives = roles.has("scheduler");
@@ -85,8 +84,8 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
     build: BUILD,
     probes: { bus: () => bus.status(), storeNow: (signal) => stores.state.now(signal) },
   };
-  const url = roles.has("gateway") ? await openGateway(config, gatewayParts, opened, drainDeadline) : undefined;
   await listenForMetrics(config, gatewayParts, opened);
+  const url = roles.has("gateway") ? await openGateway(config, gatewayParts, opened, drainDeadline) : undefined;
   const parts = opened.move();
   let ending: Promise<void> | undefined;
   return {

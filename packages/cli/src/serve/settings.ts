@@ -1,0 +1,69 @@
+// Settings of `cordum serve`.
+// Owns:          its roles, its own defaults, what may not stand beside them, and what it says about the servers that it uses.
+// Must not know: how a process starts.
+// V1. A process of a fleet keeps jobs in Redis and speaks over NATS unless the environment says otherwise: nothing is left in one
+//     process by forgetting a setting. V2. One role alone needs a store that its fellows see. V3. Passwords are not said.
+
+import { ALL_ROLES, type Config, type ConfigProblem, ROLES, type Role } from "@cordum/control-plane";
+import { CommandFailure } from "../failure.ts";
+import type { Given } from "../given.ts";
+
+type Environment = { readonly [name: string]: string | undefined };
+
+/** What the environment may say otherwise. */
+const DEFAULTS = { CORDUM_STATE: "redis", NATS_URL: "nats://localhost:4222" };
+
+/** Throws CommandFailure USAGE. */
+export function rolesOf(given: Given): ReadonlySet<Role> {
+  const wrong = (["url", "gateway", "apiKey", "apiKeyFile", "as"] as const).find(
+    (option) => given.text(option) !== undefined,
+  );
+  if (wrong !== undefined)
+    throw new CommandFailure("USAGE", "`cordum serve` is the server itself: it takes no --url, --api-key or --as");
+  if (given.text("roles") === undefined) return ALL_ROLES;
+  const roles = new Set<Role>();
+  for (const name of given.list("roles")) {
+    const role = ROLES.find((known) => known === name);
+    if (role === undefined)
+      throw new CommandFailure("USAGE", `--roles expects ${ROLES.join(", ")} or both, got "${name}"`);
+    roles.add(role);
+  }
+  if (roles.size === 0) throw new CommandFailure("USAGE", `--roles expects ${ROLES.join(", ")} or both`);
+  return roles;
+}
+
+export function serveEnvironment(env: Environment, isLogOnScreen: boolean): Environment {
+  return { ...DEFAULTS, CORDUM_LOG_FORMAT: isLogOnScreen ? "text" : "json", ...withoutEmpty(env) };
+}
+
+/** What is wrong although each setting is right for itself. */
+export function problemsTogether({ state }: Config, roles: ReadonlySet<Role>): readonly ConfigProblem[] {
+  if (state.kind === "redis" || roles.size === ROLES.length) return [];
+  const expected = "redis, because one role alone shares its jobs with other processes";
+  return [{ name: "CORDUM_STATE", expected, got: JSON.stringify(state.kind) }];
+}
+
+/** What the process connects to, for its log. */
+export function serversOf({ state, bus }: Config): { readonly state: string; readonly bus: string } {
+  return { state: describeState(state), bus: describeBus(bus) };
+}
+
+function describeState(state: Config["state"]): string {
+  if (state.kind === "memory") return "memory";
+  if (state.kind === "sqlite") return `SQLite in ${state.folder}`;
+  if (state.clusterAddresses.length === 0) return `Redis at ${withoutSecrets(state.url)}`;
+  return `Redis Cluster at ${state.clusterAddresses.map(({ host, port }) => `${host}:${port}`).join(", ")}`;
+}
+
+function describeBus(bus: Config["bus"]): string {
+  if (bus.kind === "in_process") return "in this process";
+  return `NATS${bus.usesJetStream ? " with JetStream" : ""} at ${bus.url.split(",").map(withoutSecrets).join(", ")}`;
+}
+
+function withoutSecrets(url: string): string {
+  return url.trim().replace(/\/\/.*@/, "//");
+}
+
+function withoutEmpty(env: Environment): Environment {
+  return Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ""));
+}
