@@ -7,6 +7,7 @@
 //     unfinished ones have an alarm that is not late. G5. Records, indexes, lanes and dead letters agree. G6. A worker that was never
 //     given a job does not end it, where it could be told. G7. No more attempts are heard by workers than the job may have. G8. An answer that was
 //     confirmed to its person is in the record. G9. Once all is well again, what is asked for succeeds.
+// G10. Limits on jobs at once are never exceeded.
 
 import { decodePacket, jobRequestBytes } from "@cordum/protocol";
 import type { Dump } from "../../adapters/memory/memory-state.ts";
@@ -21,7 +22,7 @@ import type { Batch } from "../../ports/state.ts";
 import { LANES_INDEX } from "../../scheduling/backlog-lanes.ts";
 import type { Invariant } from "../world.ts";
 import type { JobHistory, Ledger } from "./ledger.ts";
-import { expectedOf } from "./policies.ts";
+import { expectedOf, FEW_MAX } from "./policies.ts";
 
 /** For so long an alarm that was taken may be away. */
 const ALARM_LEASE_MS = 10_000;
@@ -73,6 +74,7 @@ function checkVersion(job: Job, ledger: Ledger, fail: Fail): void {
     history.assigned.add(job.phase.dispatch.workerId);
     history.onlyDirect &&= job.phase.dispatch.direct;
     checkPlacing(job, ledger, fail);
+    checkLimit(job, ledger, fail);
   }
   if (isTerminal(job)) checkEnding(job, before, ledger, fail);
 }
@@ -95,6 +97,16 @@ function checkPlacing(job: Job, ledger: Ledger, fail: Fail): void {
   if (expected !== "allow" && !(expected === "ask" && isApproved)) {
     fail(`G2: ${job.id} on ${job.topic} is placed; policy says ${expected}, the decision is ${judged?.decision.kind}`);
   }
+}
+
+/** G10. A failover may forget that a slot was taken. */
+function checkLimit(job: Job, ledger: Ledger, fail: Fail): void {
+  if (job.topic !== "job.few" || ledger.forgotten.size > 0) return;
+  const out = [...ledger.histories.values()].flatMap(({ job: { id, topic, phase } }) =>
+    topic === job.topic && "dispatch" in phase ? [`${id} as ${phase.dispatch.id}`] : [],
+  );
+  if (out.length > FEW_MAX) fail(`G10: on ${job.topic} are out ${out.join(", ")}; ${FEW_MAX} may be`);
+  if (out.length === FEW_MAX) ledger.count("limit reached");
 }
 
 /** G6. */

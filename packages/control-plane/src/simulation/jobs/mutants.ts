@@ -6,6 +6,7 @@ import { JOB_KIND } from "../../jobs/job-store.ts";
 import type { Policy } from "../../policy/decision.ts";
 import { Fault } from "../../ports/fault.ts";
 import type { Batch, Change, Check, State } from "../../ports/state.ts";
+import { SLOT_KIND } from "../../scheduling/slots.ts";
 import type { ProcessPorts } from "../process.ts";
 import type { Mutation } from "./node.ts";
 
@@ -26,6 +27,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant("tells committed before it is", /^G[34]/, onState(acknowledgingFirst)),
   mutant("takes an unknown outcome for a success", /^G[34]/, onState(believingUnknown)),
   mutant("takes a conflict for a success", /^G[348]/, onState(believingConflicts)),
+  mutant("does not count before it takes a slot", /^G10/, onBatch(withoutCount)),
   mutant(
     "forgets to leave an index",
     /^G5/,
@@ -95,6 +97,12 @@ function withoutVersion(batch: Batch): Batch {
     checks: [unchecked, ...rest],
     changes: [...batch.changes, { do: "enter", index, member: batch.id, score: 0 }],
   };
+}
+
+function withoutCount(batch: Batch): Batch {
+  const [first, ...rest] = batch.checks;
+  const takesSlot = batch.changes.some((change) => change.do === "put" && change.key.kind === SLOT_KIND);
+  return takesSlot ? { ...batch, checks: [first, ...rest.filter((check) => check.is !== "fewer")] } : batch;
 }
 
 function isDeadLetter(change: Change): boolean {

@@ -4,7 +4,7 @@
 
 import { PolicySource } from "../../policy/policy-source.ts";
 
-export const TOPICS = ["job.echo", "job.no", "job.ask", "job.slow", "job.small", "job.flip"] as const;
+export const TOPICS = ["job.echo", "job.no", "job.ask", "job.slow", "job.small", "job.flip", "job.few"] as const;
 export type Topic = (typeof TOPICS)[number];
 export type Expected = "allow" | "deny" | "ask" | "throttle";
 
@@ -19,6 +19,10 @@ rules:
     match: { topics: ["job.small"] }
     decision: allow_with_constraints
     constraints: { budgets: { max_runtime_ms: 12000, max_retries: 2 } }
+  - id: few
+    match: { topics: ["job.few"] }
+    decision: allow_with_constraints
+    constraints: { budgets: { max_concurrent_jobs: 2 } }
 `;
 const STRICT = `${COMMON}
   - id: ask
@@ -41,6 +45,9 @@ const MILD = `${COMMON}
     reason: not any more
 `;
 
+/** Jobs on job.few that may be out at once, under either policy. */
+export const FEW_MAX = 2;
+
 export interface SimPolicy {
   readonly text: string;
   readonly snapshot: string;
@@ -54,6 +61,7 @@ export const STRICT_POLICY = policyOf(STRICT, {
   "job.slow": "throttle",
   "job.small": "allow",
   "job.flip": "allow",
+  "job.few": "allow",
 });
 /** In force after healing: under it every job can end. */
 export const MILD_POLICY = policyOf(MILD, {
@@ -63,6 +71,7 @@ export const MILD_POLICY = policyOf(MILD, {
   "job.slow": "allow",
   "job.small": "allow",
   "job.flip": "deny",
+  "job.few": "allow",
 });
 
 /** What a policy says about a topic; undefined for a snapshot or topic that the world does not have. */
