@@ -83,7 +83,8 @@ export async function settleAndCommit<S extends { readonly kind: "committed" | "
   let committed = false;
   let mayBeOut = false;
   const dispatch = newDispatch(moved);
-  if (dispatch !== undefined) parts.registry.reserve(dispatch.workerId, before.id);
+  if (dispatch !== undefined)
+    parts.registry.reserve({ workerId: dispatch.workerId, jobId: before.id, dispatchId: dispatch.id });
   try {
     const isLimited = dispatch !== undefined && dispatch.limits.length > 0;
     const full = isLimited ? await takeSlots(moved.next, dispatch, parts, signal) : undefined;
@@ -97,7 +98,7 @@ export async function settleAndCommit<S extends { readonly kind: "committed" | "
     return { moved, saved };
   } finally {
     if (dispatch !== undefined && !committed) {
-      parts.registry.release(before.id);
+      parts.registry.withdraw(before.id, dispatch.id);
       // A commit that threw may have happened: then the job is out and needs its slot. The slot's alarm finds out (scheduling/slots.ts S2).
       if (!mayBeOut) giveSlotsBack(dispatch, parts, signal);
     }
@@ -118,8 +119,8 @@ function settleBooks(before: Job, next: Job, parts: JobParts, signal: AbortSigna
   } else {
     outbound.forget(next.id);
     board.forget(next.id);
-    registry.release(next.id);
   }
+  registry.keepOnly(next.id, "dispatch" in phase ? phase.dispatch.id : undefined);
   const dispatchBefore = "dispatch" in before.phase ? before.phase.dispatch : undefined;
   const hasMovedOn = !("dispatch" in phase) || phase.dispatch.id !== dispatchBefore?.id;
   if (dispatchBefore !== undefined && hasMovedOn) giveSlotsBack(dispatchBefore, parts, signal);

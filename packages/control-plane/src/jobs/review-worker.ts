@@ -37,7 +37,7 @@ export async function reviewWorker(workerId: string, parts: JobParts, signal: Ab
         signal,
       );
       if (changed !== undefined && !changed.moved && "dispatch" in changed.job.phase && alive !== undefined)
-        parts.registry.adopt(workerId, member, now);
+        parts.registry.adopt({ workerId, jobId: member, dispatchId: changed.job.phase.dispatch.id }, now);
     }
     after = page.next;
   } while (after !== undefined);

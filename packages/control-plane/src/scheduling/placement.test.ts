@@ -81,7 +81,7 @@ describe("place", () => {
     for (let at = 0; at < 90; at++) {
       const placement = placeOn(registry);
       if (placement.kind !== "placed") throw new Error("no place");
-      registry.reserve(placement.worker.id, `j${at}`);
+      registry.reserve({ workerId: placement.worker.id, jobId: `j${at}`, dispatchId: `d${at}` });
       counts.set(placement.worker.id, (counts.get(placement.worker.id) ?? 0) + 1);
     }
     expect([...counts.values()]).toEqual([30, 30, 30]);
@@ -133,13 +133,13 @@ describe("Registry", () => {
 
   it("counts its own jobs and those that the worker reports", () => {
     const registry = fleet({});
-    registry.reserve("w1", "j1");
-    registry.reserve("w1", "j1");
+    registry.reserve({ workerId: "w1", jobId: "j1", dispatchId: "d1" });
+    registry.reserve({ workerId: "w1", jobId: "j1", dispatchId: "d1" });
     expect(registry.find("w1", NOW)).toMatchObject({ busy: 1, free: 3 });
     registry.hear({ ...HEARTBEAT, activeJobs: 3 }, NOW);
     expect(registry.find("w1", NOW)).toMatchObject({ busy: 3 });
-    expect(registry.release("j1")).toBe("w1");
-    expect(registry.release("j1")).toBeUndefined();
+    expect(registry.release("j1")).toBe(true);
+    expect(registry.release("j1")).toBe(false);
     expect(registry.find("w1", NOW)).toMatchObject({ busy: 2, free: 2 });
   });
 

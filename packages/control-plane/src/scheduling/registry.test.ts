@@ -77,7 +77,7 @@ describe("where a worker listens", () => {
     for (let at = 0; at < 100; at++) registry.noteMissed("w1", false, NOW); // a burst is one miss
     registry.hear({ ...HEARTBEAT, capacity: 100 }, NOW + 5_000);
     expect(registry.find("w1", NOW + 5_000)).toMatchObject({ listens: "directly", free: 1 });
-    registry.reserve("w1", "trial");
+    registry.reserve({ workerId: "w1", jobId: "j1", dispatchId: "trial" });
     expect(registry.find("w1", NOW + 5_000)?.free).toBe(0);
     registry.noteHeard("w1");
     expect(registry.find("w1", NOW + 5_000)?.free).toBe(99);
@@ -98,5 +98,31 @@ describe("where a worker listens", () => {
       waits.push(now - missedAt);
     }
     expect(waits).toEqual([5_000, 10_000, 20_000, 40_000, 60_000, 60_000]);
+  });
+});
+
+describe("slots", () => {
+  const slot = (n: number) => ({ workerId: "w1", jobId: "j1", dispatchId: `d${n}` });
+
+  it("stay with the dispatch that was committed when others for the same job were not", () => {
+    const registry = registryWith({});
+    for (const n of [1, 2, 3]) registry.reserve(slot(n));
+    expect(registry.find("w1", NOW)?.busy).toBe(3);
+    registry.keepOnly("j1", "d2");
+    registry.withdraw("j1", "d1");
+    registry.withdraw("j1", "d3");
+    expect(registry.find("w1", NOW)?.busy).toBe(1);
+    registry.keepOnly("j1", undefined);
+    expect(registry.find("w1", NOW)?.busy).toBe(0);
+  });
+
+  it("that were never used count as no job that has ended", () => {
+    const registry = registryWith({ activeJobs: 2 });
+    registry.reserve(slot(1));
+    registry.withdraw("j1", "d1");
+    expect(registry.find("w1", NOW)?.busy).toBe(2);
+    registry.reserve(slot(2));
+    registry.keepOnly("j1", undefined);
+    expect(registry.find("w1", NOW)?.busy).toBe(1);
   });
 });

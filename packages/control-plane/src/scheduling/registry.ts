@@ -58,6 +58,13 @@ interface Announcement {
   readonly at: EpochMs;
 }
 
+/** A slot of a worker that a dispatch takes. */
+export interface Reservation {
+  readonly workerId: string;
+  readonly jobId: string;
+  readonly dispatchId: string;
+}
+
 interface Entry {
   heartbeat: Heartbeat;
   seenAt: EpochMs;
@@ -67,7 +74,8 @@ interface Entry {
   /** Deliveries in a row that found nobody, and when the next may be tried. */
   misses: number;
   tryAgainAt: EpochMs;
-  jobs: Set<string>;
+  /** Dispatches of ours that are out with it, and their jobs. */
+  slots: Map<string, string>;
   /** Jobs of ours that ended since its last heartbeat counted them. */
   endedSinceHeartbeat: number;
 }
@@ -76,7 +84,8 @@ export class Registry {
   readonly #placers: Placers;
   readonly #entries = new Map<string, Entry>();
   readonly #announced = new Map<string, Announcement>();
-  readonly #workerOfJob = new Map<string, string>();
+  /** Workers of which a job holds a slot, by dispatch: more than one while commits for the same job race. */
+  readonly #slotsOf = new Map<string, Map<string, string>>();
   /** Jobs whose slot was given back lately, because this process handled their result before it overheard it. */
   readonly #released = new Set<string>();
   #listeningSince: EpochMs | undefined;
@@ -110,7 +119,7 @@ export class Registry {
         listens: "directly",
         misses: 0,
         tryAgainAt: 0,
-        jobs: new Set(),
+        slots: new Map(),
         endedSinceHeartbeat: 0,
       });
       return true;
@@ -141,28 +150,38 @@ export class Registry {
     return true;
   }
 
-  /** Takes a slot. The caller has chosen a worker that is alive. */
-  reserve(workerId: string, jobId: string): void {
-    this.release(jobId);
-    this.#entries.get(workerId)?.jobs.add(jobId);
-    this.#workerOfJob.set(jobId, workerId);
+  /** Takes a slot before the dispatch is committed. The caller has chosen a worker that is alive. */
+  reserve({ workerId, jobId, dispatchId }: Reservation): void {
+    const entry = this.#entries.get(workerId);
+    if (entry === undefined) return;
+    entry.slots.set(dispatchId, jobId);
+    const slots = this.#slotsOf.get(jobId);
+    if (slots === undefined) this.#slotsOf.set(jobId, new Map([[dispatchId, workerId]]));
+    else slots.set(dispatchId, workerId);
+  }
+
+  /** Gives the slot of a dispatch back that was not committed: the worker never had it. */
+  withdraw(jobId: string, dispatchId: string): void {
+    this.#drop(jobId, dispatchId);
+  }
+
+  /** The job is out with this dispatch now and with no other; undefined: with none. */
+  keepOnly(jobId: string, dispatchId: string | undefined): void {
+    for (const other of [...(this.#slotsOf.get(jobId)?.keys() ?? [])])
+      if (other !== dispatchId) this.#end(jobId, other);
   }
 
   /** A job that is out with the worker since before this process knew it. Beside other placers it is theirs, or counted by the worker. */
-  adopt(workerId: string, jobId: string, now: EpochMs): void {
+  adopt(reservation: Reservation, now: EpochMs): void {
     const isAlone = this.#placers.alive(now).length === 1;
-    if (isAlone && !this.#workerOfJob.has(jobId)) this.reserve(workerId, jobId);
+    if (isAlone && !this.#slotsOf.has(reservation.jobId)) this.reserve(reservation);
   }
 
-  /** Gives the job's slot back; the worker that had it, or undefined when it was not ours. */
-  release(jobId: string): string | undefined {
-    const workerId = this.#workerOfJob.get(jobId);
-    if (workerId === undefined) return undefined;
-    this.#workerOfJob.delete(jobId);
-    this.#noteReleased(jobId);
-    const entry = this.#entries.get(workerId);
-    if (entry?.jobs.delete(jobId)) entry.endedSinceHeartbeat++;
-    return workerId;
+  /** Gives back what the job holds. False when that was nothing. */
+  release(jobId: string): boolean {
+    const held = [...(this.#slotsOf.get(jobId)?.keys() ?? [])];
+    for (const dispatchId of held) this.#end(jobId, dispatchId);
+    return held.length > 0;
   }
 
   /** A delivery to `worker.<id>.jobs`, or to the topic, has found nobody. */
@@ -199,7 +218,7 @@ export class Registry {
 
   /** A result was overheard: whoever has handled it, the worker has one job less. */
   noteEnded(jobId: string, workerId: string): void {
-    if (this.release(jobId) !== undefined || this.#released.delete(jobId)) return;
+    if (this.release(jobId) || this.#released.delete(jobId)) return;
     const entry = this.#entries.get(workerId);
     if (entry !== undefined) entry.endedSinceHeartbeat++;
   }
@@ -207,6 +226,22 @@ export class Registry {
   /** Does this placer answer for what becomes of the worker's jobs? One of the living ones does. */
   isKeeperOf(workerId: string, now: EpochMs): boolean {
     return this.#placers.shareOf(workerId, 1, now) === 1;
+  }
+
+  #end(jobId: string, dispatchId: string): void {
+    const entry = this.#drop(jobId, dispatchId);
+    if (entry !== undefined) entry.endedSinceHeartbeat++;
+    this.#noteReleased(jobId);
+  }
+
+  #drop(jobId: string, dispatchId: string): Entry | undefined {
+    const slots = this.#slotsOf.get(jobId);
+    const workerId = slots?.get(dispatchId);
+    if (slots === undefined || workerId === undefined) return undefined;
+    slots.delete(dispatchId);
+    if (slots.size === 0) this.#slotsOf.delete(jobId);
+    const entry = this.#entries.get(workerId);
+    return entry?.slots.delete(dispatchId) ? entry : undefined;
   }
 
   #noteReleased(jobId: string): void {
@@ -222,7 +257,7 @@ export class Registry {
   #room(workerId: string, entry: Entry, now: EpochMs): number {
     const capacity = capacityOf(entry.heartbeat);
     const share = this.#placers.shareOf(workerId, capacity, now);
-    return Math.max(0, Math.min(share - entry.jobs.size, capacity - busyOf(entry)));
+    return Math.max(0, Math.min(share - entry.slots.size, capacity - busyOf(entry)));
   }
 
   /** Forgets workers that have been silent for too long, and returns their ids. */
@@ -232,7 +267,7 @@ export class Registry {
       if (!this.#isSilent(entry, now)) continue;
       lost.push(id);
       this.#entries.delete(id);
-      for (const jobId of entry.jobs) this.#workerOfJob.delete(jobId);
+      for (const [dispatchId, jobId] of entry.slots) this.#drop(jobId, dispatchId);
     }
     for (const [id, { at }] of this.#announced) {
       if (now - at <= ANNOUNCED_KEEP_MS) break;
@@ -271,13 +306,13 @@ function capacityOf({ capacity }: Heartbeat): number {
 
 /** By our own count, or by the worker's as far as it is known to be right: jobs of other placers are in it. */
 function busyOf(entry: Entry): number {
-  return Math.max(entry.jobs.size, entry.heartbeat.activeJobs - entry.endedSinceHeartbeat, 0);
+  return Math.max(entry.slots.size, entry.heartbeat.activeJobs - entry.endedSinceHeartbeat, 0);
 }
 
 function view(id: string, entry: Entry, room: number): Worker {
   const { heartbeat } = entry;
   // One job finds out whether a worker that was missed listens again; the others wait for its word.
-  const trial = entry.misses === 0 ? room : Math.min(room, entry.jobs.size === 0 ? 1 : 0);
+  const trial = entry.misses === 0 ? room : Math.min(room, entry.slots.size === 0 ? 1 : 0);
   const isDraining = heartbeat.labels.draining === "true" || heartbeat.capacity < 0;
   return {
     id,
