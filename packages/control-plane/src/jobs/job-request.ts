@@ -19,6 +19,17 @@ export const RESERVED_LABELS: ReadonlySet<string> = new Set([
   "cordum.bus_msg_id",
 ]);
 const EFFECTIVE_CONFIG_ENV = "CORDUM_EFFECTIVE_CONFIG";
+/** Env entries by which workers know what the control plane has decided. Submissions lose them. */
+export const RESERVED_ENV: ReadonlySet<string> = new Set([
+  EFFECTIVE_CONFIG_ENV,
+  "CORDUM_POLICY_CONSTRAINTS",
+  "CORDUM_REDACTION_LEVEL",
+  "CORDUM_MAX_ARTIFACT_BYTES",
+  "CORDUM_MAX_CONCURRENT_JOBS",
+  "CORDUM_MAX_RETRIES",
+]);
+/** An encoded request: with what dispatch appends it stays below the packet limit of workers, 256 KiB. */
+export const REQUEST_BYTES_MAX = 192 * 1024;
 
 export function requestOf(job: Job): JobRequest {
   return decodeText(job.request);

@@ -15,6 +15,8 @@ import { isDeadLetter } from "./job-moves.ts";
 export const JOB_KIND = "job";
 const SENT_MAX = 10_000;
 
+/** Larger ones are read again: ten thousand of them would fill the memory. */
+const SENT_CHARS_MAX = 16_384;
 export type SeenJob = Seen<Job>;
 export type SavedJob = Saved<Job>;
 
@@ -67,7 +69,8 @@ export class JobStore {
   #remember(saved: SavedJob, id: string): SavedJob {
     const { seen } = saved;
     this.#sent.delete(id);
-    if (seen !== undefined && "dispatch" in seen.record.phase) this.#sent.set(id, seen);
+    const isSmall = (seen?.record.request.length ?? 0) <= SENT_CHARS_MAX;
+    if (seen !== undefined && isSmall && "dispatch" in seen.record.phase) this.#sent.set(id, seen);
     if (this.#sent.size > SENT_MAX)
       for (const [oldest] of this.#sent) {
         this.#sent.delete(oldest);

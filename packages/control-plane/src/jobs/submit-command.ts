@@ -75,7 +75,8 @@ export interface CompleteRequest {
 export function toRequest(command: SubmitCommand, jobId: string, contextPtr: string, now: EpochMs): CompleteRequest {
   const holdsSecrets = refersToSecret(command.prompt) || refersToSecret(command.context);
   const labels = withoutKeys(command.labels, RESERVED_LABELS);
-  if (holdsSecrets) labels.secrets_present = "true";
+  // A caller may say that there are secrets which nobody sees; that there are none is for the detection to say.
+  if (holdsSecrets || saysYes(labels.secrets_present ?? "")) labels.secrets_present = "true";
   else delete labels.secrets_present;
   const isTagged = command.riskTags.some((tag) => tag.toLowerCase() === "secrets");
   const riskTags = holdsSecrets && !isTagged ? [...command.riskTags, "secrets"] : command.riskTags;
@@ -112,6 +113,10 @@ export function toRequest(command: SubmitCommand, jobId: string, contextPtr: str
     },
   };
   return { message, context: contextBlob(command, now) };
+}
+
+function saysYes(value: string): boolean {
+  return ["true", "1", "yes"].includes(value.trim().toLowerCase());
 }
 
 const PRIORITY_ON_WIRE = {
@@ -239,6 +244,11 @@ function complaintsOfNumbers(command: SubmitCommand): readonly Complaint[] {
   else if (!Number.isSafeInteger(deadlineMs) || deadlineMs > DEADLINE_MS_MAX)
     complaints.push({ field: "deadline_ms", reason: "deadline_ms must be an integer up to ten years" });
   return complaints;
+}
+
+/** What names somebody or something: short, no control characters. */
+export function isShortText(text: string): boolean {
+  return text.length <= TEXT_CHARS_MAX && text.isWellFormed() && !hasControls(text);
 }
 
 function hasControls(text: string): boolean {

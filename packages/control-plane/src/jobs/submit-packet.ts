@@ -6,12 +6,15 @@
 
 import { type BusPacket, encodeJobRequest, type JobRequest, JobPriority as PriorityOnWire } from "@cordum/protocol";
 import type { Verdict } from "../ports/bus.ts";
-import { changeJob } from "./change.ts";
-import type { JobPriority } from "./job.ts";
+import type { EpochMs } from "../ports/time.ts";
+import { capText } from "./cap-text.ts";
+import { changeSeen } from "./change.ts";
+import type { Job, JobPriority } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
-import { hashRequest, RESERVED_LABELS, withoutKeys } from "./job-request.ts";
+import { hashRequest, REQUEST_BYTES_MAX, RESERVED_ENV, RESERVED_LABELS, withoutKeys } from "./job-request.ts";
 import { createJob } from "./submit.ts";
-import { complaintsOfTopic } from "./submit-command.ts";
+import { complaintsOfTopic, isShortText } from "./submit-command.ts";
+import { isDue } from "./transition.ts";
 
 export interface RequestPacket {
   readonly request: JobRequest;
@@ -28,37 +31,67 @@ export async function submitPacket(received: RequestPacket, parts: JobParts, sig
   const { request, packet } = received;
   const jobId = request.jobId.trim();
   const topic = request.topic.trim();
-  const tenant = request.tenantId || request.meta?.tenantId || request.env.tenant_id || "default";
-  const fault = faultOf(jobId, topic, tenant);
+  const tenants = new Set([request.tenantId, request.meta?.tenantId, request.env.tenant_id].filter(Boolean));
+  const [tenant = "default"] = tenants;
+  const fault = tenants.size > 1 ? "tenant_mismatch" : faultOf(request, { jobId, topic, tenant });
   if (fault !== undefined) return refuse(fault, jobId, packet.senderId, parts);
-  const isClean =
-    !Object.keys(request.labels).some((label) => RESERVED_LABELS.has(label)) &&
-    request.jobId === jobId &&
-    request.topic === topic;
-  const clean = isClean ? request : { ...request, jobId, topic, labels: withoutKeys(request.labels, RESERVED_LABELS) };
+  const isClean = !claimsWhatIsOurs(request) && request.jobId === jobId && request.topic === topic;
+  const clean = isClean ? request : cleaned(request, jobId, topic);
   const encoded = isClean && received.requestBytes !== undefined ? received.requestBytes : encodeJobRequest(clean);
+  if (encoded.byteLength > REQUEST_BYTES_MAX) return refuse("request_bytes", jobId, packet.senderId, parts);
   const deadlineMs = Math.max(0, Number(request.budget?.deadlineMs ?? 0));
   const draft = {
     jobId,
     tenant,
     topic,
-    traceId: packet.traceId === "" ? jobId : packet.traceId.slice(0, ID_CHARS_MAX),
+    traceId: packet.traceId === "" ? jobId : capText(packet.traceId, ID_CHARS_MAX),
     team: request.env.team_id ?? "",
     principal: request.principalId,
     priority: PRIORITY_OF[request.priority] ?? "interactive",
     request: clean,
     encoded,
-    contextPtr: request.contextPtr,
     bodyHash: "",
     deadlineMs: Number.isSafeInteger(deadlineMs) ? deadlineMs : 0,
   } as const;
-  const { job, isNew } = await createJob(draft, parts, signal);
-  if (isNew) return { kind: "ack" };
-  if (job.tenant !== tenant || job.hash !== hashRequest(clean, encoded))
+  const created = await createJob(draft, parts, signal);
+  if (created.kind === "created") return { kind: "ack" };
+  const { record } = created.seen;
+  if (record.tenant !== tenant || record.hash !== hashRequest(clean, encoded))
     return refuse("job_id_taken", jobId, packet.senderId, parts);
   // The packet came again, or another process has stored the job and rings for one that judges and places.
-  await changeJob(jobId, "pull", parts, signal);
+  const pull = (job: Job): "pull" | undefined => (waitsForARing(job, parts.clock.now()) ? "pull" : undefined);
+  await changeSeen(created.seen, pull, parts, signal);
   return { kind: "ack" };
+}
+
+/** Not for one that waits for something: back-off and the order of the backlog hold whatever is rung. */
+function waitsForARing(job: Job, now: EpochMs): boolean {
+  const { phase } = job;
+  return (
+    (phase.state === "PENDING" && phase.waiting === "placing") ||
+    (phase.state === "SCHEDULED" && isDue(job, "place", now))
+  );
+}
+
+function claimsWhatIsOurs({ labels, meta, env }: JobRequest): boolean {
+  const isOurs = (label: string): boolean => RESERVED_LABELS.has(label);
+  return (
+    Object.keys(labels).some(isOurs) ||
+    Object.keys(meta?.labels ?? {}).some(isOurs) ||
+    Object.keys(env).some((name) => RESERVED_ENV.has(name))
+  );
+}
+
+function cleaned(request: JobRequest, jobId: string, topic: string): JobRequest {
+  const { labels, env, meta } = request;
+  return {
+    ...request,
+    jobId,
+    topic,
+    labels: withoutKeys(labels, RESERVED_LABELS),
+    env: withoutKeys(env, RESERVED_ENV),
+    meta: meta === undefined ? undefined : { ...meta, labels: withoutKeys(meta.labels, RESERVED_LABELS) },
+  };
 }
 
 const PRIORITY_OF: Readonly<Record<number, JobPriority>> = {
@@ -67,18 +100,26 @@ const PRIORITY_OF: Readonly<Record<number, JobPriority>> = {
   [PriorityOnWire.CRITICAL]: "critical",
 };
 
-function faultOf(jobId: string, topic: string, tenant: string): string | undefined {
+interface Ids {
+  readonly jobId: string;
+  readonly topic: string;
+  readonly tenant: string;
+}
+
+function faultOf(request: JobRequest, { jobId, topic, tenant }: Ids): string | undefined {
   if (jobId.length > ID_CHARS_MAX || !JOB_ID.test(jobId) || jobId.includes("..")) return "job_id";
   if (complaintsOfTopic(topic).length > 0) return "topic";
-  return TENANT.test(tenant) ? undefined : "tenant_id";
+  if (!TENANT.test(tenant)) return "tenant_id";
+  if (!isShortText(request.principalId)) return "principal_id";
+  return isShortText(request.env.team_id ?? "") ? undefined : "team_id";
 }
 
 function refuse(field: string, jobId: string, senderId: string, parts: JobParts): Verdict {
   parts.meter.count("cordum_scheduler_validation_rejections_total", { reason: field });
   parts.log.warn("submit.refused", {
-    jobId: jobId.slice(0, ID_CHARS_MAX),
+    jobId: capText(jobId, ID_CHARS_MAX),
     field,
-    senderId: senderId.slice(0, ID_CHARS_MAX),
+    senderId: capText(senderId, ID_CHARS_MAX),
   });
   return { kind: "refuse", reason: `invalid ${field}` };
 }

@@ -15,7 +15,8 @@ import { followThrough, settleAndCommit } from "./change.ts";
 import { derivedUuid, newUuid } from "./ids.ts";
 import { JOB_SHAPE, type Job, type JobPriority, type JobState } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
-import { hashRequest } from "./job-request.ts";
+import { hashRequest, REQUEST_BYTES_MAX } from "./job-request.ts";
+import type { SeenJob } from "./job-store.ts";
 import { type SubmitCommand, toRequest, validateCommand } from "./submit-command.ts";
 
 export interface Submitted {
@@ -47,25 +48,29 @@ async function createFrom(
   const key = bodyHash === "" ? contextKey(jobId) : `${contextKey(jobId)}.${bodyHash.slice(0, 12)}`;
   const now = parts.clock.now();
   const request = toRequest(command, jobId, pointerTo(key), now);
+  const encoded = encodeJobRequest(request.message);
+  if (encoded.byteLength > REQUEST_BYTES_MAX)
+    throw new Fault(
+      "PAYLOAD_TOO_LARGE",
+      `labels, tags and the like take more than ${REQUEST_BYTES_MAX} bytes together`,
+    );
   await parts.payloads.put(
     key,
     request.context,
     parts.settings.contextKeepMs,
     parts.clock.deadline(signal, parts.settings.storeTimeoutMs),
   );
-  const encoded = encodeJobRequest(request.message);
   const draft: JobDraft = {
     ...command,
     jobId,
     traceId: jobId,
     request: request.message,
     encoded,
-    contextPtr: pointerTo(key),
     bodyHash,
     deadlineMs: command.deadlineMs,
   };
   const created = await createJob(draft, parts, signal);
-  return created.isNew ? answerOf(created.job, false) : repeatOf(created.job, bodyHash);
+  return created.kind === "created" ? answerOf(created.job, false) : repeatOf(created.seen.record, bodyHash);
 }
 
 export interface JobDraft {
@@ -78,18 +83,18 @@ export interface JobDraft {
   readonly priority: JobPriority;
   readonly request: JobRequest;
   readonly encoded: Uint8Array;
-  readonly contextPtr: string;
   readonly bodyHash: string;
   /** 0: none. */
   readonly deadlineMs: Ms;
 }
 
+export type Creation =
+  | { readonly kind: "created"; readonly job: Job }
+  /** A job has the id already: of the same request, or of another one. */
+  | { readonly kind: "taken"; readonly seen: SeenJob };
+
 /** Creates the job of a request that is complete, in the state that it can reach now; or brings the job that has the id already. */
-export async function createJob(
-  draft: JobDraft,
-  parts: JobParts,
-  signal: AbortSignal,
-): Promise<{ readonly job: Job; readonly isNew: boolean }> {
+export async function createJob(draft: JobDraft, parts: JobParts, signal: AbortSignal): Promise<Creation> {
   const now = parts.clock.now();
   const accepted: Job = {
     shape: JOB_SHAPE,
@@ -103,7 +108,6 @@ export async function createJob(
     request: Buffer.from(draft.encoded.buffer, draft.encoded.byteOffset, draft.encoded.byteLength).toString("base64"),
     hash: hashRequest(draft.request, draft.encoded),
     bodyHash: draft.bodyHash,
-    contextPtr: draft.contextPtr,
     acceptedAt: now,
     updatedAt: now,
     listedAt: now,
@@ -118,17 +122,17 @@ export async function createJob(
     steps: [{ at: now, state: "PENDING", why: "accepted" }],
     decisions: [],
   };
-  parts.meter.count("cordum_scheduler_jobs_received_total", { topic: draft.topic });
   const { moved, saved } = await settleAndCommit(accepted, { kind: "woke" }, parts, signal, (next) =>
     parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
   );
   assert(saved !== "unchanged", "a new job is judged or waits for policy", { jobId: accepted.id });
   if (saved.kind === "conflict") {
-    if (saved.seen !== undefined) return { job: saved.seen.record, isNew: false };
+    if (saved.seen !== undefined) return { kind: "taken", seen: saved.seen };
     throw new Fault("JOB_CONTENDED", "the job with this id was removed while it was being submitted again");
   }
+  parts.meter.count("cordum_scheduler_jobs_received_total", { topic: draft.topic });
   await followThrough(moved, parts, signal);
-  return { job: moved.next, isNew: true };
+  return { kind: "created", job: moved.next };
 }
 
 function answerOf(job: Job, isRepeat: boolean): Submitted {
@@ -143,7 +147,10 @@ function repeatOf(job: Job, bodyHash: string): Submitted {
 
 /** SHA-256 over the command in a form where the order of members does not matter. */
 function fingerprint(command: SubmitCommand): string {
-  return createHash("sha256").update(stable(command)).digest("hex");
+  const context = command.context ?? undefined; // null is none
+  return createHash("sha256")
+    .update(stable({ ...command, context }))
+    .digest("hex");
 }
 
 function stable(value: unknown): string {
