@@ -61,7 +61,7 @@ export function jobDetailView({ job, request, context, result }: JobWithBodies):
     tenant: job.tenant,
     ...meta,
     attempts: job.attempts,
-    context_ptr: job.contextPtr,
+    context_ptr: request.contextPtr,
     context,
     result_ptr: "outcome" in phase ? phase.outcome.resultPtr : "",
     result,
@@ -106,7 +106,7 @@ export function approvalView(job: Job): ApprovalView {
     approval_required: true,
     approval_status: "pending",
     approval_actionability: "actionable",
-    context_ptr: job.contextPtr,
+    context_ptr: request.contextPtr,
     ...filled({
       submitted_by: job.principal,
       workflow_id: request.workflowId || (request.labels.workflow_id ?? ""),

@@ -8,15 +8,16 @@ import type { Change, State } from "../ports/state.ts";
 import type { Ms } from "../ports/time.ts";
 import { RecordStore, type Saved, type Seen } from "../records/record-store.ts";
 import { nameLane } from "../scheduling/backlog-lanes.ts";
-import { alarmOf, isTerminal, type Job, parseJob } from "./job.ts";
+import { alarmOf, isTerminal, type Job } from "./job.ts";
+import { parseJob, writeJob } from "./job-codec.ts";
 import { entriesOfJob } from "./job-indexes.ts";
 import { isDeadLetter } from "./job-moves.ts";
 
 export const JOB_KIND = "job";
 const SENT_MAX = 10_000;
-
 /** Larger ones are read again: ten thousand of them would fill the memory. */
 const SENT_CHARS_MAX = 16_384;
+
 export type SeenJob = Seen<Job>;
 export type SavedJob = Saved<Job>;
 
@@ -38,6 +39,7 @@ export class JobStore {
       kind: JOB_KIND,
       idOf: (job) => job.id,
       parse: parseJob,
+      write: writeJob,
       entriesOf: entriesOfJob,
       alarmOf,
       keepMsOf: (job) => (isTerminal(job) ? retention.jobKeepMs : undefined),

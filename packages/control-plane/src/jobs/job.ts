@@ -1,14 +1,13 @@
 // The job's record.
-// Owns:          its shape, its states, its parser.
-// Must not know: how it is stored, who changes it (transition.ts does), what its request contains (job-request.ts reads it).
+// Owns:          its shape and its states.
+// Must not know: how it is stored (job-codec.ts), who changes it (transition.ts does), what its request contains (job-request.ts reads it).
 // J1. A terminal state never changes. J2. An unfinished job has at least one wake. J3. Fields of a phase exist in that phase alone.
 // J4. `request` is the encoded JobRequest that policy judged, byte for byte; dispatch appends to it and changes nothing.
 
 import type { DecisionRecord } from "../policy/decision.ts";
-import type { Json } from "../ports/json.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 
-/** Number of the shape below. Readers accept this and the previous one, see parseJob. */
+/** Number of the shape below. Readers accept this and the previous one, see job-codec.ts. */
 export const JOB_SHAPE = 1;
 
 export const OPEN_STATES = ["PENDING", "APPROVAL_REQUIRED", "SCHEDULED", "DISPATCHED", "RUNNING"] as const;
@@ -134,7 +133,6 @@ export interface Job {
   readonly hash: string;
   /** SHA-256 of the body that came with the idempotency key; "" without one. */
   readonly bodyHash: string;
-  readonly contextPtr: string;
   readonly acceptedAt: EpochMs;
   readonly updatedAt: EpochMs;
   /** Score in the indexes by topic, team and trace: acceptance, or later for a job that stays open for days (see job-indexes.ts). */
@@ -168,15 +166,4 @@ export function alarmOf(job: Job): EpochMs | "never" {
   let earliest: EpochMs | "never" = "never";
   for (const at of Object.values(job.wakes)) if (earliest === "never" || at < earliest) earliest = at;
   return earliest;
-}
-
-/** Reads a record of State. A shape that is neither ours nor the previous one stops the reader: a newer process wrote it. */
-export function parseJob(value: Json): Job {
-  const shape =
-    value !== null && typeof value === "object" && !Array.isArray(value)
-      ? (value as { shape?: Json }).shape
-      : undefined;
-  if (shape !== JOB_SHAPE)
-    throw new Error(`job record of shape ${String(shape)}; this process reads shape ${JOB_SHAPE}`);
-  return value as unknown as Job;
 }

@@ -31,11 +31,12 @@ export async function readJob(
 ): Promise<JobWithBodies> {
   const job = await loadOwnJob(jobId, tenant, parts, signal);
   const { phase } = job;
+  const request = requestOf(job);
   const [context, result] = await Promise.all([
-    loadJson(ownKey(job.contextPtr, `ctx:${jobId}`), parts, signal),
+    loadJson(ownKey(request.contextPtr, `ctx:${jobId}`), parts, signal),
     loadJson("outcome" in phase ? ownKey(phase.outcome.resultPtr, resultKey(jobId)) : undefined, parts, signal),
   ]);
-  return { job, request: requestOf(job), context, result };
+  return { job, request, context, result };
 }
 
 /** A pointer is a worker's or client's word: only keys that carry the job's own id are read for it, so nobody reads what is another's. */

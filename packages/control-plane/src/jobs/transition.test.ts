@@ -20,7 +20,6 @@ const JOB: Job = {
   request: "",
   hash: "h1",
   bodyHash: "",
-  contextPtr: "",
   acceptedAt: NOW,
   updatedAt: NOW,
   listedAt: NOW,

@@ -9,6 +9,7 @@ import { retryDelayMs } from "./effects.ts";
 import { isTerminal, type Job } from "./job.ts";
 import type { JobEvent } from "./job-event.ts";
 import type { JobParts } from "./job-parts.ts";
+import { requestOf } from "./job-request.ts";
 import { isDue, isLost } from "./transition.ts";
 
 /** Safe to call at any time and as often as one likes. Faults: STATE_*, JOB_CONTENDED; the alarm then rings again. */
@@ -29,7 +30,7 @@ export async function wakeJob(jobId: string, parts: JobParts, signal: AbortSigna
 
 /** A context lives as long as its job is unfinished. */
 async function keepContext(job: Job, parts: JobParts, signal: AbortSignal): Promise<void> {
-  const pointer = parsePointer(job.contextPtr);
+  const pointer = parsePointer(requestOf(job).contextPtr);
   if (pointer.kind !== "key" || pointer.family !== "context") return;
   await parts.payloads.keep(
     pointer.fallbackKey ?? pointer.key,

@@ -22,6 +22,7 @@ export interface RecordShape<R> {
   readonly kind: string;
   idOf(record: R): string;
   parse(value: Json): R;
+  write(record: R): Json;
   entriesOf(record: R): readonly Entry[];
   alarmOf(record: R): EpochMs | "never";
   /** How long the record is kept from this save on; undefined: until it is changed. */
@@ -93,7 +94,7 @@ export class RecordStore<R> {
     const put: Change = {
       do: "put",
       key,
-      value: next as unknown as Json,
+      value: shape.write(next),
       wakeAt: shape.alarmOf(next),
       ...(keepMs === undefined ? {} : { keepMs }),
     };
