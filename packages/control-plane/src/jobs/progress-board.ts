@@ -12,15 +12,20 @@ export interface Claim {
   readonly percent: number;
 }
 
-const CLAIMS_MAX = 50_000;
+const JOBS_MAX = 50_000;
+/** Whose word counts is decided when it is written: strangers must not take the place of the worker. */
+const SENDERS_MAX = 4;
 
 export class ProgressBoard {
-  readonly #claims = new Map<string, Claim>();
+  readonly #claims = new Map<string, readonly Claim[]>();
 
   /** False when the board is full: then the news is dropped, as news may be. */
   note(claim: Claim): boolean {
-    if (this.#claims.size >= CLAIMS_MAX && !this.#claims.has(claim.jobId)) return false;
-    this.#claims.set(claim.jobId, claim);
+    const before = this.#claims.get(claim.jobId);
+    if (before === undefined && this.#claims.size >= JOBS_MAX) return false;
+    const others = before?.filter(({ workerId }) => workerId !== claim.workerId) ?? [];
+    if (others.length >= SENDERS_MAX) return false;
+    this.#claims.set(claim.jobId, [...others, claim]);
     return true;
   }
 
@@ -30,7 +35,7 @@ export class ProgressBoard {
 
   /** Takes everything out, oldest first. */
   takeAll(): readonly Claim[] {
-    const claims = [...this.#claims.values()];
+    const claims = [...this.#claims.values()].flat();
     this.#claims.clear();
     return claims;
   }
