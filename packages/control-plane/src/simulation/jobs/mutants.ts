@@ -2,6 +2,7 @@
 // Owns:          wrappers around the ports and the policy of a node that break one promise each.
 // Must not know: production code's inside: it is never changed for this.
 
+import { parseJob } from "../../jobs/job-codec.ts";
 import { JOB_KIND } from "../../jobs/job-store.ts";
 import type { Policy } from "../../policy/decision.ts";
 import { Fault } from "../../ports/fault.ts";
@@ -79,11 +80,8 @@ function overriding<T extends object>(part: T, members: Partial<T>): T {
 }
 
 function withoutAlarm(change: Change): Change {
-  const isDispatch =
-    change.do === "put" &&
-    change.key.kind === JOB_KIND &&
-    JSON.stringify(change.value).includes('"state":"DISPATCHED","dispatch"');
-  return isDispatch ? { ...change, wakeAt: "never" } : change;
+  if (change.do !== "put" || change.key.kind !== JOB_KIND) return change;
+  return parseJob(change.value).phase.state === "DISPATCHED" ? { ...change, wakeAt: "never" } : change;
 }
 
 function withoutVersion(batch: Batch): Batch {
