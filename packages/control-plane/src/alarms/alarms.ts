@@ -8,9 +8,12 @@ import type { Clock } from "../ports/clock.ts";
 import type { Due, State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
+import type { StopSignals } from "./stop-signals.ts";
 
 export interface AlarmSettings {
   readonly pollMs: Ms;
+  /** Instead of pollMs after a poll that the store did not answer. */
+  readonly retryMs: Ms;
   readonly leaseMs: Ms;
   readonly atOnceMax: number;
   readonly sweepMs: Ms;
@@ -19,6 +22,7 @@ export interface AlarmSettings {
 
 export const DEFAULT_ALARM_SETTINGS: AlarmSettings = {
   pollMs: 200,
+  retryMs: 1_000,
   leaseMs: 10_000,
   atOnceMax: 32,
   sweepMs: 5_000,
@@ -35,40 +39,55 @@ interface AlarmParts {
   readonly handlers: ReadonlyMap<string, WakeHandler>;
 }
 
-/** Polls until `signal` fires; then waits for the handlers that run. */
-export async function runAlarms(parts: AlarmParts, settings: AlarmSettings, signal: AbortSignal): Promise<void> {
-  await Promise.all([pollForever(parts, settings, signal), sweepForever(parts, settings, signal)]);
+/** Polls until `stopping` fires; then waits for the handlers that run. */
+export async function runAlarms(parts: AlarmParts, settings: AlarmSettings, signals: StopSignals): Promise<void> {
+  await Promise.all([pollForever(parts, settings, signals), sweepForever(parts, settings, signals.stopping)]);
 }
 
-async function pollForever(parts: AlarmParts, settings: AlarmSettings, signal: AbortSignal): Promise<void> {
+async function pollForever(parts: AlarmParts, settings: AlarmSettings, signals: StopSignals): Promise<void> {
   const { partitions } = parts.state.traits;
-  for (let first = 0; !signal.aborted; first = (first + 1) % partitions) {
-    let took = 0;
-    for (let step = 0; step < partitions && !signal.aborted; step++)
-      took += await takeOnce(parts, settings, (first + step) % partitions, signal);
-    const isFull = took >= settings.atOnceMax;
-    if (!isFull) await parts.clock.sleep(settings.pollMs, signal);
+  const { stopping, work } = signals;
+  const running = new Set<Promise<void>>();
+  // One slow handler takes one place of many; it does not hold up the alarms of other records.
+  const start = (due: Due): void => {
+    const handling = handle(due, parts, work).finally(() => running.delete(handling));
+    running.add(handling);
+  };
+  for (let first = 0; !stopping.aborted; first = (first + 1) % partitions) {
+    const round: Round = { mayHaveMore: false, failed: false };
+    for (let step = 0; step < partitions && !stopping.aborted; step++) {
+      if (running.size >= settings.atOnceMax) await Promise.race(running);
+      const limit = settings.atOnceMax - running.size;
+      for (const due of await takeFrom((first + step) % partitions, limit, { parts, settings, stopping, round }))
+        start(due);
+    }
+    if (!round.mayHaveMore) await parts.clock.sleep(round.failed ? settings.retryMs : settings.pollMs, stopping);
   }
+  await Promise.all(running);
 }
 
-async function takeOnce(
-  parts: AlarmParts,
-  settings: AlarmSettings,
-  partition: number,
-  signal: AbortSignal,
-): Promise<number> {
+interface Round {
+  mayHaveMore: boolean;
+  failed: boolean;
+}
+interface Poll {
+  readonly parts: AlarmParts;
+  readonly settings: AlarmSettings;
+  readonly stopping: AbortSignal;
+  readonly round: Round;
+}
+
+async function takeFrom(partition: number, limit: number, poll: Poll): Promise<readonly Due[]> {
+  const { parts, settings, stopping, round } = poll;
   try {
-    const due = await parts.state.take(
-      partition,
-      settings.atOnceMax,
-      settings.leaseMs,
-      parts.clock.deadline(signal, settings.leaseMs),
-    );
-    await Promise.all(due.map((alarm) => handle(alarm, parts, signal)));
-    return due.length;
+    const until = parts.clock.deadline(stopping, settings.leaseMs);
+    const due = await parts.state.take(partition, limit, settings.leaseMs, until);
+    if (due.length === limit) round.mayHaveMore = true;
+    return due;
   } catch (error) {
-    if (!signal.aborted) parts.log.error("alarms.not_taken", error, { partition });
-    return 0;
+    round.failed = true;
+    if (!stopping.aborted) parts.log.error("alarms.not_taken", error, { partition });
+    return [];
   }
 }
 

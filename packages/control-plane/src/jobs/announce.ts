@@ -47,7 +47,7 @@ export class Announcer {
   readonly #log: Log;
   readonly #signal: AbortSignal;
   #waiting: JobNews[] = [];
-  #isSending = false;
+  #sending: Promise<void> | undefined;
 
   constructor(parts: { readonly bus: Bus; readonly clock: Clock; readonly log: Log }, signal: AbortSignal) {
     this.#bus = parts.bus;
@@ -72,11 +72,15 @@ export class Announcer {
       why: step?.why ?? "",
       percent,
     });
-    if (!this.#isSending) void this.#send();
+    this.#sending ??= this.#send();
+  }
+
+  /** Ends when what was told has gone out, or could not. */
+  async settled(): Promise<void> {
+    while (this.#sending !== undefined) await this.#sending;
   }
 
   async #send(): Promise<void> {
-    this.#isSending = true;
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const news = this.#waiting.slice(0, NEWS_PER_PACKET);
@@ -94,6 +98,6 @@ export class Announcer {
         });
       }
     }
-    this.#isSending = false;
+    this.#sending = undefined;
   }
 }

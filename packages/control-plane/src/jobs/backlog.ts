@@ -6,6 +6,7 @@
 // W3. Jobs that nobody can take block nobody: a look goes on behind them, and for a moment later looks begin there.
 // W4. Slots that are free at once are shared among the tenants that wait; of one tenant the oldest job comes first, in whatever partition.
 
+import type { StopSignals } from "../alarms/stop-signals.ts";
 import type { Page, Position } from "../ports/state.ts";
 import type { EpochMs } from "../ports/time.ts";
 import { type IndexName, listAcross, type MergedPage } from "../records/across-partitions.ts";
@@ -33,7 +34,9 @@ interface Look extends Lane {
 
 export class Backlog {
   readonly #parts: JobParts;
-  readonly #signal: AbortSignal;
+  readonly #signals: StopSignals;
+  /** Looks under way. */
+  readonly #under = new Set<Promise<void>>();
   readonly #served = new Map<string, number>();
   readonly #wanted = new Set<string>();
   readonly #running = new Set<string>();
@@ -42,9 +45,9 @@ export class Backlog {
   /** Lanes that begin with jobs which found no place, and where the next look begins. */
   readonly #skips = new Map<string, { readonly after: Position; readonly at: EpochMs }>();
 
-  constructor(parts: JobParts, signal: AbortSignal) {
+  constructor(parts: JobParts, signals: StopSignals) {
     this.#parts = parts;
-    this.#signal = signal;
+    this.#signals = signals;
   }
 
   /** A hint that pools of this worker may have free slots. Never waits, never fails. */
@@ -53,14 +56,18 @@ export class Backlog {
   }
 
   /** A slot of the limit came free: the job that it has held back for longest is tried. */
-  async pullHeldBack(limitId: string): Promise<void> {
+  pullHeldBack(limitId: string): void {
+    this.#follow(this.#pullHeldBack(limitId));
+  }
+
+  async #pullHeldBack(limitId: string): Promise<void> {
     const lead = { index: JOB_INDEX.heldBack, of: [limitId] };
     try {
       const query = { lead, alsoIn: [], order: "up", limit: 1, examineMax: 1 } as const;
       const [first] = (await listAcross(this.#parts.state, query, this.#deadline())).entries;
-      if (first !== undefined) await changeJob(first.member, "pull", this.#parts, this.#signal);
+      if (first !== undefined) await changeJob(first.member, "pull", this.#parts, this.#signals.work);
     } catch (error) {
-      if (!this.#signal.aborted) this.#parts.log.error("limit.not_served", error, { limitId });
+      if (!this.#signals.work.aborted) this.#parts.log.error("limit.not_served", error, { limitId });
     }
   }
 
@@ -76,7 +83,17 @@ export class Backlog {
 
   pull(pool: string): void {
     this.#wanted.add(pool);
-    if (!this.#running.has(pool)) void this.#run(pool);
+    if (!this.#running.has(pool)) this.#follow(this.#run(pool));
+  }
+
+  /** Ends when what is under way has ended. */
+  async settled(): Promise<void> {
+    while (this.#under.size > 0) await Promise.all(this.#under);
+  }
+
+  #follow(look: Promise<void>): void {
+    const followed = look.finally(() => this.#under.delete(followed));
+    this.#under.add(followed);
   }
 
   /** Looks at all pools of living workers; call once a second. */
@@ -91,9 +108,9 @@ export class Backlog {
   async #run(pool: string): Promise<void> {
     this.#running.add(pool);
     try {
-      while (this.#wanted.delete(pool) && !this.#signal.aborted) await this.#serve(pool);
+      while (this.#wanted.delete(pool) && !this.#signals.stopping.aborted) await this.#serve(pool);
     } catch (error) {
-      if (!this.#signal.aborted) this.#parts.log.error("backlog.not_served", error, { pool });
+      if (!this.#signals.work.aborted) this.#parts.log.error("backlog.not_served", error, { pool });
     } finally {
       this.#running.delete(pool);
     }
@@ -179,7 +196,9 @@ export class Backlog {
     const ids = page.entries.map(({ member }) => member);
     const seen = await this.#parts.jobs.loadMany(ids, this.#deadline());
     const tried = await Promise.all(
-      seen.map((job) => (job === undefined ? undefined : changeSeen(job, pullIfWaiting, this.#parts, this.#signal))),
+      seen.map((job) =>
+        job === undefined ? undefined : changeSeen(job, pullIfWaiting, this.#parts, this.#signals.work),
+      ),
     );
     return tried.filter((changed) => changed?.moved === true && "dispatch" in changed.job.phase).length;
   }
@@ -201,12 +220,16 @@ export class Backlog {
   }
 
   /** Routing has changed: jobs that wait in pools of the old one are placed, moved or ended by the new one. */
-  async review(before: Routing, now: Routing): Promise<void> {
+  review(before: Routing, now: Routing): void {
+    this.#follow(this.#review(before, now));
+  }
+
+  async #review(before: Routing, now: Routing): Promise<void> {
     for (const pool of poolsOf(before, now)) {
       try {
         for (const lane of await this.#lanes(pool)) await this.#reviewLane(lane);
       } catch (error) {
-        if (!this.#signal.aborted) this.#parts.log.error("backlog.not_reviewed", error, { pool });
+        if (!this.#signals.work.aborted) this.#parts.log.error("backlog.not_reviewed", error, { pool });
       }
     }
   }
@@ -227,7 +250,7 @@ export class Backlog {
   }
 
   #deadline(): AbortSignal {
-    return this.#parts.clock.deadline(this.#signal, this.#parts.settings.storeTimeoutMs);
+    return this.#parts.clock.deadline(this.#signals.work, this.#parts.settings.storeTimeoutMs);
   }
 
   #freeSlots(pool: string): number {

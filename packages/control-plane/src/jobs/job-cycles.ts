@@ -2,6 +2,7 @@
 // Owns:          writing progress, vouching for heard dispatches, noticing lost workers, looking at waiting jobs.
 // Must not know: how alarms are taken (alarms.ts).
 
+import type { StopSignals } from "../alarms/stop-signals.ts";
 import type { Backlog } from "./backlog.ts";
 import { changeJob } from "./change.ts";
 import { measure } from "./gauges.ts";
@@ -20,14 +21,14 @@ const VOUCHES_AT_ONCE = 256;
 /** Vouch well before the doorbell alarm is due. */
 const VOUCH_MARGIN_MS = 2_000;
 
-/** Runs until `signal` fires. */
-export async function runCycles(parts: JobParts, backlog: Backlog, signal: AbortSignal): Promise<void> {
+/** Runs until `stopping` fires; then waits for what is under way. */
+export async function runCycles(parts: JobParts, backlog: Backlog, signals: StopSignals): Promise<void> {
   // Loops of their own: a long look at a lost worker must not keep a dispatch from being vouched for in time.
   await Promise.all([
-    everyCycle(() => vouch(parts, signal), parts, signal),
-    watchWorkers(parts, signal),
-    everyCycle(async () => backlog.tick(), parts, signal),
-    measureForever(parts, backlog, signal),
+    everyCycle(() => vouch(parts, signals.work), parts, signals.stopping),
+    watchWorkers(parts, signals),
+    everyCycle(async () => backlog.tick(), parts, signals.stopping),
+    measureForever(parts, backlog, signals.stopping),
   ]);
 }
 
@@ -53,17 +54,17 @@ async function everyCycle(work: () => Promise<void>, parts: JobParts, signal: Ab
 }
 
 /** Loses the workers that are silent for long. Silence says nothing while the bus is away, or when this process itself stood still. */
-async function watchWorkers(parts: JobParts, signal: AbortSignal): Promise<void> {
+async function watchWorkers(parts: JobParts, { stopping, work }: StopSignals): Promise<void> {
   const { bus, clock, registry } = parts;
   let { reconnects } = bus.status();
-  for (let before = clock.now(); await clock.sleep(CYCLE_MS, signal); before = clock.now()) {
+  for (let before = clock.now(); await clock.sleep(CYCLE_MS, stopping); before = clock.now()) {
     const now = clock.now();
     const status = bus.status();
     if (!status.connected || status.reconnects !== reconnects || now - before > CYCLE_MS + STANDSTILL_MS) {
       reconnects = status.reconnects;
       registry.startListening(now);
     }
-    await loseSilentWorkers(parts, signal);
+    await loseSilentWorkers(parts, work);
   }
 }
 
@@ -92,12 +93,12 @@ async function measureForever(parts: JobParts, backlog: Backlog, signal: AbortSi
   }
 }
 
-/** Writes what workers said about the jobs that are still out. Runs until `signal` fires. */
-export async function runProgress(parts: JobParts, signal: AbortSignal): Promise<void> {
-  while (await parts.clock.sleep(FLUSH_MS, signal)) {
+/** Writes what workers said about the jobs that are still out. Runs until `stopping` fires. */
+export async function runProgress(parts: JobParts, { stopping, work }: StopSignals): Promise<void> {
+  while (await parts.clock.sleep(FLUSH_MS, stopping)) {
     const claims = parts.board.takeAll();
     for (let from = 0; from < claims.length; from += CLAIMS_AT_ONCE) {
-      await Promise.all(claims.slice(from, from + CLAIMS_AT_ONCE).map((claim) => writeClaim(claim, parts, signal)));
+      await Promise.all(claims.slice(from, from + CLAIMS_AT_ONCE).map((claim) => writeClaim(claim, parts, work)));
     }
   }
 }

@@ -14,7 +14,7 @@ import { JOB_KIND, type JobRetention, JobStore } from "../jobs/job-store.ts";
 import { LimitHints } from "../jobs/limit-hints.ts";
 import { Outbound } from "../jobs/outbound.ts";
 import { listenToPackets, listenToWorkers } from "../jobs/packet-intake.ts";
-import { leavePeers, listenToPeers, runPresence } from "../jobs/peers.ts";
+import { leavePeers, listenToPeers, meetPeers, runPresence } from "../jobs/peers.ts";
 import { ProgressBoard } from "../jobs/progress-board.ts";
 import { wakeJob } from "../jobs/wake.ts";
 import type { Policy } from "../policy/decision.ts";
@@ -76,26 +76,13 @@ export function stateLayout(retention: JobRetention): Layout {
 
 export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   const stopping = new AbortController();
-  const placers = new Placers(ports.clock.id());
+  const work = new AbortController();
+  const signals = { stopping: stopping.signal, work: work.signal };
   const scheduling = { current: config.scheduling };
-  const parts: JobParts = {
-    ...ports,
-    drives: config.drives,
-    jobs: new JobStore(ports.state, ports.clock, config.retention),
-    registry: new Registry(placers),
-    placers,
-    scheduling,
-    outbound: new Outbound(),
-    board: new ProgressBoard(),
-    congestion: new Congestion(),
-    slots: new Slots(ports.state, ports.clock),
-    limitHints: new LimitHints(),
-    announcer: new Announcer(ports, stopping.signal),
-    settings: config.settings,
-  };
-  const backlog = new Backlog(parts, stopping.signal);
+  const parts = partsOf(ports, config, scheduling, work.signal);
+  const backlog = new Backlog(parts, signals);
   parts.congestion.listen((pool) => backlog.pull(pool));
-  parts.limitHints.listen((limitId) => void backlog.pullHeldBack(limitId));
+  parts.limitHints.listen((limitId) => backlog.pullHeldBack(limitId));
   const handlers = new Map([
     [JOB_KIND, (id: string, signal: AbortSignal) => wakeJob(id, parts, signal)],
     [SLOT_KIND, (id: string, signal: AbortSignal) => wakeSlot(id, parts, signal)],
@@ -112,15 +99,13 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
         cycles = forgetSilentWorkers(parts, stopping.signal);
         return;
       }
-      subscriptions = [
-        ...workers,
-        ...(await listenToPackets(parts, backlog)),
-        ...(await listenToPeers(parts, backlog)),
-      ];
+      const peers = await listenToPeers(parts, backlog);
+      await meetPeers(parts, stopping.signal);
+      subscriptions = [...workers, ...peers, ...(await listenToPackets(parts, backlog))];
       cycles = Promise.all([
-        runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, stopping.signal),
-        runCycles(parts, backlog, stopping.signal),
-        runProgress(parts, stopping.signal),
+        runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, signals),
+        runCycles(parts, backlog, signals),
+        runProgress(parts, signals),
         runPresence(parts, stopping.signal),
       ]);
     },
@@ -132,13 +117,49 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
       const { routing } = scheduling.current;
       scheduling.current = next;
       backlog.tick();
-      void backlog.review(routing, next.routing);
+      backlog.review(routing, next.routing);
     },
     async settle(deadline) {
       if (config.drives) await leavePeers(parts, deadline);
       await Promise.all(subscriptions.map((subscription) => subscription.drain(deadline)));
       stopping.abort();
-      await cycles;
+      const ended = Promise.all([cycles, backlog.settled(), parts.announcer.settled()]);
+      await untilFired(ended, deadline);
+      work.abort();
+      await ended;
     },
+  };
+}
+
+/** Waits for the work, or for the signal. */
+function untilFired(work: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
+  const fired = new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener("abort", resolve, { once: true });
+  });
+  return Promise.race([work, fired]);
+}
+
+function partsOf(
+  ports: CorePorts,
+  config: CoreConfig,
+  scheduling: { readonly current: SchedulingConfig },
+  work: AbortSignal,
+): JobParts {
+  const placers = new Placers(ports.clock.id());
+  return {
+    ...ports,
+    drives: config.drives,
+    jobs: new JobStore(ports.state, ports.clock, config.retention),
+    registry: new Registry(placers),
+    placers,
+    scheduling,
+    outbound: new Outbound(),
+    board: new ProgressBoard(),
+    congestion: new Congestion(),
+    slots: new Slots(ports.state, ports.clock),
+    limitHints: new LimitHints(),
+    announcer: new Announcer(ports, work),
+    settings: config.settings,
   };
 }
