@@ -3,6 +3,7 @@
 // Must not know: shares (placers.ts), where a job is placed.
 // E1. Nothing here is needed for a job to end: shares correct themselves by presence and heartbeats, and jobs that wait are looked at once
 //     a second. E2. A result is overheard without group, read for its ids alone, and gives back the slot that this process holds.
+// E3. A newcomer is answered at once, and places nothing before the answers can have come: otherwise it would take all slots for its own.
 
 import { parsePacket, SUBJECTS } from "@cordum/protocol";
 import type { Handle, Subscription } from "../ports/bus.ts";
@@ -14,6 +15,8 @@ import type { JobParts } from "./job-parts.ts";
 
 export const PLACER_SUBJECT = "cordum.placer";
 const PRESENCE_EVERY_MS: Ms = 2_000;
+/** Many round trips on any bus that serves workers. */
+const MEET_MS: Ms = 250;
 const ID_CHARS_MAX = 64;
 const ACK = { kind: "ack" } as const;
 const IN_FLIGHT_MAX = 1_024;
@@ -30,11 +33,17 @@ export async function listenToPeers(parts: JobParts, backlog: Backlog): Promise<
   ]);
 }
 
-/** Says that this placer is there, until `signal` fires. */
+/** Says that this placer is there, and hears who else is; see E3. Needs listenToPeers before it. */
+export async function meetPeers(parts: JobParts, signal: AbortSignal): Promise<void> {
+  if (!parts.bus.traits.shared) return;
+  await say({ id: parts.placers.self }, parts, signal);
+  await parts.clock.sleep(MEET_MS, signal);
+}
+
+/** Goes on saying that this placer is there, until `signal` fires. */
 export async function runPresence(parts: JobParts, signal: AbortSignal): Promise<void> {
   if (!parts.bus.traits.shared) return;
-  do await say({ id: parts.placers.self }, parts, signal);
-  while (await parts.clock.sleep(PRESENCE_EVERY_MS, signal));
+  while (await parts.clock.sleep(PRESENCE_EVERY_MS, signal)) await say({ id: parts.placers.self }, parts, signal);
 }
 
 /** Says that it goes, so that the others share its part at once. */
@@ -60,11 +69,14 @@ async function say(
 }
 
 function presence(parts: JobParts): Handle {
-  return async (bytes) => {
+  return async (bytes, _about, signal) => {
     const word = parseWord(bytes);
     if (word === undefined || word.id === parts.placers.self) return ACK;
     if (word.leaves) parts.placers.leave(word.id);
-    else if (parts.placers.hear(word.id, parts.clock.now())) parts.log.info("placer.appeared", { placer: word.id });
+    else if (parts.placers.hear(word.id, parts.clock.now())) {
+      parts.log.info("placer.appeared", { placer: word.id });
+      await say({ id: parts.placers.self }, parts, signal);
+    }
     return ACK;
   };
 }

@@ -1,6 +1,6 @@
 // Placers: the processes that place jobs, and what part of a worker each may use.
 // Owns:          who is alive among them; the shares of a worker's slots.
-// Must not know: the bus (placer-presence.ts), workers beyond their ids.
+// Must not know: the bus (jobs/peers.ts), workers beyond their ids.
 // Z1. Without a leader and without talking: from the same list of living placers all compute the same shares, and these add up to the
 //     worker's slots exactly. Z2. While lists differ (a placer has come or gone within the last seconds) the sum may be off by what the
 //     newcomers or leavers hold: at most one share each. Heartbeats of the worker correct it.
