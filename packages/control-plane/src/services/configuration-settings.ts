@@ -183,6 +183,21 @@ export const SETTINGS = {
     natsTlsServerName: optional("NATS_TLS_SERVER_NAME", name, "Name that the server's certificate must carry."),
     natsTlsInsecure: preset("NATS_TLS_INSECURE", flag, "false", "Accept any server certificate."),
   },
+  Signatures: {
+    signingKeyPath: optional(
+      "CORDUM_SIGNING_KEY_PATH",
+      path,
+      "Private key (PEM, P-256) with which the control plane signs its packets. Without it they are not signed.",
+    ),
+    verifySignatures: preset(
+      "CORDUM_VERIFY_SIGNATURES",
+      oneOf("off", "warn", "if_present", "require"),
+      "off",
+      "What becomes of packets without a valid signature of a trusted sender: nothing; a warning; refused when signed; refused.",
+    ),
+    verifyKeysPath: optional("CORDUM_VERIFY_KEYS_PATH", path, "JSON file of trusted senders and their public keys."),
+    keysReloadMs: preset("CORDUM_SIGNING_RELOAD_INTERVAL", interval, "30s", "How often these two files are looked at."),
+  },
   Retention: {
     jobMetaMs: preset("JOB_META_TTL", retention, "168h", "How long finished jobs are kept."),
     jobMetaSeconds: optional("JOB_META_TTL_SECONDS", retentionSeconds, "The same in seconds; `JOB_META_TTL` wins."),

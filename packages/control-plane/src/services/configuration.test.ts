@@ -69,6 +69,7 @@ describe("configuration", () => {
       },
       state: { kind: "sqlite", partitions: 1, folder: ".cordum" },
       bus: { kind: "in_process" },
+      signing: { keyPath: undefined, verify: "off", trustedPath: undefined, reloadIntervalMs: 30_000 },
       retention: { jobMs: 7 * 86_400_000, payloadMs: 86_400_000, deadLetterMs: 30 * 86_400_000 },
       log: { format: "json", level: "info" },
       limits: { ratePerSecond: 50, rateBurst: 100, bodyBytesMax: 2_097_152 },
@@ -143,6 +144,24 @@ describe("configuration", () => {
     expect(valid(env).http.allowedOrigins).toEqual(["https://b.example"]);
     expect(valid({ ...env, CORDUM_ALLOWED_ORIGINS: "*" }).http.allowedOrigins).toEqual(["*"]);
     expect(problemsOf({ CORDUM_ALLOWED_ORIGINS: "https://*.example" })).toContain("CORDUM_ALLOWED_ORIGINS");
+  });
+});
+
+describe("configuration of signatures", () => {
+  it("wants keys to judge by, and one of its own where everything must be signed", () => {
+    const names = (env: Record<string, string>): readonly string[] => {
+      const parsed = parseConfiguration({ ...KEY, ...env });
+      return parsed.kind === "invalid" ? parsed.problems.map(({ name }) => name) : [];
+    };
+    const keys = { CORDUM_VERIFY_KEYS_PATH: "keys.json" };
+    expect(names({ CORDUM_VERIFY_SIGNATURES: "require" })).toEqual([
+      "CORDUM_VERIFY_KEYS_PATH",
+      "CORDUM_SIGNING_KEY_PATH",
+    ]);
+    expect(names({ CORDUM_VERIFY_SIGNATURES: "warn" })).toEqual(["CORDUM_VERIFY_KEYS_PATH"]);
+    expect(names({ CORDUM_VERIFY_SIGNATURES: "if_present", ...keys })).toEqual([]);
+    expect(names({ CORDUM_VERIFY_SIGNATURES: "required" })).toEqual(["CORDUM_VERIFY_SIGNATURES"]);
+    expect(valid({ CORDUM_SIGNING_KEY_PATH: "key.pem" }).signing).toMatchObject({ keyPath: "key.pem", verify: "off" });
   });
 });
 

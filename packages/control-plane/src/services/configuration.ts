@@ -41,6 +41,7 @@ export interface Config {
   };
   readonly state: StateConfig;
   readonly bus: BusConfig;
+  readonly signing: SigningConfig;
   readonly retention: { readonly jobMs: Ms; readonly payloadMs: Ms; readonly deadLetterMs: Ms };
   readonly log: { readonly format: "json" | "text"; readonly level: "debug" | "info" | "warn" | "error" };
   readonly limits: {
@@ -91,6 +92,14 @@ export type BusConfig =
       };
       readonly tls: FileTls | undefined;
     };
+
+export interface SigningConfig {
+  readonly keyPath: string | undefined;
+  readonly verify: "off" | "warn" | "if_present" | "require";
+  /** Given unless `verify` is off. */
+  readonly trustedPath: string | undefined;
+  readonly reloadIntervalMs: Ms;
+}
 
 export interface ConfigProblem {
   readonly name: string;
@@ -177,6 +186,7 @@ function readConfig(reader: Reader, roles: ReadonlySet<Role>): Config {
     scheduling: readScheduling(reader),
     state: readState(reader),
     bus: readBus(reader),
+    signing: readSigning(reader),
     retention: readRetention(reader),
     log: { format: reader.read(SETTINGS.Logs.logFormat), level: reader.read(SETTINGS.Logs.logLevel) },
     limits: {
@@ -327,6 +337,28 @@ function readBus(reader: Reader): BusConfig {
     });
   }
   return url === undefined ? { kind: "in_process" } : { ...nats, url };
+}
+
+/** What is to be judged needs something to judge by; what comes back from the control plane itself has to be signed too. */
+function readSigning(reader: Reader): SigningConfig {
+  const settings = SETTINGS.Signatures;
+  const verify = reader.read(settings.verifySignatures);
+  const needed = [
+    ...(verify === "off" ? [] : [settings.verifyKeysPath]),
+    ...(verify === "require" ? [settings.signingKeyPath] : []),
+  ];
+  for (const { name } of needed.filter((setting) => !reader.has(setting)))
+    reader.problems.push({
+      name,
+      expected: `a path, because ${settings.verifySignatures.name} is ${verify}`,
+      got: "none",
+    });
+  return {
+    keyPath: reader.read(settings.signingKeyPath),
+    verify,
+    trustedPath: reader.read(settings.verifyKeysPath),
+    reloadIntervalMs: reader.read(settings.keysReloadMs),
+  };
 }
 
 function readRetention(reader: Reader): Config["retention"] {

@@ -22,6 +22,7 @@ import { followFile } from "./followed-file.ts";
 import { openAuth, openOrigins } from "./gateway-settings.ts";
 import { type InProcessConnection, inProcessConnection } from "./in-process-connection.ts";
 import { openBus } from "./open-bus.ts";
+import { openSigning } from "./open-signing.ts";
 import { openStores } from "./open-stores.ts";
 import { ALL_ROLES, type Role } from "./roles.ts";
 
@@ -67,9 +68,11 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   const stores = await openStores(config.state, { layout: stateLayout(retentionOf(config)), clock, log });
   opened.defer(() => stores.close());
   if (stores.state.traits.shared) await clock.followStore(stores.state, log, stopping.signal);
-  const { bus, onGap } = await openBus(config.bus, { clock, log });
-  opened.defer(() => bus.drain(drainDeadline()));
+  const { bus: wire, onGap } = await openBus(config.bus, { clock, log });
+  opened.defer(() => wire.drain(drainDeadline()));
   const meter = createMeter();
+  const signingParts = { bus: wire, clock, log, meter, jobKeepMs: config.retention.jobMs };
+  const bus = await openSigning(config.signing, signingParts, stopping.signal);
   const core = composeCore({ ...stores, bus, clock, log, meter, policy }, { ...coreConfigOf(config), drives });
   onGap(() => core.catchUp());
   await followScheduling(config, core, { clock, log }, stopping.signal);
@@ -90,7 +93,8 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   let ending: Promise<void> | undefined;
   return {
     url,
-    connection: () => inProcessConnection({ bus, payloads: stores.payloads, clock }),
+    // A worker is a stranger on the bus, in this process too: it signs for itself.
+    connection: () => inProcessConnection({ bus: wire, payloads: stores.payloads, clock }),
     async replacePolicy(text) {
       const replaced = policy.replace(text);
       if (replaced.kind === "refused") throw replaced.fault;

@@ -49,6 +49,11 @@ export const METRICS = {
     help: "Packets that were refused, by the code or the field that was wrong.",
     labels: ["reason"],
   },
+  cordum_scheduler_signature_refused_total: {
+    type: "counter",
+    help: "Packets that were refused for their signature, by reason: missing, unknown_sender, invalid, sender_mismatch, stale, malformed. In mode warn they went on.",
+    labels: ["reason"],
+  },
   cordum_scheduler_safety_denied_total: { type: "counter", help: "Jobs that policy denied.", labels: ["topic"] },
   cordum_scheduler_safety_unavailable_total: {
     type: "counter",
