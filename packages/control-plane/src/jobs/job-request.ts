@@ -5,7 +5,7 @@
 //     list of what is left out is fixed; nothing that a client can set freely is on it.
 
 import { createHash } from "node:crypto";
-import { decodeJobRequest, encodeJobRequest, type JobRequest } from "@cordum/protocol";
+import { contextKey, decodeJobRequest, encodeJobRequest, type JobRequest } from "@cordum/protocol";
 import type { PolicyInput } from "../policy/decision.ts";
 import type { JobNeeds } from "../scheduling/placement.ts";
 import type { Job } from "./job.ts";
@@ -52,6 +52,11 @@ export function hashRequest(request: JobRequest, encoded: Uint8Array): string {
         env: withoutKeys(request.env, new Set([EFFECTIVE_CONFIG_ENV])),
       });
   return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Where the context of a job lies that has an idempotency key: of two bodies that race each keeps its own. */
+export function contextKeyFor(jobId: string, bodyHash: string): string {
+  return bodyHash === "" ? contextKey(jobId) : `${contextKey(jobId)}.${bodyHash.slice(0, 12)}`;
 }
 
 export function hashOfRequest(job: Job): string {

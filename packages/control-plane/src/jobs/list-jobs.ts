@@ -63,7 +63,11 @@ export async function listJobs(query: JobQuery, parts: JobParts, signal: AbortSi
     page.entries.map(({ member }) => member),
     until,
   );
-  const jobs = seen.flatMap((found) => (found === undefined ? [] : [found.record]));
+  // Between the index and the record a job may have moved on: what is shown is what was asked for.
+  const { state } = query;
+  const jobs = seen.flatMap((found) =>
+    found === undefined || (state !== undefined && found.record.phase.state !== state) ? [] : [found.record],
+  );
   let { next } = page;
   if (next === undefined && query.traceId !== undefined) {
     const beginner = await beginnerOf(query.traceId, query, parts, until);
@@ -113,12 +117,13 @@ async function leadOf(
 ): Promise<IndexName> {
   const [first] = names;
   if (first === undefined) throw new Error("a list has at least one index");
+  const isByTime = query.updatedAfter !== undefined || query.updatedBefore !== undefined;
   if (query.after !== undefined) {
     const pinned = names.find((name) => name.index === query.after?.lead);
-    if (pinned === undefined) throw new Fault("CURSOR_INVALID", "the cursor belongs to a list with other filters");
+    if (pinned === undefined || (isByTime && pinned !== first))
+      throw new Fault("CURSOR_INVALID", "the cursor belongs to a list with other filters");
     return pinned;
   }
-  const isByTime = query.updatedAfter !== undefined || query.updatedBefore !== undefined;
   if (names.length === 1 || isByTime) return first;
   const sizes = await countAcross(parts.state, names, signal);
   return names.reduce((best, name, at) => ((sizes[at] ?? 0) < (sizes[names.indexOf(best)] ?? 0) ? name : best), first);

@@ -2,11 +2,11 @@
 // Owns:          that a job is read only by its own tenant, and which payloads belong to it.
 // Must not know: how a job is shown.
 
-import { type JobRequest, parsePointer, resultKey } from "@cordum/protocol";
+import { contextKey, type JobRequest, parsePointer, resultKey } from "@cordum/protocol";
 import { Fault } from "../ports/fault.ts";
 import type { Job } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
-import { requestOf } from "./job-request.ts";
+import { contextKeyFor, requestOf } from "./job-request.ts";
 
 export interface JobWithBodies {
   readonly job: Job;
@@ -33,18 +33,19 @@ export async function readJob(
   const { phase } = job;
   const request = requestOf(job);
   const [context, result] = await Promise.all([
-    loadJson(ownKey(request.contextPtr, `ctx:${jobId}`), parts, signal),
-    loadJson("outcome" in phase ? ownKey(phase.outcome.resultPtr, resultKey(jobId)) : undefined, parts, signal),
+    loadJson(ownKey(request.contextPtr, [contextKey(jobId), contextKeyFor(jobId, job.bodyHash)]), parts, signal),
+    loadJson("outcome" in phase ? ownKey(phase.outcome.resultPtr, [resultKey(jobId)]) : undefined, parts, signal),
   ]);
   return { job, request, context, result };
 }
 
-/** A pointer is a worker's or client's word: only keys that carry the job's own id are read for it, so nobody reads what is another's. */
-function ownKey(pointer: string, own: string): string | undefined {
+/** A pointer is a worker's or client's word: only the job's own keys are read for it, so nobody reads what is another's. Ids may hold dots:
+ *  a key that merely begins with the job's may belong to another job. */
+function ownKey(pointer: string, own: readonly string[]): string | undefined {
   const parsed = parsePointer(pointer);
   if (parsed.kind !== "key") return undefined;
   const key = parsed.fallbackKey ?? parsed.key;
-  return key === own || key.startsWith(`${own}.`) ? key : undefined;
+  return own.includes(key) ? key : undefined;
 }
 
 async function loadJson(key: string | undefined, parts: JobParts, signal: AbortSignal): Promise<unknown> {

@@ -8,14 +8,14 @@
 //     each keeps its own. B4. Labels that only the control plane sets are dropped.
 
 import { createHash } from "node:crypto";
-import { contextKey, encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
+import { encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
 import { assert, Fault } from "../ports/fault.ts";
 import type { Ms } from "../ports/time.ts";
 import { followThrough, settleAndCommit } from "./change.ts";
 import { derivedUuid, newUuid } from "./ids.ts";
 import { JOB_SHAPE, type Job, type JobPriority, type JobState } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
-import { hashRequest, REQUEST_BYTES_MAX } from "./job-request.ts";
+import { contextKeyFor, hashRequest, REQUEST_BYTES_MAX } from "./job-request.ts";
 import type { SeenJob } from "./job-store.ts";
 import { type SubmitCommand, toRequest, validateCommand } from "./submit-command.ts";
 
@@ -45,7 +45,7 @@ async function createFrom(
   parts: JobParts,
   signal: AbortSignal,
 ): Promise<Submitted> {
-  const key = bodyHash === "" ? contextKey(jobId) : `${contextKey(jobId)}.${bodyHash.slice(0, 12)}`;
+  const key = contextKeyFor(jobId, bodyHash);
   const now = parts.clock.now();
   const request = toRequest(command, jobId, pointerTo(key), now);
   const encoded = encodeJobRequest(request.message);
