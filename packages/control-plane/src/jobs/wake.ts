@@ -16,16 +16,27 @@ import { isDue, isLost } from "./transition.ts";
 export async function wakeJob(jobId: string, parts: JobParts, signal: AbortSignal): Promise<void> {
   const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
   if (seen === undefined || isTerminal(seen.record)) return;
-  if (isDue(seen.record, "upkeep", parts.clock.now())) await keepContext(seen.record, parts, signal);
+  if (isDue(seen.record, "upkeep", parts.clock.now()) && !isOver(seen.record, parts))
+    await keepContext(seen.record, parts, signal);
   const changed = await changeSeen(seen, (job) => eventFor(job, parts), parts, signal);
   if (changed === undefined || changed.moved) return;
   const { job } = changed;
   if ("dispatch" in job.phase && isDue(job, "doorbell", parts.clock.now())) {
+    const { id: dispatchId, workerId } = job.phase.dispatch;
+    parts.registry.adopt({ workerId, jobId, dispatchId }, parts.clock.now());
     parts.log.info("dispatch.rung_again", { jobId, workerId: job.phase.dispatch.workerId, attempt: job.attempts });
     await followThrough({ next: job, effects: [{ kind: "deliver", dispatch: job.phase.dispatch }] }, parts, signal, {
       maybeBefore: true,
     });
   }
+}
+
+const ENDS = ["deadline", "timeout", "approval", "waited_too_long"] as const;
+
+/** A time has come that ends the job. */
+function isOver(job: Job, parts: JobParts): boolean {
+  const now = parts.clock.now();
+  return ENDS.some((name) => isDue(job, name, now));
 }
 
 /** A context lives as long as its job is unfinished. */
@@ -53,13 +64,7 @@ function lookAtWorker(job: Job, parts: JobParts): JobEvent | undefined {
 /** Undefined when only the doorbell of a dispatch is due that nobody vouches for: that is a publish, not a change. */
 function eventFor(job: Job, parts: JobParts): JobEvent | "pull" | undefined {
   const now = parts.clock.now();
-  if (
-    isDue(job, "deadline", now) ||
-    isDue(job, "timeout", now) ||
-    isDue(job, "approval", now) ||
-    isDue(job, "waited_too_long", now)
-  )
-    return { kind: "woke" };
+  if (isOver(job, parts)) return { kind: "woke" };
   if (isDue(job, "place", now)) return "pull";
   if (isDue(job, "worker", now)) return lookAtWorker(job, parts);
   if (isDue(job, "decide", now) || isDue(job, "upkeep", now)) return { kind: "woke" };
