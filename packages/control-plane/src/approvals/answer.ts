@@ -6,11 +6,13 @@
 // Y3. When the rule itself has changed, policy judges again: a denial or another question stops the approval, an allowance lets it pass.
 // Y4. Nobody approves a request of their own, whatever key they use.
 
+import { capText } from "../jobs/cap-text.ts";
 import { type Changed, changeSeen } from "../jobs/change.ts";
 import type { ApprovalAnswer, Job } from "../jobs/job.ts";
 import type { JobEvent } from "../jobs/job-event.ts";
 import type { JobParts } from "../jobs/job-parts.ts";
 import { hashOfRequest, policyInputOf } from "../jobs/job-request.ts";
+import { isDue } from "../jobs/transition.ts";
 import { Fault } from "../ports/fault.ts";
 
 export interface Answer {
@@ -83,7 +85,9 @@ function eventFor(job: Job, answer: Answer, verdict: "approved" | "rejected", pa
     snapshot: phase.ask.snapshot,
   };
   if (verdict === "rejected") return { kind: "rejected", answer: bound };
-  if (answer.by === job.principal && !parts.settings.allowsSelfApproval) {
+  if (isDue(job, "approval", stands.at))
+    throw new Fault("APPROVAL_NOT_ACTIONABLE", "the time in which it could be approved is over");
+  if (isSamePerson(answer.by, job.principal) && !parts.settings.allowsSelfApproval) {
     throw new Fault("SELF_APPROVAL_DENIED", `${answer.by} submitted this job; somebody else must approve it`);
   }
   if (hashOfRequest(job) !== phase.ask.jobHash)
@@ -111,7 +115,12 @@ function approvalUnderPolicy(job: Job, bound: ApprovalAnswer, parts: JobParts): 
 }
 
 function cap(text: string): string {
-  return text.trim().slice(0, TEXT_CHARS_MAX);
+  return capText(text.trim(), TEXT_CHARS_MAX);
+}
+
+/** Keys of one person may spell the name differently; nobody gains a vote by that. */
+function isSamePerson(a: string, b: string): boolean {
+  return a.trim().toLowerCase() === b.trim().toLowerCase();
 }
 
 function notFound(): Fault {
