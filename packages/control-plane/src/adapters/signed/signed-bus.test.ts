@@ -207,6 +207,20 @@ describe("what is judged", () => {
   });
 });
 
+it("J3 does not hold against a packet that we put it off", async () => {
+  const { bus, wire, clock, quiet } = openSignedStage({ verify: "require", trusted });
+  const deliveries: number[] = [];
+  await bus.subscribe({ subject: SUBJECTS.jobCancel, keep: false, inFlightMax: 1 }, async (_, { delivery }) => {
+    deliveries.push(delivery);
+    return delivery === 1 ? { kind: "later", inMs: 3_600_000 } : { kind: "ack" };
+  });
+  await wire.publish(SUBJECTS.jobCancel, ann.sign(result("ann")), never);
+  await quiet();
+  await clock.advance(3_600_000);
+  await quiet();
+  expect(deliveries).toEqual([1, 2]);
+});
+
 describe("what goes out", () => {
   const parsed = parseVerifyingKey(plane.publicPem);
   if (parsed.kind === "refused") throw new Error(parsed.reason);

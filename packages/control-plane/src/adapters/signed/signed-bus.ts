@@ -108,7 +108,7 @@ function judge(
     if (!JUDGED.some((subject) => matchesSubject(spec.subject, subject))) return handle;
     return async (bytes, about, signal) => {
       if (spec.subject !== about.subject && !JUDGED.includes(about.subject)) return handle(bytes, about, signal);
-      const judgement = judgePacket(bytes, about.subject, clock.now(), rules);
+      const judgement = judgePacket(bytes, about, clock.now(), rules);
       if (judgement.kind === "accepted") return handle(bytes, about, signal);
       const { reason, senderId } = judgement;
       if (isOverheard) return verify === "warn" ? handle(bytes, about, signal) : { kind: "refuse", reason };
