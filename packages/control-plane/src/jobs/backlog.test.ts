@@ -206,15 +206,6 @@ describe("lanes", () => {
     await scene.pass(3_000);
     expect(lanesNamed()).toBe(0);
   });
-
-  it("are pulled by two processes at once without a job going out twice", async () => {
-    await open();
-    await scene.addCore();
-    const ids = await submitMany(60);
-    const worker = await addWorker(scene, { capacity: 100, answer: () => ({ status: JobStatus.SUCCEEDED }) });
-    for (const id of ids) await scene.until(id, "SUCCEEDED");
-    expect([...idsSeen(worker)].sort()).toEqual([...ids].sort());
-  });
 });
 
 describe("new routing", () => {

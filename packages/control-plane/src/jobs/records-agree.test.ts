@@ -209,6 +209,7 @@ it("agree after any sequence of what people, workers and time do", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(acts, { minLength: 5, maxLength: 60 }), fc.nat(), async (sequence, seed) => {
       const scene = await openJobScene({
+        shared: true,
         seed,
         policy: LIMITED,
         settings: { approvalTtlMs: 50_000, backlogMaxMs: 90_000, upkeepMs: 30_000, relistMs: 60_000 },

@@ -61,7 +61,7 @@ describe("a job ends by the clock", () => {
   });
 
   it("once, when two processes look", async () => {
-    await open();
+    await open({ shared: true });
     await scene.addCore();
     const { jobId } = await scene.submit({ deadlineMs: 5_000 });
     await scene.until(jobId, "TIMEOUT", 6_000);

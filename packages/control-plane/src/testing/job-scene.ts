@@ -87,6 +87,8 @@ export interface SceneOptions {
   readonly scheduling?: SchedulingConfig;
   readonly settings?: Partial<JobSettings>;
   readonly seed?: number;
+  /** The bus is one that other processes use, too: then cores know of each other. */
+  readonly shared?: boolean;
   /** Stands between the core and the real thing: loses, delays, fails. */
   readonly state?: (real: State) => State;
   readonly bus?: (real: Bus) => Bus;
@@ -147,7 +149,7 @@ class Stage implements JobScene {
     this.clock = clock;
     this.policy.replace(options.policy ?? POLICY);
     this.state = memoryState({ partitions: options.partitions ?? 3, layout: stateLayout(DEFAULT_RETENTION), clock });
-    this.bus = recording(inProcessBus({ clock, log: this.#notes.log }), this.#sent);
+    this.bus = recording(inProcessBus({ clock, log: this.#notes.log }), this.#sent, options.shared ?? false);
     this.payloads = memoryPayloads({ clock, bytesMax: 4_194_304 });
   }
 
@@ -191,7 +193,7 @@ class Stage implements JobScene {
     );
     this.#first ??= core;
     this.#cores.push(core);
-    await core.start();
+    await this.#movingTime(core.start());
     return core;
   }
 
@@ -245,11 +247,16 @@ class Stage implements JobScene {
 
   async settle(): Promise<void> {
     const cores = this.#cores.splice(0);
+    await this.#movingTime(Promise.all(cores.map((core) => core.settle(this.clock.deadline(NEVER, 1_000)))));
+  }
+
+  /** Lets time go on until the work is done. */
+  async #movingTime(work: Promise<unknown>): Promise<void> {
     let ended = false;
-    const ending = Promise.all(cores.map((core) => core.settle(this.clock.deadline(NEVER, 1_000)))).finally(() => {
+    const ending = work.finally(() => {
       ended = true;
     });
-    while (!ended) await this.clock.advance(10);
+    for (let turn = 0; !ended; turn++) await this.clock.advance(turn < 20 ? 0 : 10);
     await ending;
   }
 

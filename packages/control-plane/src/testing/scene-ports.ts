@@ -17,9 +17,9 @@ export interface Said {
   readonly error?: unknown;
 }
 
-export function recording(real: Bus, sent: Sent[]): Bus {
+export function recording(real: Bus, sent: Sent[], shared = real.traits.shared): Bus {
   return {
-    traits: real.traits,
+    traits: { ...real.traits, shared },
     publish(subject, bytes, signal) {
       sent.push({ subject, bytes });
       return real.publish(subject, bytes, signal);
