@@ -2,11 +2,14 @@
 // Owns:          connections that each send one request after the other.
 // Must not know: what the requests mean.
 
-import { connect } from "node:net";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 
-export interface Load {
+export interface Target {
   readonly url: URL;
   readonly apiKey: string;
+}
+export interface Load extends Target {
   readonly body: string;
   readonly requests: number;
   readonly connections: number;
@@ -20,41 +23,80 @@ export interface LoadResult {
 
 /** Sends `requests` POSTs over `connections` sockets, each waiting for its answer before the next. */
 export async function send(load: Load, path: string): Promise<LoadResult> {
-  const head = `POST ${path} HTTP/1.1\r\nhost: ${load.url.host}\r\nx-api-key: ${load.apiKey}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(load.body)}\r\n\r\n`;
-  const request = Buffer.from(head + load.body);
+  const request = requestOf(load, "POST", path, load.body);
   let left = load.requests;
-  let accepted = 0;
   let refused = 0;
   const latenciesMs: number[] = [];
-  const one = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const socket = connect({ port: Number(load.url.port), host: load.url.hostname, noDelay: true });
-      let sentAt = 0;
-      let text = "";
-      const next = (): void => {
-        if (left === 0) {
-          socket.end();
-          resolve();
-          return;
-        }
-        left--;
-        sentAt = performance.now();
-        socket.write(request);
-      };
-      socket.on("connect", next);
-      socket.on("error", reject);
-      socket.on("data", (chunk) => {
-        text += chunk.toString("latin1");
-        if (!isComplete(text)) return;
-        latenciesMs.push(performance.now() - sentAt);
-        if (text.startsWith("HTTP/1.1 200")) accepted++;
-        else refused++;
-        text = "";
-        next();
-      });
-    });
+  const one = async (): Promise<void> => {
+    using client = await LoadClient.connect(load);
+    while (left > 0) {
+      left--;
+      const sentAt = performance.now();
+      const answer = await client.exchange(request);
+      latenciesMs.push(performance.now() - sentAt);
+      if (!answer.startsWith("HTTP/1.1 200")) refused++;
+    }
+  };
   await Promise.all(Array.from({ length: load.connections }, one));
-  return { accepted, refused, latenciesMs: latenciesMs.sort((a, b) => a - b) };
+  return { accepted: load.requests - refused, refused, latenciesMs: latenciesMs.sort((a, b) => a - b) };
+}
+
+/** One kept connection; one exchange at a time. */
+export class LoadClient {
+  readonly #target: Target;
+  readonly #socket: Socket;
+  #text = "";
+  #waiting: { resolve(answer: string): void; reject(error: Error): void } | undefined;
+
+  private constructor(target: Target, socket: Socket) {
+    this.#target = target;
+    this.#socket = socket;
+    socket.setEncoding("latin1");
+    socket.on("data", (chunk: string) => this.#receive(chunk));
+    const fail = (error: Error): void => this.#waiting?.reject(error);
+    socket.on("error", fail);
+    socket.on("close", () => fail(new Error("the server closed the connection")));
+  }
+
+  static async connect(target: Target): Promise<LoadClient> {
+    const socket = connect({ port: Number(target.url.port), host: target.url.hostname, noDelay: true });
+    await once(socket, "connect");
+    return new LoadClient(target, socket);
+  }
+
+  /** The body of the answer. Rejects when it is not 200. */
+  async ask(method: "GET" | "POST", path: string, body = ""): Promise<string> {
+    const answer = await this.exchange(requestOf(this.#target, method, path, body));
+    if (!answer.startsWith("HTTP/1.1 200")) throw new Error(`${method} ${path}: ${answer.slice(0, 500)}`);
+    return answer.slice(answer.indexOf("\r\n\r\n") + 4);
+  }
+
+  /** The answer as it came. */
+  exchange(request: Buffer): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+      this.#socket.write(request);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#waiting = undefined;
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: string): void {
+    this.#text += chunk;
+    if (!isComplete(this.#text)) return;
+    const answer = this.#text;
+    this.#text = "";
+    this.#waiting?.resolve(answer);
+  }
+}
+
+function requestOf(target: Target, method: string, path: string, body: string): Buffer {
+  const head = `${method} ${path} HTTP/1.1\r\nhost: ${target.url.host}\r\nx-api-key: ${target.apiKey}\r\n`;
+  const about = `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n`;
+  return Buffer.from(`${head}${body === "" ? "" : about}\r\n${body}`);
 }
 
 function isComplete(text: string): boolean {

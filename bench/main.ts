@@ -1,75 +1,62 @@
-// A first look at speed: POST to terminal through the one-process system.
-// Usage: npm run bench [-- jobs connections]. Prints a table and a line of JSON; measures wall time and CPU of the system's process.
+// The bench: how fast jobs get from a caller to their end, and what each costs, beside BullMQ.
+// Owns:          the order of things: servers, groups, tables, the file.
+// Must not know: how anything is measured. Run: npm run bench [-- --help]
 
-import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
-import { percentile, send } from "./load.ts";
+import { mkdir, writeFile } from "node:fs/promises";
+import { cpus, loadavg, platform } from "node:os";
+import { join } from "node:path";
+import { ensureServers } from "@cordum/control-plane/testing/ensure-servers";
+import bullmq from "bullmq/package.json" with { type: "json" };
+import { type GroupResult, measureGroup } from "./campaign.ts";
+import { planOf, USAGE } from "./plan.ts";
+import { jsonOf, markdownOf } from "./report.ts";
 
-interface Reading {
-  readonly ended: number;
-  readonly cpuMicros: { readonly user: number; readonly system: number };
-  readonly rssBytes: number;
+const RESULTS = join(import.meta.dirname, "results");
+const words = process.argv.slice(2);
+if (words.includes("--help")) {
+  console.log(USAGE);
+  process.exit(0);
+}
+const { groups, effort } = planOf(words);
+const isTty = process.stderr.isTTY === true;
+const say = (line: string): void => void (isTty && process.stderr.write(`${line}\n`));
+if (groups.some(({ kinds }) => kinds.some((kind) => kind !== "cordum dev"))) ensureServers();
+
+const machine = { node: process.version, platform: platform(), cpus: cpus().length, model: cpus()[0]?.model ?? "" };
+const startedAt = new Date().toISOString();
+const loadBefore = loadavg()[0] ?? Number.NaN;
+const results: GroupResult[] = [];
+for (const group of groups) {
+  const result = await measureGroup(group, effort, say);
+  results.push(result);
+  const { connections } = group.shape;
+  console.log(
+    `\n### ${group.name}: ${connections} callers, ${effort.rounds} rounds of about ${effort.roundSeconds} s\n`,
+  );
+  console.log(markdownOf(result));
 }
 
-const jobs = Number(process.argv[2] ?? "20000");
-const connections = Number(process.argv[3] ?? "64");
-const ROUNDS = 5;
-const child = fork(fileURLToPath(new URL("./system.ts", import.meta.url)), { execArgv: process.execArgv });
-const [{ url }] = (await once(child, "message")) as [{ url: string }];
-const load = {
-  url: new URL(url),
-  apiKey: "bench-key",
-  body: JSON.stringify({ prompt: "bench", topic: "job.bench" }),
-  connections,
-};
-
-await run(child, Math.min(2_000, jobs));
-const rounds = [];
-for (let round = 0; round < ROUNDS; round++) rounds.push(await run(child, jobs));
-child.send("stop");
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-console.log(
-  `${jobs} jobs a round, ${connections} connections, ${ROUNDS} rounds after a warm-up, Node ${process.version}, ${process.platform}`,
+const versions = Object.assign(
+  { bullmq: bullmq.version },
+  ...results.flatMap(({ rows }) => rows.map((row) => row.versions)),
 );
-console.table(rounds);
-const summary = {
-  jobsPerSecond: median(rounds.map((round) => round.jobsPerSecond)),
-  cpuMicrosPerJob: median(rounds.map((round) => round.cpuMicrosPerJob)),
-  answerMsP50: median(rounds.map((round) => round.answerMsP50)),
-  answerMsP99: median(rounds.map((round) => round.answerMsP99)),
+const loadAfter = loadavg()[0] ?? Number.NaN;
+const about = {
+  startedAt,
+  endedAt: new Date().toISOString(),
+  machine,
+  versions,
+  load: { before: loadBefore, after: loadAfter },
 };
-console.log(JSON.stringify(summary));
-
-async function run(system: ChildProcess, requests: number) {
-  const before = await read(system);
-  const startedAt = performance.now();
-  const result = await send({ ...load, requests }, "/api/v1/jobs");
-  if (result.refused > 0) throw new Error(`${result.refused} of ${requests} submits were refused`);
-  let after = await read(system);
-  while (after.ended < before.ended + requests) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    after = await read(system);
-  }
-  const seconds = (performance.now() - startedAt) / 1000;
-  const cpu = after.cpuMicros.user + after.cpuMicros.system - before.cpuMicros.user - before.cpuMicros.system;
-  return {
-    jobsPerSecond: Math.round(requests / seconds),
-    cpuMicrosPerJob: Math.round(cpu / requests),
-    answerMsP50: round2(percentile(result.latenciesMs, 0.5)),
-    answerMsP99: round2(percentile(result.latenciesMs, 0.99)),
-    rssMiB: Math.round(after.rssBytes / 1_048_576),
-  };
-}
-
-async function read(system: ChildProcess): Promise<Reading> {
-  system.send("read");
-  const [reading] = (await once(system, "message")) as [Reading];
-  return reading;
-}
-
-function round2(value: number): number {
-  return Math.round(value * 100) / 100;
-}
+await mkdir(RESULTS, { recursive: true });
+const path = join(RESULTS, `${startedAt.replaceAll(":", "-")}.json`);
+await writeFile(path, JSON.stringify({ ...about, effort, groups: results.map(jsonOf) }, undefined, 1));
+console.log(`
+POST to the end of a no-op job; medians of alternating rounds. Serial: one job at a time, by a caller that asks until it has ended.
+CPU: microseconds of a job by process. Redis reads: bundles of commands that Redis read from its sockets, per job, of all processes.
+Scripts: calls of scripts. Publishes: messages that NATS got from its clients, those of JetStream's protocol included.
+${machine.cpus} × ${machine.model}, Node ${machine.node}, ${Object.entries(versions)
+  .map(([name, version]) => `${name} ${version}`)
+  .join(", ")}.
+Load of the machine before and after: ${loadBefore.toFixed(1)}, ${loadAfter.toFixed(1)}${loadBefore > 0.5 ? " — others were at work: trust ratios, not rates" : ""}.
+${path}`);

@@ -1,0 +1,99 @@
+// Rounds of several contenders in turn, so that whatever else the machine does meets all of them alike.
+// Owns:          warming up, the size of a round, the order of rounds, medians.
+// Must not know: what is measured in a round, how results are shown.
+// M1. A round takes about as long for everybody: the number of jobs follows from the pace of the warm-up.
+// M2. Rounds alternate, and every second time in the opposite order.
+
+import { type Contender, type Kind, type Shape, startContender } from "./contender.ts";
+import { percentile } from "./load.ts";
+import { type Round, runRound } from "./round.ts";
+
+export interface Group {
+  readonly name: string;
+  readonly kinds: readonly Kind[];
+  readonly shape: Shape;
+}
+export interface Effort {
+  readonly rounds: number;
+  readonly roundSeconds: number;
+  readonly warmUpSeconds: number;
+  /** Jobs one at a time, in each round. */
+  readonly serialJobs: number;
+}
+
+export interface Row {
+  readonly kind: Kind;
+  readonly rounds: readonly Round[];
+  /** Milliseconds from a request to the seen end, of all rounds, ascending. */
+  readonly serialMs: readonly number[];
+  readonly versions: { readonly [server: string]: string };
+}
+export interface GroupResult {
+  readonly group: Group;
+  readonly rows: readonly Row[];
+}
+
+const FIRST_JOBS = 50;
+const JOBS_MAX = 100_000;
+
+export async function measureGroup(group: Group, effort: Effort, say: (line: string) => void): Promise<GroupResult> {
+  await using started = new AsyncDisposableStack();
+  const runners: Runner[] = [];
+  for (const kind of group.kinds) {
+    const contender = started.use(await startContender(kind, group.shape));
+    runners.push(await warmUp(contender, effort));
+    say(`${group.name}: ${kind} is warm, ${runners.at(-1)?.jobs} jobs a round`);
+  }
+  for (let round = 0; round < effort.rounds; round++) {
+    for (const runner of round % 2 === 0 ? runners : runners.toReversed()) {
+      runner.rounds.push(await runRound(runner.contender, runner.jobs));
+      runner.serialMs.push(...(await runner.contender.serial(effort.serialJobs)));
+    }
+    say(`${group.name}: round ${round + 1} of ${effort.rounds}`);
+  }
+  const rows: Row[] = [];
+  for (const { contender, rounds, serialMs } of runners) {
+    const { versions } = await contender.totals();
+    rows.push({ kind: contender.kind, rounds, serialMs: serialMs.toSorted((a, b) => a - b), versions });
+  }
+  return { group, rows };
+}
+
+interface Runner {
+  readonly contender: Contender;
+  readonly jobs: number;
+  readonly rounds: Round[];
+  readonly serialMs: number[];
+}
+
+/** Runs until code is compiled and the pace is known. */
+async function warmUp(contender: Contender, effort: Effort): Promise<Runner> {
+  const first = await runRound(contender, FIRST_JOBS);
+  const jobsIn = ({ jobsPerSecond }: Round, seconds: number): number =>
+    Math.round(Math.min(JOBS_MAX, Math.max(FIRST_JOBS, jobsPerSecond * seconds)));
+  const second = await runRound(contender, jobsIn(first, effort.warmUpSeconds / 2));
+  const third = await runRound(contender, jobsIn(second, effort.warmUpSeconds));
+  await contender.serial(Math.ceil(effort.serialJobs / 2));
+  return { contender, jobs: jobsIn(third, effort.roundSeconds), rounds: [], serialMs: [] };
+}
+
+export interface Middle {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** Of the middle one of an even number the upper. */
+export function middleOf(values: readonly number[]): Middle {
+  const ascending = values.toSorted((a, b) => a - b);
+  return { median: percentile(ascending, 0.5), min: ascending[0] ?? Number.NaN, max: ascending.at(-1) ?? Number.NaN };
+}
+
+/** Round by round, since both met the same machine: `ours` divided by `theirs`. */
+export function ratioOf(ours: Row, theirs: Row, measure: (round: Round) => number): Middle {
+  const ratios = ours.rounds.map((round, n) => {
+    const other = theirs.rounds[n];
+    return other === undefined ? Number.NaN : measure(round) / measure(other);
+  });
+  return middleOf(ratios);
+}

@@ -1,0 +1,31 @@
+// The bench still runs: one short round of `cordum dev`, with every measure that a long run reports.
+import { execFile } from "node:child_process";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, it } from "vitest";
+
+const FLAGS = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
+const MAIN = join(import.meta.dirname, "../bench/main.ts");
+const run = promisify(execFile);
+
+it("a short run of the bench measures jobs, waits and CPU time", async () => {
+  const { stdout } = await run(process.execPath, [...FLAGS, MAIN, "--smoke"]);
+  expect(stdout).toContain("| cordum dev |");
+  const path = stdout.trim().split("\n").at(-1) ?? "";
+  const said = JSON.parse(await readFile(path, "utf8"));
+  await rm(path);
+  const [row] = said.groups[0].rows;
+  expect(row.serialMs.jobs).toBe(5);
+  expect(row.serialMs.p50).toBeGreaterThan(0);
+  const [round] = row.rounds;
+  expect(round.jobs).toBeGreaterThanOrEqual(50);
+  expect(round.jobsPerSecond).toBeCloseTo(round.jobs / round.seconds);
+  expect(round.cpuMicros.system).toBeGreaterThan(0);
+  expect(round.answerMsP99).toBeGreaterThanOrEqual(round.answerMsP50);
+});
+
+it("says what it knows when asked for something else", async () => {
+  const asked = run(process.execPath, [...FLAGS, MAIN, "--kinds", "nobody"]);
+  await expect(asked).rejects.toThrow(/there is nothing to measure\n.*npm run bench/);
+});
