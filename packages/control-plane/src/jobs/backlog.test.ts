@@ -262,3 +262,39 @@ describe("new routing", () => {
     ).toEqual(["dead", JOB_KIND]);
   });
 });
+
+describe("a look at pools where nothing waits", () => {
+  it("is rare: heartbeats and ticks ask for nothing", async () => {
+    let lists = 0;
+    await open({
+      state: (real) => ({
+        ...real,
+        traits: real.traits,
+        get: (...call) => real.get(...call),
+        commit: (...call) => real.commit(...call),
+        count: (...call) => real.count(...call),
+        take: (...call) => real.take(...call),
+        sweep: (...call) => real.sweep(...call),
+        list(...call) {
+          lists++;
+          return real.list(...call);
+        },
+      }),
+    });
+    for (let n = 0; n < 10; n++)
+      await addWorker(scene, { id: `w${n}`, topics: ["job.a", "job.b"], heartbeatMs: 1_000 });
+    await scene.pass(5_000);
+    lists = 0;
+    await scene.pass(30_000);
+    expect(lists).toBeLessThanOrEqual(3 * 3 * 4); // three pools in three partitions, every ten seconds
+  });
+
+  it("finds a job that only a worker with a new label can take", async () => {
+    await open();
+    const worker = await addWorker(scene, { topics: ["job.echo"] });
+    const { jobId } = await scene.submit({ labels: { "placement.gpu": "a100" } });
+    await scene.pass(2_000);
+    await worker.heartbeat({ labels: { "placement.gpu": "a100" } });
+    await scene.until(jobId, "DISPATCHED", 11_000);
+  });
+});

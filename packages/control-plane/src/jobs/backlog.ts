@@ -1,8 +1,8 @@
 // The backlog: jobs that wait for a worker are pulled by free slots.
 // Owns:          when a pool is looked at, and in which order its waiting jobs are tried.
 // Must not know: how a worker is chosen (placement.ts), how lanes are named (backlog-lanes.ts).
-// W1. A pool is looked at when one of its workers appears, ends a job or announces a topic, and once a second while slots are free: a
-//     missed hint costs at most that. W2. One look at a pool at a time in a process; who loses a job to another process takes the next.
+// W1. A pool is looked at when one of its workers appears, has a slot again or announces a topic, when a job of it ends, and while slots
+//     are free: once a second where jobs are known to wait, else every ten seconds. A missed hint costs at most that. W2. One look at a pool at a time in a process; who loses a job to another process takes the next.
 // W3. Jobs that nobody can take block nobody: a look goes on behind them, and for a moment later looks begin there.
 // W4. Slots that are free at once are shared among the tenants that wait; of one tenant the oldest job comes first, in whatever partition.
 
@@ -25,6 +25,8 @@ const JOBS_AT_ONCE = 100;
 const EXAMINED_MAX = 500;
 const SKIP_MS = 2_000;
 const SERVED_DECAY = 0.5;
+/** Nobody need hint of a pool for its jobs to be found; with many pools each look at all of them costs something. */
+const TICKS_PER_SWEEP = 10;
 
 /** What one look has seen of the jobs of one tenant and priority, over all partitions. */
 interface Look extends Lane {
@@ -42,6 +44,7 @@ export class Backlog {
   readonly #running = new Set<string>();
   /** Pools in which the last look found more than there were slots for. */
   readonly #waiting = new Set<string>();
+  #ticks = 0;
   /** Lanes that begin with jobs which found no place, and where the next look begins. */
   readonly #skips = new Map<string, { readonly after: Position; readonly at: EpochMs }>();
 
@@ -96,13 +99,28 @@ export class Backlog {
     this.#under.add(followed);
   }
 
-  /** Looks at all pools of living workers; call once a second. */
+  /** Looks at the pools with free slots in which jobs wait, and now and then at all of them; call once a second. */
   tick(): void {
+    const now = this.#parts.clock.now();
     for (const [tenant, count] of this.#served) {
       if (count < 1) this.#served.delete(tenant);
       else this.#served.set(tenant, count * SERVED_DECAY);
     }
-    for (const worker of this.#parts.registry.alive(this.#parts.clock.now())) if (worker.free > 0) this.hint(worker);
+    for (const [name, { at }] of this.#skips) if (now - at >= SKIP_MS) this.#skips.delete(name);
+    const isForAll = this.#ticks++ % TICKS_PER_SWEEP === 0;
+    for (const pool of this.#freePools()) if (isForAll || this.#waiting.has(pool)) this.pull(pool);
+  }
+
+  /** Looks at all pools with free slots. */
+  pullAll(): void {
+    for (const pool of this.#freePools()) this.pull(pool);
+  }
+
+  #freePools(): ReadonlySet<string> {
+    const pools = new Set<string>();
+    for (const worker of this.#parts.registry.alive(this.#parts.clock.now()))
+      if (worker.free > 0) for (const pool of worker.pools) pools.add(pool);
+    return pools;
   }
 
   async #run(pool: string): Promise<void> {

@@ -20,6 +20,7 @@ import { Fault } from "../ports/fault.ts";
 import type { Heartbeat } from "../scheduling/registry.ts";
 import type { Backlog } from "./backlog.ts";
 import { cancelJob } from "./cancel.ts";
+import { capText } from "./cap-text.ts";
 import { timestamp } from "./effects.ts";
 import type { JobParts } from "./job-parts.ts";
 import { receiveProgress, receiveResult } from "./report.ts";
@@ -29,6 +30,7 @@ import { submitPacket } from "./submit-packet.ts";
 const ACK: Verdict = { kind: "ack" };
 const IN_FLIGHT_MAX = 256;
 const WORKER_ID_CHARS_MAX = 256;
+const JOB_ID_CHARS_MAX = 256;
 /** Label of a heartbeat by which our SDK tells one start of a worker from the next. */
 const INSTANCE_LABEL = "cordum.instance";
 
@@ -110,12 +112,15 @@ const heartbeats = (parts: JobParts, backlog: Backlog): Handle =>
     async ({ value }, signal) => {
       const { workerId, pool } = value;
       if (workerId === "" || workerId.length > WORKER_ID_CHARS_MAX) return { kind: "refuse", reason: "worker_id" };
+      const { registry, drives } = parts;
       const now = parts.clock.now();
-      if (parts.registry.hear(readHeartbeat(value), now)) {
+      const freeBefore = registry.find(workerId, now)?.free ?? 0;
+      if (registry.hear(readHeartbeat(value), now)) {
         parts.log.info("worker.appeared", { workerId, pool });
-        if (parts.drives) await reviewWorker(workerId, parts, signal);
+        if (drives) await reviewWorker(workerId, parts, signal);
       }
-      if (parts.drives) backlog.hint(parts.registry.find(workerId, now));
+      const worker = registry.find(workerId, parts.clock.now());
+      if (drives && freeBefore === 0 && worker !== undefined && worker.free > 0) backlog.hint(worker);
       return ACK;
     },
   );
@@ -125,7 +130,8 @@ const handshakes = (parts: JobParts, backlog: Backlog): Handle =>
     (payload) => (payload.kind === "handshake" ? payload.value : undefined),
     parts,
     async ({ value }) => {
-      const workerId = value.componentId.slice(0, WORKER_ID_CHARS_MAX);
+      const workerId = value.componentId;
+      if (workerId === "" || workerId.length > WORKER_ID_CHARS_MAX) return { kind: "refuse", reason: "component_id" };
       if (parts.registry.announce(workerId, value.readyTopics, parts.clock.now()) && parts.drives)
         backlog.hint(parts.registry.find(workerId, parts.clock.now()));
       return ACK;
@@ -133,7 +139,8 @@ const handshakes = (parts: JobParts, backlog: Backlog): Handle =>
   );
 
 async function receiveCancel(cancel: ValueOf<"jobCancel">, parts: JobParts, signal: AbortSignal): Promise<Verdict> {
-  const by = cancel.requestedBy === "" ? "bus" : cancel.requestedBy.slice(0, 128);
+  if (cancel.jobId.length > JOB_ID_CHARS_MAX) return ACK; // no job has such an id
+  const by = cancel.requestedBy === "" ? "bus" : capText(cancel.requestedBy, 128);
   try {
     await cancelJob(cancel.jobId, { tenant: undefined, by, reason: cancel.reason }, parts, signal);
   } catch (error) {
@@ -175,7 +182,7 @@ async function refuse(
   signal: AbortSignal,
 ): Promise<Verdict> {
   const { code } = fault;
-  const senderId = fault.senderId.slice(0, 256);
+  const senderId = capText(fault.senderId, 256);
   parts.meter.count("cordum_scheduler_validation_rejections_total", { reason: code });
   parts.log.warn("packet.refused", { subject: about.subject, code, senderId });
   const details = { offending_sender: senderId, subject: about.subject };

@@ -111,12 +111,12 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
     },
     catchUp() {
       parts.registry.startListening(ports.clock.now());
-      backlog.tick();
+      backlog.pullAll();
     },
     useScheduling(next) {
       const { routing } = scheduling.current;
       scheduling.current = next;
-      backlog.tick();
+      backlog.pullAll();
       backlog.review(routing, next.routing);
     },
     async settle(deadline) {

@@ -26,7 +26,7 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant("does not check the version", /^G[1235]/, onBatch(withoutVersion)),
   mutant("tells committed before it is", /^G[34]/, onState(acknowledgingFirst)),
-  mutant("takes an unknown outcome for a success", /^G[34]/, onState(believingUnknown)),
+  mutant("takes an unknown outcome for a success", /^G[346]/, onState(believingUnknown)),
   mutant("takes a conflict for a success", /^G[348]/, onState(believingConflicts)),
   mutant("does not count before it takes a slot", /^G10/, onBatch(withoutCount)),
   mutant(
