@@ -1,7 +1,6 @@
 // Workers that know nothing of ours but the wire: the control plane speaks to them as to any other.
-// Signatures: the control plane checks none yet, so signed results must simply be accepted as they are.
 
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +12,9 @@ import { entry, message, messageOf, read, text, textOf, whole } from "./raw-wire
 import { type RawOutcome, RawWorker, type RawWorkerOptions, STATUS } from "./raw-worker.ts";
 import { startServers } from "./servers.ts";
 
+const signer = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+const stranger = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
+const pemOf = (key: KeyObject, type: "pkcs8" | "spki"): string => String(key.export({ type, format: "pem" }));
 const TOPICS = ["direct", "topic", "both", "signed", "quiet", "again", "wait", "limited", "bus"];
 const POLICY = `
 version: v1
@@ -37,10 +39,19 @@ describe.each(["NATS", "JetStream"] as const)("a worker without any library of o
     const [policy, pools] = [join(folder, "policy.yaml"), join(folder, "pools.yaml")];
     await writeFile(policy, POLICY);
     await writeFile(pools, `topics: { ${TOPICS.map((topic) => `job.${topic}: ${topic}`).join(", ")} }\n`);
+    const trusted = join(folder, "senders.json");
+    await writeFile(trusted, JSON.stringify({ "raw-signed": [pemOf(signer.publicKey, "spki")] }));
     const { env } = opened.use(await startServers({ state: "Redis", bus }, folder));
     at = { nats: env.NATS_URL ?? "", redis: env.REDIS_URL ?? "" };
-    const files = { SAFETY_POLICY_PATH: policy, POOL_CONFIG_PATH: pools, CORDUM_OPEN_ROUTING: "false" };
-    const nodes = opened.use(await startNodes([["gateway"], ["scheduler"], ["scheduler"]], { ...env, ...files }));
+    const settings = {
+      ...env,
+      SAFETY_POLICY_PATH: policy,
+      POOL_CONFIG_PATH: pools,
+      CORDUM_OPEN_ROUTING: "false",
+      CORDUM_VERIFY_SIGNATURES: "if_present",
+      CORDUM_VERIFY_KEYS_PATH: trusted,
+    };
+    const nodes = opened.use(await startNodes([["gateway"], ["scheduler"], ["scheduler"]], settings));
     client = new Client({ url: nodes.urls[0] ?? "", apiKey: "key-ops-0000000000" });
     bystander = await connect({ servers: at.nats });
     opened.defer(() => bystander.close());
@@ -89,12 +100,21 @@ describe.each(["NATS", "JetStream"] as const)("a worker without any library of o
     expect(worker.jobs.map(({ subject }) => subject)).toEqual(Array(8).fill("worker.raw-both.jobs"));
   });
 
-  it("may sign what it says", async () => {
-    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
-    const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-    await using worker = await started("signed", { privateKey: pem });
+  it("may sign what it says, and is not heard under somebody else's signature", async () => {
+    const alerts: string[] = [];
+    bystander.subscribe("sys.alert", {
+      callback: (_, { data }) => void alerts.push(textOf(messageOf(read(data), 13), 4)),
+    });
+    const forged = await started("signed", { privateKey: pemOf(stranger.privateKey, "pkcs8") });
+    const { job_id } = await client.submit({ topic: "job.signed", prompt: "p" });
+    await expect.poll(() => alerts).toContain("PROTOCOL_SIGNATURE_INVALID");
+    expect((await client.get(job_id)).state).toBe("DISPATCHED");
+    await forged[Symbol.asyncDispose]();
+
+    await using worker = await started("signed", { privateKey: pemOf(signer.privateKey, "pkcs8") });
     expect(await done("job.signed")).toMatchObject({ state: "SUCCEEDED" });
     expect(read(worker.results[0] ?? Buffer.alloc(0)).has(14)).toBe(true);
+    await client.cancel(job_id);
   });
 
   it("may leave out its id, and say everything twice", async () => {
