@@ -14,7 +14,7 @@ import type { IndexKey, Layout, RecordKey, State } from "../ports/state.ts";
 import type { Ms } from "../ports/time.ts";
 
 export const SLOT_KIND = "slot";
-const SLOT_SHAPE = 1;
+export const SLOT_SHAPE = 1;
 const SLOT_INDEX = "slot.of";
 /** The slot's alarm: far behind any commit under way. */
 const LOOK_AGAIN_MS: Ms = 60_000;

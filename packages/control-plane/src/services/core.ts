@@ -3,9 +3,10 @@
 // Must not know: which adapters stand behind the ports, HTTP.
 
 import { DEFAULT_ALARM_SETTINGS, runAlarms } from "../alarms/alarms.ts";
-import { deadLetterLayout } from "../dead-letters/dead-letter.ts";
+import { DEAD_LETTER_KIND, DEAD_LETTER_SHAPE, deadLetterLayout } from "../dead-letters/dead-letter.ts";
 import { Announcer } from "../jobs/announce.ts";
 import { Backlog } from "../jobs/backlog.ts";
+import { JOB_SHAPE } from "../jobs/job.ts";
 import { forgetSilentWorkers, runCycles, runProgress } from "../jobs/job-cycles.ts";
 import { jobLayout } from "../jobs/job-indexes.ts";
 import { DEFAULT_JOB_SETTINGS, type JobParts, type JobSettings, type SchedulingConfig } from "../jobs/job-parts.ts";
@@ -23,11 +24,12 @@ import type { Clock } from "../ports/clock.ts";
 import type { Payloads } from "../ports/payloads.ts";
 import type { Layout, State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
+import { processLayout, type Shapes } from "../records/processes.ts";
 import { laneLayout } from "../scheduling/backlog-lanes.ts";
 import { Congestion } from "../scheduling/congestion.ts";
 import { Placers } from "../scheduling/placers.ts";
 import { Registry } from "../scheduling/registry.ts";
-import { SLOT_KIND, Slots, slotLayout } from "../scheduling/slots.ts";
+import { SLOT_KIND, SLOT_SHAPE, Slots, slotLayout } from "../scheduling/slots.ts";
 
 export interface CorePorts {
   readonly state: State;
@@ -61,6 +63,13 @@ export interface Core {
 export const DEFAULT_RETENTION: JobRetention = { jobKeepMs: 7 * 86_400_000, deadLetterKeepMs: 30 * 86_400_000 };
 export { DEFAULT_JOB_SETTINGS };
 
+/** The shapes of records that this build reads; see records/processes.ts. */
+export const SHAPES_READ: Shapes = {
+  [JOB_KIND]: JOB_SHAPE,
+  [DEAD_LETTER_KIND]: DEAD_LETTER_SHAPE,
+  [SLOT_KIND]: SLOT_SHAPE,
+};
+
 /** What State must be opened with. */
 export function stateLayout(retention: JobRetention): Layout {
   return {
@@ -69,6 +78,7 @@ export function stateLayout(retention: JobRetention): Layout {
       ...deadLetterLayout(retention.deadLetterKeepMs),
       ...laneLayout(),
       ...slotLayout(),
+      ...processLayout(),
     },
     logs: {},
   };

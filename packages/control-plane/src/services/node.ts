@@ -13,17 +13,18 @@ import { PolicySource } from "../policy/policy-source.ts";
 import type { Clock } from "../ports/clock.ts";
 import { assert } from "../ports/fault.ts";
 import type { Log } from "../ports/telemetry.ts";
+import { Processes } from "../records/processes.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING, parsePools, parseTimeouts } from "../scheduling/routing.ts";
 import { createMeter } from "../telemetry/meter.ts";
 import { BUILD } from "./build.ts";
 import type { Config } from "./configuration.ts";
-import { type Core, type CoreConfig, composeCore, stateLayout } from "./core.ts";
+import { type Core, type CoreConfig, composeCore, SHAPES_READ, stateLayout } from "./core.ts";
 import { followFile } from "./followed-file.ts";
 import { openAuth, openOrigins } from "./gateway-settings.ts";
 import { type InProcessConnection, inProcessConnection } from "./in-process-connection.ts";
 import { openBus } from "./open-bus.ts";
 import { openSigning } from "./open-signing.ts";
-import { openStores } from "./open-stores.ts";
+import { openStores, type Stores } from "./open-stores.ts";
 import { ALL_ROLES, type Role } from "./roles.ts";
 
 export interface NodeOptions {
@@ -68,6 +69,7 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   const stores = await openStores(config.state, { layout: stateLayout(retentionOf(config)), clock, log });
   opened.defer(() => stores.close());
   if (stores.state.traits.shared) await clock.followStore(stores.state, log, stopping.signal);
+  if (stores.state.traits.shared) await joinProcesses({ stores, clock, log, opened }, roles, stopping.signal);
   const { bus: wire, onGap } = await openBus(config.bus, { clock, log });
   opened.defer(() => wire.drain(drainDeadline()));
   const meter = createMeter();
@@ -104,6 +106,26 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
       return ending;
     },
   };
+}
+
+/** Says to the others that this process lives and what it can read, so that none writes a shape that it cannot. */
+async function joinProcesses(
+  parts: { readonly stores: Stores; readonly clock: Clock; readonly log: Log; readonly opened: AsyncDisposableStack },
+  roles: ReadonlySet<Role>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { stores, clock, log, opened } = parts;
+  const self = { id: clock.id(), roles: [...roles], version: BUILD.version, reads: SHAPES_READ };
+  const processes = new Processes(stores.state, clock, self);
+  await processes.meet(signal);
+  void processes.run(log, signal);
+  opened.defer(async () => {
+    try {
+      await processes.leave(clock.deadline(NEVER, LEAVE_MS));
+    } catch (error) {
+      log.warn("process.not_left", { reason: error instanceof Error ? error.message : String(error) });
+    }
+  });
 }
 
 async function openGateway(
@@ -163,6 +185,7 @@ function gatewaySettingsOf(config: Config, origins: OriginRules): GatewaySetting
 }
 
 const NEVER = new AbortController().signal;
+const LEAVE_MS = 2_000;
 
 async function followPolicy(
   config: Config,
