@@ -59,7 +59,8 @@ export async function changeSeen(
   return undefined;
 }
 
-/** Carries out what a committed move set off, and what follows from that. Faults: STATE_*, JOB_CONTENDED; the job's alarm then repeats it. */
+/** Carries out what a committed move set off, and what follows from that. The move itself is done: whatever fails here is not for who
+ *  caused it (a client would ask again for a job that it has); it is logged, and the job's alarm repeats it. */
 export async function followThrough(
   moved: Transition,
   parts: JobParts,
@@ -67,7 +68,13 @@ export async function followThrough(
   history: DeliveryHistory = { maybeBefore: false },
 ): Promise<void> {
   const follows = await carryOut(moved, parts, signal, history);
-  if (follows !== undefined) await changeJob(moved.next.id, follows, parts, signal);
+  if (follows === undefined) return;
+  try {
+    await changeJob(moved.next.id, follows, parts, signal);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    parts.log.error("follow_up.not_written", error, { jobId: moved.next.id, event: follows.kind });
+  }
 }
 
 /** Settles what the event leads to and commits it, with the worker's and the limits' slots held. "unchanged": there was nothing to write. */
@@ -111,6 +118,7 @@ function newDispatch(moved: Transition): Dispatch | undefined {
 }
 
 function settleBooks(before: Job, next: Job, parts: JobParts, signal: AbortSignal): void {
+  if (isTerminal(before)) return; // a note on an ended job, no news
   const { meter, outbound, board, registry, congestion, announcer } = parts;
   const { phase, topic } = next;
   if ("dispatch" in phase) {

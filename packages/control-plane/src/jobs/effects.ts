@@ -16,6 +16,7 @@ import {
 } from "@cordum/protocol";
 import { constraintsEnv } from "../policy/constraints.ts";
 import { constraintsOf } from "../policy/decision-forms.ts";
+import { unreachable } from "../ports/fault.ts";
 import type { EpochMs } from "../ports/time.ts";
 import type { Dispatch, Job, JobState } from "./job.ts";
 import type { Effect, JobEvent } from "./job-event.ts";
@@ -38,27 +39,43 @@ export async function carryOut(
   let follows: JobEvent | undefined;
   for (const effect of moved.effects) {
     if (effect.kind === "deliver") follows = await deliver(effect.dispatch, moved.next, parts, signal, history);
-    else await publish(effect, moved.next, parts, signal);
+    else if ((await publish(effect, moved.next, parts, signal)) && effect.kind === "stop_worker")
+      follows = { kind: "worker_told" };
   }
   keepResult(moved.next, parts, signal);
   return follows;
 }
 
+/** False when the bus did not take it. */
 async function publish(
   effect: Exclude<Effect, { kind: "deliver" }>,
   job: Job,
   parts: JobParts,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const until = parts.clock.deadline(signal, parts.settings.busTimeoutMs);
+  const now = parts.clock.now();
   try {
-    if (effect.kind === "stop_worker") return await publishCancel(job, effect, parts, until);
-    if (effect.kind === "ring")
-      return await parts.bus.publish(SUBJECTS.jobSubmit, submitPacketOf(job, parts.clock.now()), until);
-    const subject = effect.kind === "announce_end" ? SUBJECTS.jobResult : SUBJECTS.jobDeadLetter;
-    await parts.bus.publish(subject, resultPacket(job, parts.clock.now()), until);
+    switch (effect.kind) {
+      case "stop_worker":
+        await publishCancel(job, effect, parts, until);
+        break;
+      case "ring":
+        await parts.bus.publish(SUBJECTS.jobSubmit, submitPacketOf(job, now), until);
+        break;
+      case "announce_end":
+        await parts.bus.publish(SUBJECTS.jobResult, resultPacket(job, now), until);
+        break;
+      case "announce_dead_letter":
+        await parts.bus.publish(SUBJECTS.jobDeadLetter, resultPacket(job, now), until);
+        break;
+      default:
+        unreachable(effect);
+    }
+    return true;
   } catch (error) {
     parts.log.error("effect.not_published", error, { jobId: job.id, effect: effect.kind });
+    return false;
   }
 }
 

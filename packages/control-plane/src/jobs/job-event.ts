@@ -63,6 +63,8 @@ export type JobEvent =
   | { readonly kind: "rejected"; readonly answer: ApprovalAnswer }
   /** The question has changed under way: policy asks again, by another rule or for another request. */
   | { readonly kind: "asked_again"; readonly decided: DecisionRecord }
+  /** The worker of an ended job was told to stop. */
+  | { readonly kind: "worker_told" }
   | { readonly kind: "woke" };
 
 /** Publishes only, and each may be repeated: what must be true is in the commit. */

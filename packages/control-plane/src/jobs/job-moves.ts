@@ -41,12 +41,19 @@ export function end(job: Job, state: TerminalState, now: EpochMs, ending: Ending
     by: ending.by,
   };
   const effects: Effect[] = [];
-  if (isOut && !byWorker)
-    effects.push({ kind: "stop_worker", reason: ending.message === "" ? ending.code : ending.message, by: ending.by });
+  const mustStop = isOut && !byWorker;
+  if (mustStop) effects.push(stopWorker(outcome));
   if (!byWorker) effects.push({ kind: "announce_end" });
-  const next = advance(job, { state, outcome }, {}, now, ending.code);
+  const next = advance(job, { state, outcome }, mustStop ? { stop: now + STOP_AGAIN_MS } : {}, now, ending.code);
   if (isDeadLetter(next)) effects.push({ kind: "announce_dead_letter" });
   return { next: { ...next, listedAt: listedAtOfEnd(job, now) }, effects };
+}
+
+/** A worker that goes on with a job that was cancelled is what nobody may rely on a publish for: the wake repeats it. */
+const STOP_AGAIN_MS = 5_000;
+
+export function stopWorker({ message, code, by }: JobOutcome): Effect & { readonly kind: "stop_worker" } {
+  return { kind: "stop_worker", reason: message === "" ? code : message, by };
 }
 
 /** Ended jobs that somebody should look at: all but the successful ones and those that were cancelled by somebody other

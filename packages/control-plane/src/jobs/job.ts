@@ -1,7 +1,7 @@
 // The job's record.
 // Owns:          its shape and its states.
 // Must not know: how it is stored (job-codec.ts), who changes it (transition.ts does), what its request contains (job-request.ts reads it).
-// J1. A terminal state never changes. J2. An unfinished job has at least one wake. J3. Fields of a phase exist in that phase alone.
+// J1. A terminal state never changes. J2. An unfinished job has at least one wake; an ended one none but "stop". J3. Fields of a phase exist in that phase alone.
 // J4. `request` is the encoded JobRequest that policy judged, byte for byte; dispatch appends to it and changes nothing.
 
 import type { DecisionRecord } from "../policy/decision.ts";
@@ -39,7 +39,9 @@ export type WakeName =
   | "approval"
   | "worker"
   | "waited_too_long"
-  | "upkeep";
+  | "upkeep"
+  /** Of an ended job: its worker may not have been told to stop. */
+  | "stop";
 export type Wakes = { readonly [name in WakeName]?: EpochMs };
 
 /** The policy's question to a person: what is asked about, and by which rule. */

@@ -149,7 +149,8 @@ function faultsOf({ job, alarmAt, expires }: StoredJob, now: number): readonly s
   const faults: string[] = [];
   if (alarm !== alarmAt && !isLeased) faults.push(`alarm of ${job.id} at ${alarmAt}, not ${alarm}`);
   if (isTerminal(job) !== expires) faults.push(`${job.id} is ${job.phase.state} and expires: ${expires}`);
-  if (isTerminal(job) !== (alarm === "never")) faults.push(`${job.id} is ${job.phase.state} and wakes ${alarm}`);
+  const isAwake = alarm !== "never" && alarm !== job.wakes.stop;
+  if (isTerminal(job) === isAwake) faults.push(`${job.id} is ${job.phase.state} and wakes ${alarm}`);
   return faults;
 }
 

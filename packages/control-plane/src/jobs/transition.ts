@@ -1,7 +1,7 @@
 // The whole life of a job: same job, event and time, same result on every machine.
 // Owns:          which state follows which, wakes, attempts, steps.
 // Must not know: State, Bus, the clock, chance: what of these matters comes with the event.
-// T1. A terminal job stays as it is, whatever comes (J1). T2. `next === job` means: nothing to write.
+// T1. A terminal job stays as it is, whatever comes (J1); only that its worker was told to stop is noted. T2. `next === job` means: nothing to write.
 // T3. Only "placed" leads to DISPATCHED, and only from SCHEDULED, which only an allowing decision or a person's yes leads to.
 // T4. An attempt counts from its placing; it is given back only when certainly nobody heard of it.
 
@@ -25,7 +25,7 @@ export interface JobLimits {
 }
 
 export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobLimits): Transition {
-  if (isTerminal(job)) return stay(job);
+  if (isTerminal(job)) return event.kind === "worker_told" ? noteTold(job) : stay(job);
   switch (event.kind) {
     case "decided":
       return onDecided(job, event.decided, now, limits);
@@ -79,11 +79,20 @@ export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobL
       });
     case "asked_again":
       return job.phase.state === "APPROVAL_REQUIRED" ? onDecided(job, event.decided, now, limits) : stay(job);
+    case "worker_told":
+      return stay(job);
     case "woke":
       return onWoke(job, now, limits);
     default:
       return unreachable(event);
   }
+}
+
+/** The one thing that is written about an ended job. */
+function noteTold(job: Job): Transition {
+  return job.wakes.stop === undefined
+    ? stay(job)
+    : { next: { ...job, wakes: without(job.wakes, "stop") }, effects: [] };
 }
 
 /** Is this wake due? */

@@ -6,6 +6,7 @@ import { Fault } from "../ports/fault.ts";
 import { type JobScene, NEVER, openJobScene, POLICY, resultsOf, type SceneOptions } from "../testing/job-scene.ts";
 import { withCommit, withSending } from "../testing/scene-ports.ts";
 import { addWorker } from "../testing/scene-worker.ts";
+import { cancelJob } from "./cancel.ts";
 import { listJobs } from "./list-jobs.ts";
 
 const HOUR_MS = 3_600_000;
@@ -29,8 +30,8 @@ describe("a job ends by the clock", () => {
     expect((await scene.load(jobId)).phase.state).toBe(state);
     const job = await scene.until(jobId, "TIMEOUT", 1_500);
     expect(job.phase).toMatchObject({ outcome: { code: "deadline_exceeded", by: "scheduler" } });
-    expect(job.wakes).toEqual({});
     await scene.quiet();
+    expect((await scene.load(jobId)).wakes).toEqual({});
     expect(resultsOf(scene, jobId)).toMatchObject([{ status: JobStatus.TIMEOUT, errorCode: "deadline_exceeded" }]);
     expect(scene.sent("sys.job.dlq", "jobResult").map((letter) => letter.jobId)).toEqual([jobId]);
     expect(scene.sent("sys.job.cancel", "jobCancel")).toHaveLength(state === "DISPATCHED" ? 1 : 0);
@@ -211,6 +212,94 @@ describe("a dispatch rings again", () => {
     await scene.pass(20_000);
     expect(scene.committed.length - before).toBe(2);
   });
+});
+
+describe("a worker is told to stop", () => {
+  const cancel = (jobId: string) => cancelJob(jobId, { tenant: "acme", by: "ada", reason: "no" }, scene.parts, NEVER);
+  const stops = (): number => scene.sent("worker.w1.cancel", "jobCancel").length;
+
+  it("once, when the bus takes it", async () => {
+    await open();
+    await addWorker(scene);
+    const { jobId } = await scene.submit();
+    await cancel(jobId);
+    expect((await scene.load(jobId)).wakes).toEqual({});
+    await scene.pass(30_000);
+    expect(stops()).toBe(1);
+  });
+
+  it("again and again, while the bus is away", async () => {
+    let isAway = false;
+    await open({
+      bus: (real) =>
+        withSending(real, {
+          publish: async (...call) => {
+            if (isAway) throw new Fault("BUS_UNAVAILABLE", "away");
+            return real.publish(...call);
+          },
+        }),
+    });
+    await addWorker(scene);
+    const { jobId } = await scene.submit();
+    isAway = true;
+    expect((await cancel(jobId)).moved).toBe(true);
+    await scene.pass(60_000);
+    expect(stops()).toBe(0);
+    isAway = false;
+    await scene.pass(11_000);
+    expect(stops()).toBe(1);
+    const job = await scene.load(jobId);
+    expect(job).toMatchObject({ phase: { state: "CANCELLED" }, wakes: {} });
+    await scene.pass(60_000);
+    expect(stops()).toBe(1);
+  });
+
+  it("by another process, when the one that cancelled died", async () => {
+    let isDead = false;
+    await open({
+      bus: (real) =>
+        withSending(real, { publish: (...call) => (isDead ? new Promise(() => undefined) : real.publish(...call)) }),
+    });
+    await addWorker(scene);
+    const { jobId } = await scene.submit();
+    isDead = true;
+    void cancel(jobId);
+    await scene.quiet();
+    isDead = false;
+    await scene.addCore();
+    await scene.pass(6_000);
+    expect(stops()).toBe(1);
+  });
+
+  it("not, when it ended the job itself, or never had it", async () => {
+    await open();
+    await addWorker(scene, { topics: ["job.small"], answer: () => ({ status: JobStatus.FAILED_FATAL }) });
+    const own = await scene.submit({ topic: "job.small" });
+    const waiting = await scene.submit({ topic: "job.nobody" });
+    await cancel(waiting.jobId);
+    await scene.until(own.jobId, "FAILED");
+    for (const { jobId } of [own, waiting]) expect((await scene.load(jobId)).wakes).toEqual({});
+    await scene.pass(15_000);
+    expect(scene.sent("sys.job.cancel", "jobCancel")).toEqual([]);
+  });
+});
+
+it("an accepted job is answered for although its follow-up cannot be written", async () => {
+  let commits = 0;
+  await open({
+    state: (real) =>
+      withCommit(real, async (batch, signal) => {
+        if (++commits === 2) throw new Fault("STATE_UNAVAILABLE", "away");
+        return real.commit(batch, signal);
+      }),
+  });
+  const { seen } = await addWorker(scene, { listens: "on_topic" });
+  commits = 0;
+  const { jobId, state } = await scene.submit(); // sent directly: nobody; that cannot be written
+  expect(state).toBe("DISPATCHED");
+  await scene.pass(20_000);
+  expect((await scene.load(jobId)).phase.state).not.toBe("SCHEDULED");
+  expect(seen.length).toBeLessThanOrEqual(1);
 });
 
 describe("a job that lives for days", () => {

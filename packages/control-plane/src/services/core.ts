@@ -136,10 +136,13 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
       const ended = Promise.all([cycles, backlog.settled(), parts.announcer.settled()]);
       await untilFired(ended, deadline);
       work.abort();
-      await ended;
+      await untilFired(ended, ports.clock.deadline(NEVER, GIVE_UP_MS)); // whatever does not listen to its signal is left behind
     },
   };
 }
+
+const NEVER = new AbortController().signal;
+const GIVE_UP_MS = 1_000;
 
 /** Waits for the work, or for the signal. */
 function untilFired(work: Promise<unknown>, signal: AbortSignal): Promise<unknown> {

@@ -77,11 +77,14 @@ function checkVersion(job: Job, ledger: Ledger, fail: Fail): void {
     checkPlacing(job, ledger, fail);
     checkLimit(job, ledger, fail);
   }
-  if (isTerminal(job)) checkEnding(job, before, ledger, fail);
+  if (isTerminal(job) && (before === undefined || !isTerminal(before))) checkEnding(job, before, ledger, fail);
 }
 
 function checkChange(before: Job, after: Job, fail: Fail): void {
-  if (isTerminal(before)) fail(`G1: ${before.id} was ${before.phase.state} and becomes ${after.phase.state}`);
+  // That its worker was told to stop is noted of an ended job, and nothing else.
+  const isNote = JSON.stringify({ ...after, wakes: before.wakes }) === JSON.stringify(before);
+  if (isTerminal(before) && !isNote)
+    fail(`G1: ${before.id} was ${before.phase.state} and becomes ${after.phase.state}`);
   for (const field of ["request", "hash", "tenant", "topic", "principal", "acceptedAt", "bodyHash"] as const) {
     if (before[field] !== after[field]) fail(`G2: ${field} of ${before.id} has changed`);
   }
