@@ -32,6 +32,8 @@ const TICKS_PER_SWEEP = 10;
 interface Look extends Lane {
   after: Position | undefined;
   examined: number;
+  /** The last jobs that were tried did not all find a place: go on in larger steps. */
+  isStuck: boolean;
 }
 
 export class Backlog {
@@ -189,13 +191,13 @@ export class Backlog {
   #lookAt(lane: Lane): Look {
     const skip = this.#skips.get(nameOf(lane));
     const isFresh = skip !== undefined && this.#parts.clock.now() - skip.at < SKIP_MS;
-    return { ...lane, after: isFresh ? skip.after : undefined, examined: 0 };
+    return { ...lane, after: isFresh ? skip.after : undefined, examined: 0, isStuck: false };
   }
 
   /** Tries some jobs of the lane. True when this look is through with it. */
   async #serveLane(look: Look, turn: number): Promise<boolean> {
     const isFirst = look.after === undefined;
-    const limit = Math.min(look.examined === 0 ? turn : JOBS_AT_ONCE, JOBS_AT_ONCE);
+    const limit = look.isStuck ? JOBS_AT_ONCE : Math.min(turn, JOBS_AT_ONCE);
     const page = await this.#list(look, limit, look.after);
     if (page.entries.length === 0 && page.next === undefined && isFirst) {
       await this.#drop(look);
@@ -205,7 +207,8 @@ export class Backlog {
     if (placed > 0) this.#served.set(look.tenant, (this.#served.get(look.tenant) ?? 0) + placed);
     look.after = page.next;
     look.examined += page.entries.length;
-    this.#noteSkip(look, placed < page.entries.length);
+    look.isStuck = placed < page.entries.length;
+    this.#noteSkip(look);
     return page.next === undefined || look.examined >= EXAMINED_MAX;
   }
 
@@ -222,9 +225,9 @@ export class Backlog {
   }
 
   /** Jobs that found no place although slots are free are passed over for a moment. */
-  #noteSkip(lane: Look, foundNone: boolean): void {
+  #noteSkip(lane: Look): void {
     if (lane.after === undefined) this.#skips.delete(nameOf(lane));
-    else if (foundNone && this.#freeSlots(lane.pool) > 0)
+    else if (lane.isStuck && this.#freeSlots(lane.pool) > 0)
       this.#skips.set(nameOf(lane), { after: lane.after, at: this.#parts.clock.now() });
   }
 
