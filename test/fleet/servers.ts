@@ -2,7 +2,7 @@
 // Owns:          starting Redis, a Redis Cluster, NATS or JetStream as a test asks; the settings and the worker's target that lead there.
 // Must not know: which processes use them.
 
-import { startNats } from "@cordum/control-plane/testing/nats-servers";
+import { type NatsServer, startNats } from "@cordum/control-plane/testing/nats-servers";
 import { startRedis, startRedisCluster } from "@cordum/control-plane/testing/servers";
 import type { ConnectionTarget } from "@cordum/sdk";
 
@@ -14,6 +14,8 @@ export interface Servers extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
   /** For workers of other processes; undefined where there are none. */
   readonly target: ConnectionTarget | undefined;
+  /** To take away; undefined without NATS. */
+  readonly nats: NatsServer | undefined;
 }
 
 /** `folder`: for what lies in files. */
@@ -27,7 +29,9 @@ export async function startServers(
   const owned = started.move();
   return {
     env: { ...state.env, ...bus.env },
-    target: state.redis === undefined || bus.nats === undefined ? undefined : { redis: state.redis, nats: bus.nats },
+    target:
+      state.redis === undefined || bus.server === undefined ? undefined : { redis: state.redis, nats: bus.server.url },
+    nats: bus.server,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -58,8 +62,8 @@ async function startState(kind: StateServer, folder: string, started: AsyncDispo
 async function startBus(
   kind: BusServer,
   started: AsyncDisposableStack,
-): Promise<{ readonly env: Readonly<Record<string, string>>; readonly nats?: string }> {
+): Promise<{ readonly env: Readonly<Record<string, string>>; readonly server?: NatsServer }> {
   if (kind === "none") return { env: {} };
-  const { url } = started.use(await startNats({ jetstream: kind === "JetStream" }));
-  return { env: { NATS_URL: url, NATS_USE_JETSTREAM: String(kind === "JetStream") }, nats: url };
+  const server = started.use(await startNats({ jetstream: kind === "JetStream" }));
+  return { env: { NATS_URL: server.url, NATS_USE_JETSTREAM: String(kind === "JetStream") }, server };
 }

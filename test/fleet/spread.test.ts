@@ -5,7 +5,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { PLACER_TTL_MS } from "@cordum/control-plane/scheduling/placers";
 import type { Role } from "@cordum/control-plane/services/roles";
+import type { NatsServer } from "@cordum/control-plane/testing/nats-servers";
 import { Client } from "@cordum/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startNodes } from "./nodes.ts";
@@ -36,6 +38,7 @@ describe.each(TOPOLOGIES)("four schedulers %s", (_, roles) => {
   const opened = new AsyncDisposableStack();
   let at: { readonly nats: string; readonly redis: string };
   let clients: readonly Client[];
+  let nats: NatsServer | undefined;
 
   beforeAll(async () => {
     const folder = await mkdtemp(join(tmpdir(), "cordum-spread-"));
@@ -43,7 +46,9 @@ describe.each(TOPOLOGIES)("four schedulers %s", (_, roles) => {
     const [policy, pools] = [join(folder, "policy.yaml"), join(folder, "pools.yaml")];
     await writeFile(policy, "default_decision: allow\n");
     await writeFile(pools, "topics: { job.one: one, job.ten: ten }\n");
-    const { env } = opened.use(await startServers({ state: "Redis", bus: "NATS" }, folder));
+    const servers = opened.use(await startServers({ state: "Redis", bus: "NATS" }, folder));
+    const { env } = servers;
+    nats = servers.nats;
     at = { nats: env.NATS_URL ?? "", redis: env.REDIS_URL ?? "" };
     const files = { SAFETY_POLICY_PATH: policy, POOL_CONFIG_PATH: pools };
     const { running, urls } = opened.use(await startNodes(roles, { ...env, ...files }));
@@ -91,6 +96,21 @@ describe.each(TOPOLOGIES)("four schedulers %s", (_, roles) => {
     // A pull that is missed costs a second; a hundred jobs with none missed take a fraction of this even on a busy machine.
     expect(tookMs).toBeLessThan(10_000);
   }, 60_000);
+
+  // Only with a gateway beside them do they go on placing jobs meanwhile.
+  if (roles.every((each) => each.includes("gateway")))
+    it("do not take each other for dead while NATS is away", async () => {
+      const { counter, worker } = await counting("cut-off", "one", 1, 50);
+      await using _ = worker;
+      await ended(await submitAll("job.one", 4));
+      await nats?.kill();
+      await new Promise((resolve) => setTimeout(resolve, PLACER_TTL_MS + 1_000));
+      const ids = await submitAll("job.one", 20);
+      await nats?.restart();
+      const jobs = await ended(ids);
+      expect(jobs.every((job) => job?.state === "SUCCEEDED" && job.attempts === 1)).toBe(true);
+      expect(counter).toMatchObject({ total: 24, most: 1 });
+    }, 60_000);
 
   it("fill ten workers of fifty slots evenly, and none beyond its slots", async () => {
     const started = await Promise.all(Array.from({ length: 10 }, (_, n) => counting(`many-${n}`, "ten", 50, 1_500)));

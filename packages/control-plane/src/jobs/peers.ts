@@ -4,6 +4,7 @@
 // E1. Nothing here is needed for a job to end: shares correct themselves by presence and heartbeats, and jobs that wait are looked at once
 //     a second. E2. A result is overheard without group, read for its ids alone, and gives back the slot that this process holds.
 // E3. A newcomer is answered at once, and places nothing before the answers can have come: otherwise it would take all slots for its own.
+// E4. A word that cannot be sent is the sign that none can be heard.
 
 import { parsePacket, SUBJECTS } from "@cordum/protocol";
 import type { Handle, Subscription } from "../ports/bus.ts";
@@ -63,8 +64,9 @@ async function say(
       parts.clock.deadline(signal, PRESENCE_EVERY_MS),
     );
   } catch (error) {
-    if (!signal.aborted)
-      parts.log.warn("presence.not_sent", { reason: error instanceof Error ? error.message : String(error) });
+    if (signal.aborted) return;
+    parts.placers.excuseSilence(parts.clock.now());
+    parts.log.warn("presence.not_sent", { reason: error instanceof Error ? error.message : String(error) });
   }
 }
 

@@ -29,6 +29,15 @@ describe("shareOf", () => {
 });
 
 describe("Placers", () => {
+  it("do not count the silence of a time in which nobody could be heard", () => {
+    const placers = new Placers("b");
+    placers.hear("dead", NOW - PLACER_TTL_MS - 1);
+    placers.hear("a", NOW);
+    for (let at = NOW + 1_000; at <= NOW + 60_000; at += 1_000) placers.excuseSilence(at);
+    expect(placers.alive(NOW + 60_000)).toEqual(["a", "b"]);
+    expect(placers.alive(NOW + 60_001 + PLACER_TTL_MS)).toEqual(["b"]);
+  });
+
   it("counts those that were heard of lately, and itself", () => {
     const placers = new Placers("b");
     expect(placers.alive(NOW)).toEqual(["b"]);

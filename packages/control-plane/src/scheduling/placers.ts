@@ -4,6 +4,7 @@
 // Z1. Without a leader and without talking: from the same list of living placers all compute the same shares, and these add up to the
 //     worker's slots exactly. Z2. While lists differ (a placer has come or gone within the last seconds) the sum may be off by what the
 //     newcomers or leavers hold: at most one share each. Heartbeats of the worker correct it.
+// Z3. Who cannot be heard is not dead: while this process has no bus, the others keep their shares, or each would take all for its own.
 
 import type { EpochMs, Ms } from "../ports/time.ts";
 
@@ -29,6 +30,13 @@ export class Placers {
     this.#seenAt.set(id, now);
     if (isNew) this.#cached = undefined;
     return isNew;
+  }
+
+  /** This process can hear nobody: of this time no silence counts. To be called at least every PLACER_TTL_MS while that is so. */
+  excuseSilence(now: EpochMs): void {
+    this.alive(now); // forgets those that were silent before
+    for (const id of this.#seenAt.keys()) this.#seenAt.set(id, now);
+    this.#cached = undefined;
   }
 
   /** It said that it goes. */
