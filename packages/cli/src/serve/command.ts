@@ -45,7 +45,7 @@ export async function runServe(given: Given, { terminal, runtime }: Machine): Pr
 function readConfig({ env, note, isLogOnScreen }: Terminal, roles: ReadonlySet<Role>): Config {
   const parsed = parseConfiguration(serveEnvironment(env, isLogOnScreen), roles);
   for (const warning of parsed.warnings) note(`warning: ${describeUnknownName(warning)}`);
-  const problems = parsed.kind === "invalid" ? parsed.problems : problemsTogether(parsed.config, roles);
+  const problems = parsed.kind === "invalid" ? parsed.problems : problemsTogether(parsed.config);
   if (parsed.kind === "valid" && problems.length === 0) return parsed.config;
   throw new CommandFailure("USAGE", describeProblems(problems));
 }

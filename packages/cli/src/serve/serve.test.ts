@@ -85,7 +85,7 @@ describe("cordum serve", () => {
     });
     expect(await ends(["--roles", "scheduler"], { CORDUM_STATE: "sqlite" })).toMatchObject({
       code: 2,
-      err: expect.stringContaining("CORDUM_STATE  expected redis, because one role alone shares its jobs"),
+      err: expect.stringContaining("CORDUM_STATE  expected redis, because workers of other processes"),
     });
   }, 60_000);
 

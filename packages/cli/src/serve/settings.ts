@@ -2,7 +2,8 @@
 // Owns:          its roles, its own defaults, what may not stand beside them, and what it says about the servers that it uses.
 // Must not know: how a process starts.
 // V1. A process of a fleet keeps jobs in Redis and speaks over NATS unless the environment says otherwise: nothing is left in one
-//     process by forgetting a setting. V2. One role alone needs a store that its fellows see. V3. Passwords are not said.
+//     process by forgetting a setting. V2. There are no workers in this process, and those of others read inputs from Redis: any other
+//     store is of no use. V3. Passwords are not said.
 
 import { ALL_ROLES, type Config, type ConfigProblem, ROLES, type Role } from "@cordum/control-plane";
 import { CommandFailure } from "../failure.ts";
@@ -37,9 +38,9 @@ export function serveEnvironment(env: Environment, isLogOnScreen: boolean): Envi
 }
 
 /** What is wrong although each setting is right for itself. */
-export function problemsTogether({ state }: Config, roles: ReadonlySet<Role>): readonly ConfigProblem[] {
-  if (state.kind === "redis" || roles.size === ROLES.length) return [];
-  const expected = "redis, because one role alone shares its jobs with other processes";
+export function problemsTogether({ state }: Config): readonly ConfigProblem[] {
+  if (state.kind === "redis") return [];
+  const expected = "redis, because workers of other processes read inputs and store results there";
   return [{ name: "CORDUM_STATE", expected, got: JSON.stringify(state.kind) }];
 }
 
@@ -49,8 +50,7 @@ export function serversOf({ state, bus }: Config): { readonly state: string; rea
 }
 
 function describeState(state: Config["state"]): string {
-  if (state.kind === "memory") return "memory";
-  if (state.kind === "sqlite") return `SQLite in ${state.folder}`;
+  if (state.kind !== "redis") return state.kind;
   if (state.clusterAddresses.length === 0) return `Redis at ${withoutSecrets(state.url)}`;
   return `Redis Cluster at ${state.clusterAddresses.map(({ host, port }) => `${host}:${port}`).join(", ")}`;
 }
