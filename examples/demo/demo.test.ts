@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { startNats } from "@cordum/control-plane/testing/nats-servers";
+import { startRedis } from "@cordum/control-plane/testing/servers";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { withoutThrottle } from "./acts.ts";
 import { parseArguments } from "./arguments.ts";
@@ -60,6 +62,18 @@ describe("the demo", () => {
     expect(readdirSync(temporary)).toEqual([]);
   }, 60_000);
 
+  it("runs over Redis and NATS, and leaves the jobs there", async () => {
+    await using redis = await startRedis();
+    await using nats = await startNats({ jetstream: true });
+    const { code, out, err } = await runDemo(["--yes", "--redis", redis.url, "--nats", nats.url]);
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(out).toContain("Redis, packets over NATS");
+    expect(out).toContain("Every job ended as it should.");
+    const admin = redis.admin();
+    expect(await admin.dbsize()).toBeGreaterThan(5);
+    admin.disconnect();
+  }, 60_000);
+
   it("says what to do where nobody can be asked, and starts nothing", async () => {
     const { code, out, err } = await runDemo([]);
     expect({ code, out }).toEqual({ code: 2, out: "" });
@@ -79,10 +93,23 @@ describe("the demo", () => {
 
 describe("parts of the demo", () => {
   it("reads its arguments", () => {
-    expect(parseArguments([], true)).toEqual({ kind: "run", approves: false });
-    expect(parseArguments(["-y"], false)).toEqual({ kind: "run", approves: true });
+    const servers = { redis: undefined, nats: undefined };
+    expect(parseArguments([], true)).toEqual({ kind: "run", approves: false, servers });
+    expect(parseArguments(["-y"], false)).toEqual({ kind: "run", approves: true, servers });
+    expect(parseArguments(["-y", "--nats", "nats://n:4222", "--redis=redis://r"], false)).toEqual({
+      kind: "run",
+      approves: true,
+      servers: { redis: "redis://r", nats: "nats://n:4222" },
+    });
     expect(parseArguments(["--yes", "--help"], false)).toEqual({ kind: "help" });
-    expect(parseArguments(["--no"], true)).toEqual({ kind: "wrong", says: 'unknown option "--no"' });
+    expect(parseArguments(["--no"], true)).toMatchObject({
+      kind: "wrong",
+      says: expect.stringContaining("'--no'"),
+    });
+    expect(parseArguments(["-y", "--redis"], true)).toMatchObject({
+      kind: "wrong",
+      says: expect.stringContaining("argument missing"),
+    });
   });
 
   it("lifts the throttle and nothing else", () => {

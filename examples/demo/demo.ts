@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import type { JobDetail } from "@cordum/sdk";
 import * as acts from "./acts.ts";
-import { parseArguments, USAGE } from "./arguments.ts";
+import { parseArguments, type Servers, USAGE } from "./arguments.ts";
 import { demoJobs } from "./jobs.ts";
 import { listenToNews } from "./news.ts";
 import { askYesOrNo } from "./person.ts";
@@ -28,7 +28,7 @@ async function main(): Promise<number> {
   const signal = stopSignal(story);
   const folders = await makeFolders();
   try {
-    return await play({ story, signal, folders, approvesUnasked: given.approves });
+    return await play({ story, signal, folders, servers: given.servers, approvesUnasked: given.approves });
   } catch (error) {
     if (signal.aborted) return 130;
     story.verdict(false, `The demo failed: ${error instanceof Error ? error.message : String(error)}`);
@@ -42,17 +42,21 @@ interface Play {
   readonly story: Story;
   readonly signal: AbortSignal;
   readonly folders: Folders;
+  readonly servers: Servers;
   readonly approvesUnasked: boolean;
 }
 
-async function play({ story, signal, folders, approvesUnasked }: Play): Promise<number> {
+async function play({ story, signal, folders, servers, approvesUnasked }: Play): Promise<number> {
   const nameOf = (topic: string) => topic.slice("job.demo.".length);
-  story.title("Starting: gateway, policy, scheduler and three workers in this process, SQLite in a temporary folder");
-  const system = await startSystem(
+  const store = servers.redis === undefined ? "SQLite in a temporary folder" : "Redis";
+  const bus = servers.nats === undefined ? "" : ", packets over NATS";
+  story.title(`Starting: gateway, policy, scheduler and three workers in this process, ${store}${bus}`);
+  const system = await startSystem({
     folders,
-    (tell) => demoCrews({ root: ROOT, outbox: folders.outbox, scratch: folders.scratch, tell }),
-    (topic, what) => story.did(nameOf(topic), what),
-  );
+    servers,
+    crewsOf: (tell) => demoCrews({ root: ROOT, outbox: folders.outbox, scratch: folders.scratch, tell }),
+    tell: (topic, what) => story.did(nameOf(topic), what),
+  });
   try {
     await listenToNews(system.running.connection(), ({ topic, state, why }) => story.moved(nameOf(topic), state, why));
     story.say(`ready at ${system.running.url}`);

@@ -14,6 +14,7 @@ import {
   startAllInOne,
 } from "@cordum/control-plane";
 import { Client, type Serving, serve } from "@cordum/sdk";
+import type { Servers } from "./arguments.ts";
 import type { Crew, Site } from "./workers.ts";
 
 export interface DemoSystem {
@@ -47,11 +48,14 @@ export async function removeFolders({ home }: Folders): Promise<void> {
   await rm(home, { recursive: true, force: true });
 }
 
-export async function startSystem(
-  folders: Folders,
-  crewsOf: (tell: Site["tell"]) => readonly Crew[],
-  tell: Site["tell"],
-): Promise<DemoSystem> {
+export interface DemoParts {
+  readonly folders: Folders;
+  readonly servers: Servers;
+  readonly crewsOf: (tell: Site["tell"]) => readonly Crew[];
+  readonly tell: Site["tell"];
+}
+
+export async function startSystem({ folders, servers, crewsOf, tell }: DemoParts): Promise<DemoSystem> {
   const policyPath = join(import.meta.dirname, "policy.yaml");
   const keys = { ada: randomBytes(24).toString("base64url"), ben: randomBytes(24).toString("base64url") };
   const parsed = parseConfiguration({
@@ -61,7 +65,9 @@ export async function startSystem(
       { key: keys.ada, role: "operator", principal_id: "ada" },
       { key: keys.ben, role: "approver", principal_id: "ben" },
     ]),
-    CORDUM_STATE: "sqlite",
+    CORDUM_STATE: servers.redis === undefined ? "sqlite" : "redis",
+    REDIS_URL: servers.redis,
+    NATS_URL: servers.nats,
     CORDUM_DATA_DIR: join(folders.home, "state"),
     SAFETY_POLICY_PATH: policyPath,
     CORDUM_LOG_FORMAT: "text",
@@ -72,7 +78,7 @@ export async function startSystem(
   const running = await startAllInOne({ config: parsed.config, log });
   const serving: Serving[] = [];
   for (const { workerId, definitions } of crewsOf(tell)) {
-    serving.push(await serve(definitions, { connection: running.connection(), workerId, log }));
+    serving.push(await serve(definitions, { ...connectionOf(running, servers), workerId, log }));
   }
   return {
     running,
@@ -84,4 +90,9 @@ export async function startSystem(
       await running.drain();
     },
   };
+}
+
+/** Over real servers the workers are what workers elsewhere would be: strangers who know two URLs. */
+function connectionOf(running: RunningAllInOne, { redis, nats }: Servers) {
+  return redis === undefined || nats === undefined ? { connection: running.connection() } : { url: `${nats},${redis}` };
 }
