@@ -7,13 +7,13 @@ import { countAcross, listAcross } from "./across-partitions.ts";
 
 const never = new AbortController().signal;
 
-/** A store with `scores` spread over three partitions, every third member also in a second index. */
+/** A store with `scores` in three partitions, most of them in the first, every second member also in a second index. */
 async function filled(scores: readonly number[]) {
   const clock = virtualClock({ seed: 1, startAt: 1_000_000 });
   const layout = { indexes: { a: { score: "rank" }, b: { score: "rank" } }, logs: {} } as const;
   const state = memoryState({ partitions: 3, layout, clock });
   for (const [at, score] of scores.entries()) {
-    const partition = at % 3;
+    const partition = at % 8 < 6 ? 0 : at % 3;
     const member = `m${at}`;
     const key = { partition, kind: "r", id: member };
     const enter = (index: string) => ({ do: "enter", index: { partition, index, of: ["t"] }, member, score }) as const;
@@ -66,13 +66,13 @@ async function pageThrough(
 describe("listAcross", () => {
   it("shows everything once, in order, whatever the page size, ties and bounds", async () => {
     const options = fc.record({
-      limit: fc.integer({ min: 1, max: 7 }),
-      examineMax: fc.integer({ min: 1, max: 9 }),
+      limit: fc.oneof(fc.integer({ min: 1, max: 7 }), fc.integer({ min: 18, max: 40 })),
+      examineMax: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 18, max: 60 })),
       order: fc.constantFrom("up" as const, "down" as const),
       alsoB: fc.boolean(),
     });
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.nat(6), { maxLength: 40 }), options, async (scores, asked) => {
+      fc.asyncProperty(fc.array(fc.nat(6), { maxLength: 80 }), options, async (scores, asked) => {
         const state = await filled(scores);
         const expected = scores
           .map((score, at) => ({ score, member: `m${at}`, at }))
@@ -84,6 +84,14 @@ describe("listAcross", () => {
       }),
       { numRuns: 150 },
     );
+  });
+
+  it("fills a page from one partition when the others have nothing left", async () => {
+    const state = await filled(Array.from({ length: 80 }, (_, at) => at));
+    const query = { lead: { index: "a", of: ["t"] }, alsoIn: [], order: "up", limit: 70, examineMax: 70 } as const;
+    const page = await listAcross(state, query, never);
+    expect(page.entries.map(({ score }) => score)).toEqual(Array.from({ length: 70 }, (_, at) => at));
+    expect(page.next).toEqual({ score: 69, member: "m69" });
   });
 });
 

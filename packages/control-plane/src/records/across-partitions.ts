@@ -3,6 +3,8 @@
 // Must not know: what is listed.
 // A1. A page goes on strictly behind a position (score, member), the same for every partition, so pages are stable under inserts.
 // A2. Each partition looks at a bounded number of members; where one stopped early, the merged page ends there too and `next` goes on.
+// A3. Entries are spread evenly as a rule, so each partition is asked for its share and some more; only where that was too little are
+//     those that have more asked again, once.
 
 import type { Page, Position, State } from "../ports/state.ts";
 
@@ -27,10 +29,33 @@ export interface MergedPage {
 }
 
 export async function listAcross(state: State, query: AcrossQuery, signal: AbortSignal): Promise<MergedPage> {
-  const pages = await Promise.all(
-    partitionsOf(state).map((partition) => state.list(queryFor(query, partition), signal)),
+  const share = shareOf(query.limit, state.traits.partitions);
+  const shares = await Promise.all(
+    partitionsOf(state).map((partition) => state.list(queryFor({ ...query, limit: share }, partition), signal)),
   );
+  const merged = merge(shares, query);
+  if (merged.next === undefined || merged.entries.length >= query.limit) return merged;
+  const pages = await Promise.all(shares.map((page, partition) => goOn(state, { page, query, partition }, signal)));
   return merge(pages, query);
+}
+
+/** Enough for nearly all pages: of entries that fall into partitions by chance, one partition seldom has twice its part and four. */
+function shareOf(limit: number, partitions: number): number {
+  return Math.min(limit, Math.ceil(limit / partitions) * 2 + 4);
+}
+
+interface Begun {
+  readonly page: Page;
+  readonly query: AcrossQuery;
+  readonly partition: number;
+}
+
+/** The page that the partition would have given, had it been asked for all of `query.limit`. */
+async function goOn(state: State, { page, query, partition }: Begun, signal: AbortSignal): Promise<Page> {
+  const [limit, examineMax] = [query.limit - page.entries.length, query.examineMax - page.examined];
+  if (page.next === undefined || limit <= 0 || examineMax <= 0) return page;
+  const more = await state.list(queryFor({ ...query, limit, examineMax, after: page.next }, partition), signal);
+  return { ...more, entries: [...page.entries, ...more.entries], examined: page.examined + more.examined };
 }
 
 /** How many entries each index has over all partitions. */
