@@ -25,7 +25,7 @@ const ALL: readonly Kind[] = ["cordum dev", "cordum NATS", "cordum JetStream", "
 const ON_REDIS = ALL.slice(1);
 const SOME: readonly Kind[] = ["cordum dev", "cordum NATS", "BullMQ HTTP"];
 const CONNECTIONS = 64;
-const PRESET: Effort = { rounds: 5, roundSeconds: 1.2, warmUpSeconds: 2, serialJobs: 40 };
+const PRESET: Effort = { rounds: 5, roundSeconds: 1.2, warmUpSeconds: 4, serialJobs: 40 };
 const SMOKE: Effort = { rounds: 1, roundSeconds: 0.2, warmUpSeconds: 0.2, serialJobs: 5 };
 
 /** Throws a sentence with the usage for words that mean nothing. */

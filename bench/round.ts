@@ -54,7 +54,7 @@ async function untilEnded(contender: Contender, wanted: number, startedAt: numbe
     const now = performance.now();
     const perMs = Math.max(seen - first, 1) / (now - startedAt);
     const leftMs = (wanted - seen) / Math.max(perMs, 0.1);
-    await new Promise((resolve) => setTimeout(resolve, Math.min(100, Math.max(3, leftMs / 2))));
+    await new Promise((resolve) => setTimeout(resolve, Math.min(100, Math.max(10, leftMs / 2))));
     const before = seen;
     seen = await contender.ended();
     if (seen > before) changedAt = now;
