@@ -3,6 +3,8 @@
 // Must not know: what a record means: handlers by kind say that.
 // K1. Alarms are leased: a process that dies with one gives it back after the lease. K2. Due work has its own limit, so that many overdue
 //     alarms after an outage do not stop new work. K3. Oldest first. K4. A failed store answer costs one round, never the loop.
+// K5. What is due by the store's clock and not yet by ours is waited for: looked at now, nothing would be done, and it would come again only
+//     after the lease.
 
 import type { Clock } from "../ports/clock.ts";
 import type { Due, State } from "../ports/state.ts";
@@ -28,6 +30,9 @@ export const DEFAULT_ALARM_SETTINGS: AlarmSettings = {
   sweepMs: 5_000,
   sweepBudget: 500,
 };
+
+/** A clock that is further behind than this is not followed. */
+const EARLY_MS_MAX: Ms = 2_500;
 
 export type WakeHandler = (id: string, signal: AbortSignal) => Promise<void>;
 
@@ -95,6 +100,8 @@ async function handle(alarm: Due, parts: AlarmParts, signal: AbortSignal): Promi
   const handler = parts.handlers.get(alarm.key.kind);
   if (handler === undefined) return parts.log.warn("alarm.unknown_kind", { kind: alarm.key.kind, id: alarm.key.id });
   parts.meter.observe("cordum_scheduler_alarm_lag_seconds", Math.max(0, parts.clock.now() - alarm.at) / 1000);
+  const earlyMs = alarm.at - parts.clock.now();
+  if (earlyMs > 0) await parts.clock.sleep(Math.min(earlyMs, EARLY_MS_MAX), signal);
   try {
     await handler(alarm.key.id, signal);
   } catch (error) {
