@@ -17,8 +17,8 @@ import type { Store } from "./store.ts";
 const never = new AbortController().signal;
 const ID_BYTES = 9;
 
-/** Hears of each batch that was applied, once. */
-export type OnCommit = (batch: Batch) => void;
+/** Hears of each batch that was applied, once, and whose it was. */
+export type OnCommit = (batch: Batch, who: string) => void;
 
 export function simState(store: Store, queue: CallQueue, life: Life, onCommit: OnCommit): State {
   const about = (method: string, kind: CallKind, key: string): CallAbout => ({
@@ -38,7 +38,7 @@ export function simState(store: Store, queue: CallQueue, life: Life, onCommit: O
         signal,
         async () => {
           const { outcome, isNew } = await store.commit(batch);
-          if (isNew) onCommit(batch);
+          if (isNew) onCommit(batch, life.label);
           return outcome;
         },
       ),
@@ -107,20 +107,21 @@ export interface WorldTime {
   startTimer(ms: Ms, fire: () => void): () => void;
 }
 
-/** The clock of one life: the world's time, off by a constant as hosts are, and chance of its own. */
+/** The clock of one life: the world's time, off as hosts are, and chance of its own. */
 export function simClock(
   time: WorldTime,
   life: Life,
-  options: { readonly startAt: EpochMs; readonly skewMs: Ms; readonly chance: SeededRandom },
+  options: { readonly startAt: EpochMs; readonly error: (livedMs: Ms) => Ms; readonly chance: SeededRandom },
 ): Clock {
-  const { startAt, skewMs, chance } = options;
+  const { startAt, error, chance } = options;
+  const bornAt = time.now();
   const mono = (): Ms => time.now() - startAt;
   const startTimer = (ms: Ms, fire: () => void): (() => void) =>
     time.startTimer(ms, () => {
       if (life.isAlive) fire();
     });
   return {
-    now: () => time.now() + skewMs,
+    now: () => time.now() + error(time.now() - bornAt),
     mono,
     sleep: (ms, signal) => {
       if (signal.aborted) return Promise.resolve(false);

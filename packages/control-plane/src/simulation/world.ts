@@ -15,6 +15,7 @@ import type { Payloads } from "../ports/payloads.ts";
 import type { Batch } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { type Call, CallQueue, outcomeUnknown, unavailable } from "./calls.ts";
+import { CLOSE_CLOCKS, type ClockErrors, drawClockError } from "./clock-error.ts";
 import { type DrawFate, type Fate, type Faults, fatesOf, NO_FAULTS } from "./fate.ts";
 import { Life, type SimProcess } from "./process.ts";
 import { sealWorld } from "./sealed-world.ts";
@@ -44,6 +45,9 @@ export interface SimulationOptions {
   readonly processes: readonly SimProcess[];
   readonly onCommit?: OnCommit;
   readonly onPublish?: OnPublish;
+  onLife?(who: string, what: "begun" | "ended", now: EpochMs): void;
+  /** How far the clocks of processes are off; the store keeps the world's time. */
+  readonly clocks?: ClockErrors;
   /** The store has forgotten `gone`; `kept` is all that it knows. */
   onFailover?(kept: readonly Batch[], gone: readonly Batch[]): void;
   /** The command that replays this run; printed with a failure. */
@@ -69,7 +73,6 @@ export class SimulationFailure extends Error {
 }
 
 const START_AT = 1_893_456_000_000;
-const SKEW_MS_MAX = 20;
 const DELAY_MS_MAX = 3_000;
 /** Most are back soon; one in five stays away for longer than others wait for a sign of life. */
 const RESTART_MS_MAX = 4_000;
@@ -115,7 +118,7 @@ export class World {
     });
     const worldClock = simClock(this.#time, new Life(WORLD, 1), {
       startAt: START_AT,
-      skewMs: 0,
+      error: () => 0,
       chance: this.#chance.fork("world"),
     });
     this.#store = new Store({ clock: worldClock, openState: options.openState, openPayloads: options.openPayloads });
@@ -316,6 +319,7 @@ export class World {
     this.#queue.abandonAll(life);
     this.#bus.forget(life);
     this.#note(life.label, "crash", "", "dead");
+    this.#options.onLife?.(life.label, "ended", this.#now);
     const awayMs = this.#chance.below(!this.#isHealed && this.#chance.once(5) ? AWAY_MS_MAX : RESTART_MS_MAX);
     this.#time.startTimer(awayMs, () => this.#start(life.process, life.number + 1));
   }
@@ -324,9 +328,10 @@ export class World {
     const life = new Life(process, number);
     this.#lives.set(process.name, life);
     this.#note(life.label, "start", "", "alive");
+    this.#options.onLife?.(life.label, "begun", this.#now);
     const chance = this.#chance.fork(life.label);
-    const skewMs = chance.below(2 * SKEW_MS_MAX + 1) - SKEW_MS_MAX;
-    const clock = simClock(this.#time, life, { startAt: START_AT, skewMs, chance: chance.fork("clock") });
+    const error = drawClockError(this.#options.clocks ?? CLOSE_CLOCKS, chance.fork("clock error"));
+    const clock = simClock(this.#time, life, { startAt: START_AT, error, chance: chance.fork("clock") });
     const log = simLog(
       life,
       (entry) => this.trace.note({ step: this.#steps, at: this.#now, ...entry }),

@@ -7,7 +7,8 @@
 //     unfinished ones have an alarm that is not late. G5. Records, indexes, lanes and dead letters agree. G6. A worker that was never
 //     given a job does not end it, where it could be told. G7. No more attempts are heard by workers than the job may have. G8. An answer that was
 //     confirmed to its person is in the record. G9. Once all is well again, what is asked for succeeds.
-// G10. Limits on jobs at once are never exceeded.
+// G10. Limits on jobs at once are never exceeded. G11. No time ends a job earlier than clocks may be off. G12. Workers are not given more
+//     than they can do (capacity.ts). G13. Slots of limits come back (job-world.ts).
 
 import { decodePacket, jobRequestBytes } from "@cordum/protocol";
 import type { Dump } from "../../adapters/memory/memory-state.ts";
@@ -21,23 +22,53 @@ import { bytesOfRequest, hashOfRequest } from "../../jobs/job-request.ts";
 import { JOB_KIND } from "../../jobs/job-store.ts";
 import type { Batch } from "../../ports/state.ts";
 import { LANES_INDEX } from "../../scheduling/backlog-lanes.ts";
+import { DIFFERING_CLOCKS } from "../clock-error.ts";
 import type { Invariant } from "../world.ts";
 import type { JobHistory, Ledger } from "./ledger.ts";
 import { expectedOf, FEW_MAX } from "./policies.ts";
 
 /** For so long an alarm that was taken may be away. */
 const ALARM_LEASE_MS = 10_000;
-const SKEW_MS = 100;
 
 type Fail = (says: string) => void;
 
 /** Looks at every batch that the store applied. */
-export function checkCommit(batch: Batch, ledger: Ledger, fail: Fail): void {
+export function checkCommit(
+  batch: Batch,
+  ledger: Ledger,
+  fail: Fail,
+  by?: { readonly who: string; readonly now: number },
+): void {
   for (const change of batch.changes) {
     if (change.do !== "put" || change.key.kind !== JOB_KIND) continue;
     const job = parseJob(change.value);
     if (!isTerminal(job) && change.wakeAt === "never") fail(`G4: ${job.id} is ${job.phase.state} and has no alarm`);
+    if (by !== undefined) {
+      checkTimes(ledger.histories.get(job.id)?.job, job, by.now, fail);
+      if ("dispatch" in job.phase && ledger.histories.get(job.id)?.dispatchIds.has(job.phase.dispatch.id) !== true)
+        ledger.capacity.noteCommitted(job.phase.dispatch.id, by.who);
+    }
     checkVersion(job, ledger, fail);
+  }
+}
+
+const ENDED_BY = new Map([
+  ["deadline_exceeded", "deadline"],
+  ["running_timeout", "timeout"],
+  ["approval_expired", "approval"],
+] as const);
+
+/** G11. Whoever wrote the wake and whoever found it due may both be off; the wake itself is what was promised. */
+function checkTimes(before: Job | undefined, job: Job, now: number, fail: Fail): void {
+  if (before === undefined || !("outcome" in job.phase) || isTerminal(before)) return;
+  for (const [code, wake] of ENDED_BY) {
+    const earlyMs = (before.wakes[wake] ?? 0) - now;
+    if (
+      job.phase.outcome.code === code &&
+      job.phase.outcome.by === "scheduler" &&
+      earlyMs > DIFFERING_CLOCKS.unfollowedMs
+    )
+      fail(`G11: ${job.id} was ended as ${code} ${earlyMs} ms before its ${wake}`);
   }
 }
 
@@ -130,7 +161,14 @@ function checkEnding(job: Job, before: Job | undefined, ledger: Ledger, fail: Fa
 }
 
 /** Looks at every message that a node sends. */
-export function checkPublish(subject: string, bytes: Uint8Array, who: string, ledger: Ledger, fail: Fail): void {
+export function checkPublish(
+  subject: string,
+  bytes: Uint8Array,
+  who: string,
+  ledger: Ledger,
+  fail: Fail,
+  now: number,
+): void {
   if (!who.startsWith("node") || !(subject.startsWith("worker.") || subject.startsWith("job."))) return;
   const { payload } = decodePacket(bytes);
   if (payload?.kind !== "jobRequest") return;
@@ -141,6 +179,8 @@ export function checkPublish(subject: string, bytes: Uint8Array, who: string, le
   const dispatchId = dispatch?.dispatchId ?? "";
   if (history?.dispatchIds.has(dispatchId) !== true)
     fail(`G3: ${jobId} is dispatched as ${dispatchId}, which was never committed`);
+  const tooMany = ledger.capacity.notePublished(dispatchId, who, now, jobId, ledger);
+  if (tooMany !== undefined) fail(tooMany);
   const judged = history === undefined ? undefined : bytesOfRequest(history.job);
   const sent = jobRequestBytes(bytes)?.subarray(0, judged?.byteLength);
   if (judged === undefined || sent === undefined || Buffer.compare(judged, sent) !== 0) {
@@ -181,7 +221,7 @@ function alarmsAreInTime(dump: Dump, now: number): string | undefined {
     if (isTerminal(job)) continue;
     const wake = alarmOf(job);
     if (alarmAt === "never" || wake === "never") return `G4: ${job.id} is ${job.phase.state} and has no alarm`;
-    const latest = Math.max(wake, now + ALARM_LEASE_MS) + SKEW_MS;
+    const latest = Math.max(wake, now + ALARM_LEASE_MS);
     if (alarmAt > latest) return `G4: the alarm of ${job.id} is ${alarmAt - latest} ms later than its earliest wake`;
   }
   return undefined;

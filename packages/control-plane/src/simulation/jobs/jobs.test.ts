@@ -1,26 +1,11 @@
-// The life of a job under faults: many seeds on the production use cases, and deliberate faults that must be found.
+// The life of a job under faults: many seeds on the production use cases.
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { SimulationFailure } from "../world.ts";
 import { runJobs } from "./job-world.ts";
-import { MUTANTS, type Mutant } from "./mutants.ts";
 
-const SEEDS = 200;
+const SEEDS = 500;
 const STEPS = 2_500;
-const MUTANT_SEEDS = 60;
-
-async function firstFailure(mutant: Mutant): Promise<string | undefined> {
-  for (let seed = 1; seed <= MUTANT_SEEDS; seed++) {
-    try {
-      await runJobs({ seed, steps: STEPS }, mutant.mutation);
-    } catch (error) {
-      if (error instanceof SimulationFailure) return error.message;
-      throw error;
-    }
-  }
-  return undefined;
-}
 
 describe("the life of a job, simulated", () => {
   it(`keeps its promises for ${SEEDS} seeds`, { timeout: 120_000 }, async () => {
@@ -37,6 +22,7 @@ describe("the life of a job, simulated", () => {
       "dispatched",
       "vanished",
       "limit reached",
+      "worker full",
       "submit IDEMPOTENCY_CONFLICT",
       "submit STATE_OUTCOME_UNKNOWN",
     ];
@@ -53,12 +39,4 @@ describe("the life of a job, simulated", () => {
     const { stdout } = await promisify(execFile)(process.execPath, args);
     expect(stdout).toContain(`trace ${first.world.trace.hash()} `);
   });
-
-  it.each(MUTANTS.map((mutant) => [mutant.name, mutant] as const))(
-    "is found out when a node %s",
-    { timeout: 60_000 },
-    async (_, mutant) => {
-      expect(await firstFailure(mutant)).toMatch(mutant.foundAs);
-    },
-  );
 });

@@ -4,6 +4,7 @@
 // A failover takes back what the store has forgotten: histories are made again from what it kept.
 
 import type { Job } from "../../jobs/job.ts";
+import { Capacity } from "./capacity.ts";
 
 export interface JobHistory {
   /** The record as it was last committed. */
@@ -42,6 +43,7 @@ export class Ledger {
   /** Jobs of which the store has forgotten something: they may run again, and what was told of them may be gone. */
   readonly forgotten = new Set<string>();
   readonly sent = new Map<string, SentResult[]>();
+  readonly capacity = new Capacity();
   readonly counts = new Map<string, number>();
 
   count(name: string): void {

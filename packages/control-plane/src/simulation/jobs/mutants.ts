@@ -4,9 +4,10 @@
 
 import { parseJob } from "../../jobs/job-codec.ts";
 import { JOB_KIND } from "../../jobs/job-store.ts";
+import { PLACER_SUBJECT } from "../../jobs/peers.ts";
 import type { Policy } from "../../policy/decision.ts";
 import { Fault } from "../../ports/fault.ts";
-import type { Batch, Change, Check, State } from "../../ports/state.ts";
+import type { Batch, Change, Check, Outcome, State } from "../../ports/state.ts";
 import { SLOT_KIND } from "../../scheduling/slots.ts";
 import type { ProcessPorts } from "../process.ts";
 import type { Mutation } from "./node.ts";
@@ -29,6 +30,13 @@ export const MUTANTS: readonly Mutant[] = [
   mutant("takes an unknown outcome for a success", /^G[346]/, onState(believingUnknown)),
   mutant("takes a conflict for a success", /^G[348]/, onState(believingConflicts)),
   mutant("does not count before it takes a slot", /^G10/, onBatch(withoutCount)),
+  mutant(
+    "never gives a slot of a limit back",
+    /^G13/,
+    onState((state) => overriding(state, { commit: (batch, signal) => keepingSlots(state, batch, signal) })),
+  ),
+  mutant("does not hear of other placers", /^G12/, { ports: deafToPlacers, policy: same }),
+  mutant("goes by its own clock", /^G11/, { ports: onOwnClock, policy: same }),
   mutant(
     "forgets to leave an index",
     /^G5/,
@@ -101,6 +109,29 @@ function withoutCount(batch: Batch): Batch {
   const [first, ...rest] = batch.checks;
   const takesSlot = batch.changes.some((change) => change.do === "put" && change.key.kind === SLOT_KIND);
   return takesSlot ? { ...batch, checks: [first, ...rest.filter((check) => check.is !== "fewer")] } : batch;
+}
+
+function keepingSlots(state: State, batch: Batch, signal: AbortSignal): Promise<Outcome> {
+  const givesBack = batch.changes.some((change) => change.do === "delete" && change.key.kind === SLOT_KIND);
+  return givesBack ? Promise.resolve({ kind: "conflict", check: 0, found: undefined }) : state.commit(batch, signal);
+}
+
+/** Each placer takes all slots of a worker for its own. */
+function deafToPlacers(ports: ProcessPorts): ProcessPorts {
+  const { bus } = ports;
+  return {
+    ...ports,
+    bus: overriding(bus, {
+      subscribe: (spec, handle) =>
+        bus.subscribe(spec, spec.subject === PLACER_SUBJECT ? async () => ({ kind: "ack" }) : handle),
+    }),
+  };
+}
+
+/** Ahead of the store by more than any followed clock. */
+function onOwnClock(ports: ProcessPorts): ProcessPorts {
+  const { clock } = ports;
+  return { ...ports, clock: overriding(clock, { now: () => clock.now() + 15_000 }) };
 }
 
 function isDeadLetter(change: Change): boolean {

@@ -16,6 +16,7 @@ import { Fault } from "../../ports/fault.ts";
 import type { Routing } from "../../scheduling/routing.ts";
 import { composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION } from "../../services/core.ts";
 import type { ProcessPorts, SimProcess } from "../process.ts";
+import { QUIET_MS } from "./capacity.ts";
 import { type Ledger, note } from "./ledger.ts";
 import { MILD_POLICY, STRICT_POLICY, TOPICS } from "./policies.ts";
 
@@ -114,8 +115,9 @@ async function submitAll(name: string, people: People, user: User): Promise<void
     await clock.sleep(chance.below(answered ? 900 : 300), signal);
   }
   while (people.nextFresh < FRESH) {
-    await clock.sleep(1_000, signal);
+    if (people.nextFresh === 0) await clock.sleep(1_000, signal);
     if (!user.options.ledger.isHealed) continue;
+    if (people.nextFresh === 0) await clock.sleep(QUIET_MS, signal);
     const { jobId } = await submitJob({ ...BASE_COMMAND, topic: "job.echo", priority: "critical" }, user.parts, signal);
     user.options.ledger.fresh.add(jobId);
     people.nextFresh++;

@@ -33,26 +33,31 @@ export function simWorker(id: string, options: WorkerOptions, ledger: Ledger): S
     name: id,
     mayCrash: true,
     async start(ports) {
+      let activeJobs = 0;
       const serve = async (bytes: Uint8Array) => {
         const { payload } = decodePacket(bytes);
         if (payload?.kind !== "jobRequest") return { kind: "refuse", reason: "no request" } as const;
         const { jobId, dispatch } = payload.value;
         const dispatchId = dispatch?.dispatchId ?? "";
         note(ledger.heard, jobId, dispatchId);
-        void behave(id, { jobId, dispatchId }, ports, ledger);
+        activeJobs++;
+        void behave(id, { jobId, dispatchId }, ports, ledger).finally(() => {
+          activeJobs--;
+          ledger.capacity.noteDropped(dispatchId);
+        });
         return { kind: "ack" } as const;
       };
       const handshake: Payload = { kind: "handshake", value: { componentId: id, role: 3, readyTopics: [...TOPICS] } };
-      const heartbeat: Payload = {
+      const heartbeat = (): Payload => ({
         kind: "heartbeat",
-        value: { workerId: id, pool: POOL, maxParallelJobs: options.capacity },
-      };
+        value: { workerId: id, pool: POOL, maxParallelJobs: options.capacity, activeJobs },
+      });
       const subjects = options.directly ? [directSubject(id)] : TOPICS;
       for (const subject of subjects)
         await ports.bus.subscribe({ subject, group: "pool", keep: false, inFlightMax: 50 }, serve);
       for (let beat = 0; ; beat++) {
         if (beat % HANDSHAKE_EVERY === 0) await send(ports, id, SUBJECTS.handshake, handshake);
-        await send(ports, id, SUBJECTS.heartbeat, heartbeat);
+        await send(ports, id, SUBJECTS.heartbeat, heartbeat());
         await ports.clock.sleep(HEARTBEAT_MS, ports.signal);
       }
     },

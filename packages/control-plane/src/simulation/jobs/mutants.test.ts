@@ -1,0 +1,30 @@
+// Deliberate faults in a node, each of which the simulation must find.
+import { describe, expect, it } from "vitest";
+import { SimulationFailure } from "../world.ts";
+import { runJobs } from "./job-world.ts";
+import { MUTANTS, type Mutant } from "./mutants.ts";
+
+const STEPS = 2_500;
+const MUTANT_SEEDS = 60;
+
+async function firstFailure(mutant: Mutant): Promise<string | undefined> {
+  for (let seed = 1; seed <= MUTANT_SEEDS; seed++) {
+    try {
+      await runJobs({ seed, steps: STEPS }, mutant.mutation);
+    } catch (error) {
+      if (error instanceof SimulationFailure) return error.message;
+      throw error;
+    }
+  }
+  return undefined;
+}
+
+describe("the life of a job, simulated", () => {
+  it.each(MUTANTS.map((mutant) => [mutant.name, mutant] as const))(
+    "is found out when a node %s",
+    { timeout: 60_000 },
+    async (_, mutant) => {
+      expect(await firstFailure(mutant)).toMatch(mutant.foundAs);
+    },
+  );
+});
