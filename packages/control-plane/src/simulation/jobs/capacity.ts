@@ -16,6 +16,12 @@ import type { Ledger } from "./ledger.ts";
 /** A word under way takes 3 s at most, and one is said each 2 s. */
 export const QUIET_MS = PLACER_TTL_MS + 5_000;
 
+interface Published {
+  readonly jobId: string;
+  readonly dispatchId: string;
+  readonly by: string;
+  readonly at: EpochMs;
+}
 interface Given {
   readonly jobId: string;
   readonly dispatch: Dispatch;
@@ -57,17 +63,21 @@ export class Capacity {
   }
 
   /** A node sends a job to a worker. Says what is wrong, or nothing. */
-  notePublished(dispatchId: string, by: string, now: EpochMs, jobId: string, ledger: Ledger): string | undefined {
+  notePublished({ jobId, dispatchId, by, at }: Published, ledger: Ledger): string | undefined {
     const job = ledger.histories.get(jobId)?.job;
     if (job === undefined || !("dispatch" in job.phase) || job.phase.dispatch.id !== dispatchId) return undefined;
     const { dispatch } = job.phase;
-    const isRung = now >= (job.wakes.doorbell ?? 0) - 2 * DIFFERING_CLOCKS.unfollowedMs;
+    const isRung = at >= (job.wakes.doorbell ?? 0) - 2 * DIFFERING_CLOCKS.unfollowedMs;
     if (this.#committedBy.get(dispatchId) !== by || isRung || this.#given.has(dispatchId)) return undefined;
-    this.#given.set(dispatchId, { jobId, dispatch, by, at: now });
-    return this.#judge(dispatch.workerId, by, now, ledger);
+    this.#given.set(dispatchId, { jobId, dispatch, by, at });
+    return this.#judge(dispatch.workerId, { by, now: at }, ledger);
   }
 
-  #judge(workerId: string, by: string, now: EpochMs, ledger: Ledger): string | undefined {
+  #judge(
+    workerId: string,
+    { by, now }: { readonly by: string; readonly now: EpochMs },
+    ledger: Ledger,
+  ): string | undefined {
     const slots = this.#slotsOf.get(workerId);
     if (slots === undefined) return undefined;
     const out = [...this.#given.values()].filter(

@@ -21,6 +21,7 @@ import { isDeadLetter } from "../../jobs/job-moves.ts";
 import { bytesOfRequest, hashOfRequest } from "../../jobs/job-request.ts";
 import { JOB_KIND } from "../../jobs/job-store.ts";
 import type { Batch } from "../../ports/state.ts";
+import type { EpochMs } from "../../ports/time.ts";
 import { LANES_INDEX } from "../../scheduling/backlog-lanes.ts";
 import { DIFFERING_CLOCKS } from "../clock-error.ts";
 import type { Invariant } from "../world.ts";
@@ -32,23 +33,31 @@ const ALARM_LEASE_MS = 10_000;
 
 type Fail = (says: string) => void;
 
+/** What just happened, and who did it: a life of a process, as "node0#1". */
+export interface Observed {
+  readonly ledger: Ledger;
+  readonly who: string;
+  /** The world's time. */
+  readonly now: EpochMs;
+  readonly fail: Fail;
+}
+
 /** Looks at every batch that the store applied. */
-export function checkCommit(
-  batch: Batch,
-  ledger: Ledger,
-  fail: Fail,
-  by?: { readonly who: string; readonly now: number },
-): void {
-  for (const change of batch.changes) {
-    if (change.do !== "put" || change.key.kind !== JOB_KIND) continue;
-    const job = parseJob(change.value);
-    if (!isTerminal(job) && change.wakeAt === "never") fail(`G4: ${job.id} is ${job.phase.state} and has no alarm`);
-    if (by !== undefined) {
-      checkTimes(ledger.histories.get(job.id)?.job, job, by.now, fail);
-      if ("dispatch" in job.phase && ledger.histories.get(job.id)?.dispatchIds.has(job.phase.dispatch.id) !== true)
-        ledger.capacity.noteCommitted(job.phase.dispatch.id, by.who);
-    }
+export function checkCommit(batch: Batch, { ledger, who, now, fail }: Observed): void {
+  for (const { job, wakeAt } of jobsIn(batch)) {
+    if (!isTerminal(job) && wakeAt === "never") fail(`G4: ${job.id} is ${job.phase.state} and has no alarm`);
+    const history = ledger.histories.get(job.id);
+    checkTimes(history?.job, job, now, fail);
+    if ("dispatch" in job.phase && history?.dispatchIds.has(job.phase.dispatch.id) !== true)
+      ledger.capacity.noteCommitted(job.phase.dispatch.id, who);
     checkVersion(job, ledger, fail);
+  }
+}
+
+function* jobsIn({ changes }: Batch): Generator<{ readonly job: Job; readonly wakeAt: EpochMs | "never" }> {
+  for (const change of changes) {
+    if (change.do === "put" && change.key.kind === JOB_KIND)
+      yield { job: parseJob(change.value), wakeAt: change.wakeAt };
   }
 }
 
@@ -80,7 +89,8 @@ export function forget(kept: readonly Batch[], gone: readonly Batch[], ledger: L
   }
   ledger.histories.clear();
   const before = new Map(ledger.counts);
-  for (const batch of kept) checkCommit(batch, ledger, () => undefined); // these were judged when they were made
+  // These were judged when they were made.
+  for (const batch of kept) for (const { job } of jobsIn(batch)) checkVersion(job, ledger, () => undefined);
   ledger.counts.clear();
   for (const [name, count] of before) ledger.counts.set(name, count);
 }
@@ -161,14 +171,7 @@ function checkEnding(job: Job, before: Job | undefined, ledger: Ledger, fail: Fa
 }
 
 /** Looks at every message that a node sends. */
-export function checkPublish(
-  subject: string,
-  bytes: Uint8Array,
-  who: string,
-  ledger: Ledger,
-  fail: Fail,
-  now: number,
-): void {
+export function checkPublish(subject: string, bytes: Uint8Array, { ledger, who, now, fail }: Observed): void {
   if (!who.startsWith("node") || !(subject.startsWith("worker.") || subject.startsWith("job."))) return;
   const { payload } = decodePacket(bytes);
   if (payload?.kind !== "jobRequest") return;
@@ -179,7 +182,7 @@ export function checkPublish(
   const dispatchId = dispatch?.dispatchId ?? "";
   if (history?.dispatchIds.has(dispatchId) !== true)
     fail(`G3: ${jobId} is dispatched as ${dispatchId}, which was never committed`);
-  const tooMany = ledger.capacity.notePublished(dispatchId, who, now, jobId, ledger);
+  const tooMany = ledger.capacity.notePublished({ jobId, dispatchId, by: who, at: now }, ledger);
   if (tooMany !== undefined) fail(tooMany);
   const judged = history === undefined ? undefined : bytesOfRequest(history.job);
   const sent = jobRequestBytes(bytes)?.subarray(0, judged?.byteLength);

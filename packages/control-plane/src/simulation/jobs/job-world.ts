@@ -11,7 +11,7 @@ import { DIFFERING_CLOCKS } from "../clock-error.ts";
 import { drawFaults } from "../fate.ts";
 import type { RunSummary, SimRun } from "../run.ts";
 import { World } from "../world.ts";
-import { checkCommit, checkPublish, forget, jobInvariants } from "./invariants.ts";
+import { checkCommit, checkPublish, forget, jobInvariants, type Observed } from "./invariants.ts";
 import { Ledger } from "./ledger.ts";
 import { FRESH, type Mutation, simNode } from "./node.ts";
 import { simStranger } from "./stranger.ts";
@@ -38,6 +38,7 @@ export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Pr
   const partitions = PARTITIONS[(run.seed >> 3) % PARTITIONS.length] ?? 1;
   for (const [id, slots] of WORKERS) ledger.capacity.addWorker(id, slots);
   const options = { ledger, submissions: SUBMISSIONS, mutate: mutation };
+  const observed = (who: string): Observed => ({ ledger, who, now: world.now, fail: (says) => world.fail(says) });
   const world: World = new World({
     seed: run.seed,
     faults: drawFaults(run.seed),
@@ -51,9 +52,8 @@ export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Pr
     ],
     clocks: DIFFERING_CLOCKS,
     onLife: (who, what, now) => ledger.capacity.noteLife(who, what, now),
-    onCommit: (batch, who) => checkCommit(batch, ledger, (says) => world.fail(says), { who, now: world.now }),
-    onPublish: (subject, bytes, who) =>
-      checkPublish(subject, bytes, who, ledger, (says) => world.fail(says), world.now),
+    onCommit: (batch, who) => checkCommit(batch, observed(who)),
+    onPublish: (subject, bytes, who) => checkPublish(subject, bytes, observed(who)),
     onFailover: (kept, gone) => forget(kept, gone, ledger),
     replay: `npm run sim -- --seed ${run.seed} --steps ${run.steps} --trace${run.replaySuffix ?? ""}`,
     ...(run.print === undefined ? {} : { print: run.print }),
@@ -81,6 +81,7 @@ function unfinished(world: World, ledger: Ledger): string {
     : `G4: not finished ${after}: ${open.join("; ") || "clients"}`;
 }
 
+/** G13. */
 function slotsOut(world: World): number {
   return world.dump().records.filter(({ stored }) => stored.key.kind === SLOT_KIND).length;
 }

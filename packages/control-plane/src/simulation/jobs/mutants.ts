@@ -2,6 +2,7 @@
 // Owns:          wrappers around the ports and the policy of a node that break one promise each.
 // Must not know: production code's inside: it is never changed for this.
 
+import { encodePacket, parsePacket } from "@cordum/protocol";
 import { parseJob } from "../../jobs/job-codec.ts";
 import { JOB_KIND } from "../../jobs/job-store.ts";
 import { PLACER_SUBJECT } from "../../jobs/peers.ts";
@@ -36,6 +37,7 @@ export const MUTANTS: readonly Mutant[] = [
     onState((state) => overriding(state, { commit: (batch, signal) => keepingSlots(state, batch, signal) })),
   ),
   mutant("does not hear of other placers", /^G12/, { ports: deafToPlacers, policy: same }),
+  mutant("takes workers for larger than they are", /^G12/, { ports: overestimating, policy: same }),
   mutant("goes by its own clock", /^G11/, { ports: onOwnClock, policy: same }),
   mutant(
     "forgets to leave an index",
@@ -124,6 +126,23 @@ function deafToPlacers(ports: ProcessPorts): ProcessPorts {
     bus: overriding(bus, {
       subscribe: (spec, handle) =>
         bus.subscribe(spec, spec.subject === PLACER_SUBJECT ? async () => ({ kind: "ack" }) : handle),
+    }),
+  };
+}
+
+function overestimating(ports: ProcessPorts): ProcessPorts {
+  const { bus } = ports;
+  const larger = (bytes: Uint8Array): Uint8Array => {
+    const parsed = parsePacket(bytes);
+    if (parsed.kind !== "packet" || parsed.packet.payload?.kind !== "heartbeat") return bytes;
+    const { value } = parsed.packet.payload;
+    const payload = { kind: "heartbeat", value: { ...value, maxParallelJobs: value.maxParallelJobs + 1 } } as const;
+    return encodePacket({ ...parsed.packet, payload });
+  };
+  return {
+    ...ports,
+    bus: overriding(bus, {
+      subscribe: (spec, handle) => bus.subscribe(spec, (bytes, about, signal) => handle(larger(bytes), about, signal)),
     }),
   };
 }
