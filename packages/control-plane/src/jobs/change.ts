@@ -128,7 +128,7 @@ function settleBooks(before: Job, next: Job, parts: JobParts, signal: AbortSigna
     outbound.forget(next.id);
     board.forget(next.id);
   }
-  registry.keepOnly(next.id, "dispatch" in phase ? phase.dispatch.id : undefined);
+  registry.keepOnly(next.id, "dispatch" in phase ? phase.dispatch.id : undefined, parts.clock.now());
   const dispatchBefore = "dispatch" in before.phase ? before.phase.dispatch : undefined;
   const hasMovedOn = !("dispatch" in phase) || phase.dispatch.id !== dispatchBefore?.id;
   if (dispatchBefore !== undefined && hasMovedOn) giveSlotsBack(dispatchBefore, parts, signal);

@@ -100,7 +100,7 @@ function overhearResult(parts: JobParts, backlog: Backlog): Handle {
     const parsed = parsePacket(bytes);
     if (parsed.kind !== "packet" || parsed.packet.payload?.kind !== "jobResult") return ACK;
     const { jobId, workerId } = parsed.packet.payload.value;
-    parts.registry.noteEnded(jobId, workerId);
+    parts.registry.noteEnded(jobId, workerId, parts.clock.now());
     backlog.hintJobEnded();
     return ACK;
   };

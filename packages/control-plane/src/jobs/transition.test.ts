@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Decision, DecisionRecord } from "../policy/decision.ts";
-import { alarmOf, isTerminal, type Job } from "./job.ts";
+import { isTerminal, type Job } from "./job.ts";
 import type { JobEvent, Report } from "./job-event.ts";
 import { isDeadLetter } from "./job-moves.ts";
 import { DEFAULT_JOB_SETTINGS as LIMITS } from "./job-parts.ts";
@@ -365,7 +365,8 @@ describe("any sequence of events", () => {
           now += ms;
           const { next, effects } = transition(job, event, now, LIMITS);
           if (isTerminal(job)) expect(next).toBe(job);
-          expect(alarmOf(next) === "never").toBe(isTerminal(next));
+          const wakes = Object.keys(next.wakes);
+          expect(wakes.every((wake) => wake === "stop")).toBe(isTerminal(next));
           expect(next.attempts).toBeGreaterThanOrEqual(0);
           expect(next.updatedAt).toBeGreaterThanOrEqual(job.updatedAt);
           if (effects.some((effect) => effect.kind === "deliver")) {

@@ -138,8 +138,8 @@ describe("Registry", () => {
     expect(registry.find("w1", NOW)).toMatchObject({ busy: 1, free: 3 });
     registry.hear({ ...HEARTBEAT, activeJobs: 3 }, NOW);
     expect(registry.find("w1", NOW)).toMatchObject({ busy: 3 });
-    expect(registry.release("j1")).toBe(true);
-    expect(registry.release("j1")).toBe(false);
+    expect(registry.release("j1", NOW)).toBe(true);
+    expect(registry.release("j1", NOW)).toBe(false);
     expect(registry.find("w1", NOW)).toMatchObject({ busy: 2, free: 2 });
   });
 

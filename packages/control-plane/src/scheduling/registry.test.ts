@@ -108,11 +108,11 @@ describe("slots", () => {
     const registry = registryWith({});
     for (const n of [1, 2, 3]) registry.reserve(slot(n));
     expect(registry.find("w1", NOW)?.busy).toBe(3);
-    registry.keepOnly("j1", "d2");
+    registry.keepOnly("j1", "d2", NOW);
     registry.withdraw("j1", "d1");
     registry.withdraw("j1", "d3");
     expect(registry.find("w1", NOW)?.busy).toBe(1);
-    registry.keepOnly("j1", undefined);
+    registry.keepOnly("j1", undefined, NOW);
     expect(registry.find("w1", NOW)?.busy).toBe(0);
   });
 
@@ -122,7 +122,17 @@ describe("slots", () => {
     registry.withdraw("j1", "d1");
     expect(registry.find("w1", NOW)?.busy).toBe(2);
     registry.reserve(slot(2));
-    registry.keepOnly("j1", undefined);
+    registry.keepOnly("j1", undefined, NOW);
     expect(registry.find("w1", NOW)?.busy).toBe(1);
+  });
+
+  it("are free although a heartbeat that crossed the last results still counts them, and no longer than that", () => {
+    const registry = registryWith({});
+    registry.reserve(slot(1));
+    registry.release("j1", NOW);
+    registry.hear({ ...HEARTBEAT, activeJobs: 1 }, NOW + 400);
+    expect(registry.find("w1", NOW + 400)?.busy).toBe(0);
+    registry.hear({ ...HEARTBEAT, activeJobs: 1 }, NOW + 600);
+    expect(registry.find("w1", NOW + 600)?.busy).toBe(1);
   });
 });

@@ -3,7 +3,8 @@
 // Must not know: State, Bus, how a worker is chosen (placement.ts).
 // G1. A worker is alive for 30 s after its last heartbeat, not counting a time in which this process could hear nobody.
 // G2. Heartbeats correct, they do not grant: a slot is taken when a job is placed and given back when it ends, so that a burst between
-//     two heartbeats does not go to one worker.
+//     two heartbeats does not go to one worker. A heartbeat may have been written before the last results: jobs that ended within
+//     CROSSING_MS before it came are not believed to be out because it counts them. It would be five seconds until the next one.
 //     Of several placers each has a share of a worker's slots (placers.ts).
 // G3. Absence of an announcement is not "not ready": only a worker that announced topics is limited to them. What a worker announced
 //     outlives its silence: it may come back without saying it again.
@@ -19,6 +20,7 @@ const ANNOUNCED_MAX = 10_000;
 /** Slots of a worker that does not say how many it has. */
 const UNSTATED_CAPACITY = 100;
 const RELEASED_MAX = 4_096;
+const CROSSING_MS: Ms = 500;
 
 export interface Heartbeat {
   readonly workerId: string;
@@ -76,8 +78,8 @@ interface Entry {
   tryAgainAt: EpochMs;
   /** Dispatches of ours that are out with it, and their jobs. */
   slots: Map<string, string>;
-  /** Jobs of ours that ended since its last heartbeat counted them. */
-  endedSinceHeartbeat: number;
+  /** When jobs ended that its last heartbeat may have counted, oldest first. */
+  ended: EpochMs[];
 }
 
 export class Registry {
@@ -120,12 +122,13 @@ export class Registry {
         misses: 0,
         tryAgainAt: 0,
         slots: new Map(),
-        endedSinceHeartbeat: 0,
+        ended: [],
       });
       return true;
     }
     const wasGone = this.#isSilent(known, now) || known.heartbeat.instance !== heartbeat.instance;
-    Object.assign(known, { heartbeat, seenAt: now, topics, pools, endedSinceHeartbeat: 0 });
+    const ended = wasGone ? [] : known.ended.filter((at) => now - at < CROSSING_MS);
+    Object.assign(known, { heartbeat, seenAt: now, topics, pools, ended });
     if (wasGone || (known.listens === "nowhere" && now >= known.tryAgainAt)) known.listens = "directly";
     return wasGone;
   }
@@ -166,9 +169,9 @@ export class Registry {
   }
 
   /** The job is out with this dispatch now and with no other; undefined: with none. */
-  keepOnly(jobId: string, dispatchId: string | undefined): void {
+  keepOnly(jobId: string, dispatchId: string | undefined, now: EpochMs): void {
     for (const other of [...(this.#slotsOf.get(jobId)?.keys() ?? [])])
-      if (other !== dispatchId) this.#end(jobId, other);
+      if (other !== dispatchId) this.#end(jobId, other, now);
   }
 
   /** A job that is out with the worker since before this process knew it. Beside other placers it is theirs, or counted by the worker. */
@@ -178,9 +181,9 @@ export class Registry {
   }
 
   /** Gives back what the job holds. False when that was nothing. */
-  release(jobId: string): boolean {
+  release(jobId: string, now: EpochMs): boolean {
     const held = [...(this.#slotsOf.get(jobId)?.keys() ?? [])];
-    for (const dispatchId of held) this.#end(jobId, dispatchId);
+    for (const dispatchId of held) this.#end(jobId, dispatchId, now);
     return held.length > 0;
   }
 
@@ -217,10 +220,9 @@ export class Registry {
   }
 
   /** A result was overheard: whoever has handled it, the worker has one job less. */
-  noteEnded(jobId: string, workerId: string): void {
-    if (this.release(jobId) || this.#released.delete(jobId)) return;
-    const entry = this.#entries.get(workerId);
-    if (entry !== undefined) entry.endedSinceHeartbeat++;
+  noteEnded(jobId: string, workerId: string, now: EpochMs): void {
+    if (this.release(jobId, now) || this.#released.delete(jobId)) return;
+    this.#entries.get(workerId)?.ended.push(now);
   }
 
   /** Does this placer answer for what becomes of the worker's jobs? One of the living ones does. */
@@ -228,9 +230,8 @@ export class Registry {
     return this.#placers.shareOf(workerId, 1, now) === 1;
   }
 
-  #end(jobId: string, dispatchId: string): void {
-    const entry = this.#drop(jobId, dispatchId);
-    if (entry !== undefined) entry.endedSinceHeartbeat++;
+  #end(jobId: string, dispatchId: string, now: EpochMs): void {
+    this.#drop(jobId, dispatchId)?.ended.push(now);
     this.#noteReleased(jobId);
   }
 
@@ -306,7 +307,7 @@ function capacityOf({ capacity }: Heartbeat): number {
 
 /** By our own count, or by the worker's as far as it is known to be right: jobs of other placers are in it. */
 function busyOf(entry: Entry): number {
-  return Math.max(entry.slots.size, entry.heartbeat.activeJobs - entry.endedSinceHeartbeat, 0);
+  return Math.max(entry.slots.size, entry.heartbeat.activeJobs - entry.ended.length, 0);
 }
 
 function view(id: string, entry: Entry, room: number): Worker {
