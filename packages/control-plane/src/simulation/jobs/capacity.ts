@@ -7,11 +7,10 @@
 // What was answered by anybody, dropped by the worker or given up by the record is not out. A dispatch whose commit was not confirmed to its
 // placer is nobody's: it is rung for later (jobs/wake.ts), and heartbeats count it. After a failover nothing is judged that it forgot.
 
-import type { Dispatch } from "../../jobs/job.ts";
+import type { Dispatch, Job } from "../../jobs/job.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import { PLACER_TTL_MS } from "../../scheduling/placers.ts";
 import { DIFFERING_CLOCKS } from "../clock-error.ts";
-import type { Ledger } from "./ledger.ts";
 
 /** A word under way takes 3 s at most, and one is said each 2 s. */
 export const QUIET_MS = PLACER_TTL_MS + 5_000;
@@ -27,6 +26,15 @@ interface Given {
   readonly dispatch: Dispatch;
   readonly by: string;
   readonly at: EpochMs;
+}
+
+/** What it must know of the run. */
+interface Ledger {
+  readonly isHealed: boolean;
+  readonly histories: ReadonlyMap<string, { readonly job: Job }>;
+  readonly forgotten: ReadonlySet<string>;
+  readonly sent: ReadonlyMap<string, unknown>;
+  count(name: string): void;
 }
 
 export class Capacity {
