@@ -170,6 +170,11 @@ function addSystem(program: Command, machine: Machine): void {
     .description("jobs that ended without success")
     .option("--limit <n>", "how many (default 20)");
   remote(dlq, machine, async () => (await import("./commands/system.ts")).listDeadLetters);
+  const letter = (name: string, description: string) => dlq.command(name).argument("<job>").description(description);
+  const retry = letter("retry", "submit the job once more; prints the new job's id");
+  remote(retry, machine, async () => (await import("./commands/system.ts")).retryDeadLetter);
+  const remove = letter("delete", "remove the dead letter, not the job");
+  remote(remove, machine, async () => (await import("./commands/system.ts")).deleteDeadLetter);
   const workers = program.command("workers").description("workers that the server knows");
   remote(workers, machine, async () => (await import("./commands/system.ts")).listWorkers);
   const status = program.command("status").description("how the server is");

@@ -26,6 +26,7 @@ export {
   type JobStep,
   type JobSubmission,
   type Remediation,
+  type RetriedJob,
   type SubmittedJob,
   type SystemStatus,
   type WorkerRecord,

@@ -26,6 +26,17 @@ export async function listDeadLetters({ client, given, terminal, signal }: Sessi
   if (!isAll) terminal.note(`the newest ${limit}; --limit shows more`);
 }
 
+export async function retryDeadLetter({ client, given, terminal, signal }: Session, jobId: string): Promise<void> {
+  const retried = await client.deadLetters.retry(jobId, { signal });
+  if (given.flag("json")) return terminal.print(json(retried));
+  terminal.print(oneLine(retried.job_id));
+}
+
+export async function deleteDeadLetter({ client, given, terminal, signal }: Session, jobId: string): Promise<void> {
+  await client.deadLetters.delete(jobId, { signal });
+  if (!given.flag("json")) terminal.note("removed");
+}
+
 export async function listWorkers({ client, given, terminal, signal }: Session): Promise<void> {
   const workers = await client.workers({ signal });
   if (given.flag("json")) return terminal.print(json(workers));

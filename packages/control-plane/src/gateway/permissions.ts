@@ -18,6 +18,7 @@ const GRANTS = {
   "approvals.read": ["admin", "operator", "approver", "viewer"],
   "approvals.answer": ["admin", "operator", "approver"],
   "dlq.read": ["admin", "operator", "viewer"],
+  "dlq.write": OPERATORS,
   "workers.read": ["admin", "operator", "viewer"],
 } as const satisfies { readonly [permission: string]: readonly Role[] };
 

@@ -33,10 +33,15 @@ export async function readJob(
   const { phase } = job;
   const request = requestOf(job);
   const [context, result] = await Promise.all([
-    loadJson(ownKey(request.contextPtr, [contextKey(jobId), contextKeyFor(jobId, job.bodyHash)]), parts, signal),
+    loadJson(ownContextKey(job, request), parts, signal),
     loadJson("outcome" in phase ? ownKey(phase.outcome.resultPtr, [resultKey(jobId)]) : undefined, parts, signal),
   ]);
   return { job, request, context, result };
+}
+
+/** Where the job's own context lies; undefined when it has none, or points at what is not its own. */
+export function ownContextKey(job: Job, request: JobRequest): string | undefined {
+  return ownKey(request.contextPtr, [contextKey(job.id), contextKeyFor(job.id, job.bodyHash)]);
 }
 
 /** A pointer is a worker's or client's word: only the job's own keys are read for it, so nobody reads what is another's. Ids may hold dots:

@@ -44,6 +44,8 @@ export const FAULTS = {
   INTERNAL: { status: 500, retry: "later", title: "Internal error" },
   SHUTTING_DOWN: { status: 503, retry: "later", title: "This process is shutting down" },
   JOB_NOT_FOUND: { status: 404, retry: "never", title: "No such job" },
+  DEAD_LETTER_NOT_FOUND: { status: 404, retry: "never", title: "No such dead letter" },
+  JOB_NOT_RETRYABLE: { status: 409, retry: "never", title: "What the job needs to run again is no longer kept" },
   JOB_CONTENDED: { status: 503, retry: "later", title: "The job is being changed by many at once" },
   IDEMPOTENCY_CONFLICT: { status: 409, retry: "never", title: "Idempotency key already used with another request" },
   APPROVAL_NOT_ACTIONABLE: { status: 409, retry: "never", title: "The job does not wait for an approval" },

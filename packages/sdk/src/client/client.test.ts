@@ -96,6 +96,14 @@ describe("client: calls", () => {
     expect(await client.workers()).toEqual([{ worker_id: "w1" }]);
     expect((await all(client.approvals.list())).map((approval) => approval.job.id)).toEqual(["j1"]);
     expect((await all(client.deadLetters.list())).map((entry) => entry.job_id)).toEqual(["j1"]);
+    expect((await client.deadLetters.get("j1")).job_id).toBe("j1");
+    expect(await client.deadLetters.retry("j1")).toMatchObject({ job_id: "j1" });
+    await client.deadLetters.delete("j/1");
+    expect(server.asked.slice(-3).map((asked) => [asked.method, asked.url])).toEqual([
+      ["GET", "/api/v1/dlq/j1"],
+      ["POST", "/api/v1/dlq/j1/retry"],
+      ["DELETE", "/api/v1/dlq/j%2F1"],
+    ]);
     expect(await client.decisions("j1")).toEqual([{ decision: "ALLOW" }]);
     expect((await client.cancel("j1")).state).toBe("CANCELLED");
     await client.approvals.approve("j1", { reason: "fine" });

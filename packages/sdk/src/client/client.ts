@@ -11,11 +11,13 @@ import {
   parseApprovalPage,
   parseApproved,
   parseCancelled,
+  parseDeadLetter,
   parseDeadLetterPage,
   parseDecisions,
   parseJobDetail,
   parseJobPage,
   parseJson,
+  parseRetried,
   parseStatus,
   parseSubmitted,
   parseWorkers,
@@ -31,6 +33,7 @@ import type {
   JobQuery,
   JobRecord,
   JobSubmission,
+  RetriedJob,
   SubmittedJob,
   SystemStatus,
   WorkerRecord,
@@ -168,6 +171,18 @@ export class Client {
     /** Jobs that ended without success, newest first. */
     list: (options: ListOptions = {}): AsyncIterable<DeadLetter> =>
       this.#pages({ method: "GET", path: "/api/v1/dlq/page", query: {} }, options, parseDeadLetterPage),
+    /** The dead letter of one job; it stays readable after a retry. */
+    get: async (jobId: string, options: CallOptions = {}): Promise<DeadLetter> =>
+      parseDeadLetter(await this.#text({ method: "GET", path: `/api/v1/dlq/${segment(jobId)}`, ...sending(options) })),
+    /** Submits the job once more, to be judged anew. A repeated call gives the same new job. */
+    retry: async (jobId: string, options: CallOptions = {}): Promise<RetriedJob> =>
+      parseRetried(
+        await this.#text({ method: "POST", path: `/api/v1/dlq/${segment(jobId)}/retry`, ...sending(options) }),
+      ),
+    /** Removes the dead letter, not the job. One that is not there is no error. */
+    delete: async (jobId: string, options: CallOptions = {}): Promise<void> => {
+      await this.#text({ method: "DELETE", path: `/api/v1/dlq/${segment(jobId)}`, ...sending(options) });
+    },
   };
 
   async workers(options: CallOptions = {}): Promise<readonly WorkerRecord[]> {

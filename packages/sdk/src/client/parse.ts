@@ -12,6 +12,7 @@ import type {
   JobDecision,
   JobDetail,
   JobRecord,
+  RetriedJob,
   SubmittedJob,
   SystemStatus,
   WorkerRecord,
@@ -27,6 +28,8 @@ export interface Page<T> {
 export const parseSubmitted = (text: string): SubmittedJob => withText<SubmittedJob>(parseJson(text), "job_id");
 export const parseCancelled = (text: string): CancelledJob => withText<CancelledJob>(parseJson(text), "id", "state");
 export const parseApproved = (text: string): ApprovedJob => withText<ApprovedJob>(parseJson(text), "job_id");
+export const parseDeadLetter = (text: string): DeadLetter => withText<DeadLetter>(parseJson(text), "job_id");
+export const parseRetried = (text: string): RetriedJob => withText<RetriedJob>(parseJson(text), "job_id");
 export const parseStatus = (text: string): SystemStatus => withText<SystemStatus>(parseJson(text), "time");
 export const parseJobDetail = (text: string): JobDetail => withText<JobDetail>(parseJson(text), "id", "state");
 export const parseDecisions = (text: string): readonly JobDecision[] =>

@@ -239,6 +239,13 @@ export interface DeadLetter {
   readonly reason_code?: string;
   readonly last_state?: string;
   readonly attempts?: number;
+  /** The job that repeats this one. */
+  readonly retried_as?: string;
+}
+
+export interface RetriedJob {
+  /** Id of the new job. */
+  readonly job_id: string;
 }
 
 export interface WorkerRecord {

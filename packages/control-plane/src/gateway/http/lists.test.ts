@@ -81,6 +81,35 @@ describe.each(["integer", "link"] as const)("paging by %s", (by) => {
   });
 });
 
+describe("a dead letter", () => {
+  it("is read, retried and removed, by those who may", async () => {
+    const [id, other] = await submitMany(2, { topic: "job.no.x" });
+    const url = `/api/v1/dlq/${id}`;
+    const retried = await scene.post("admin-key", `${url}/retry`, {});
+    const { job_id } = retried.json();
+    expect([retried.statusCode, (await scene.post("admin-key", `${url}/retry`, {})).json()]).toEqual([200, { job_id }]);
+    expect((await scene.call("viewer-key", "GET", url)).json()).toMatchObject({ job_id: id, retried_as: job_id });
+    expect((await scene.call("viewer-key", "GET", `/api/v1/jobs/${job_id}`)).json()).toMatchObject({
+      trace_id: id,
+      labels: { retry: "true", retry_of_job: id, dlq_entry: id },
+      state: "DENIED",
+    });
+    const listed = (await scene.call("viewer-key", "GET", "/api/v1/dlq")).json();
+    expect(listed.map((letter: { job_id: string }) => letter.job_id).toSorted()).toEqual([job_id, other].toSorted());
+    for (const target of [url, url, "/api/v1/dlq/nowhere"]) {
+      const removed = await scene.call("admin-key", "DELETE", target);
+      expect([removed.statusCode, removed.body]).toEqual([204, ""]);
+    }
+    const gone = await scene.call("viewer-key", "GET", url);
+    expect([gone.statusCode, gone.json().code, gone.json().error]).toEqual([
+      404,
+      "DEAD_LETTER_NOT_FOUND",
+      "dlq entry not found",
+    ]);
+    expect((await scene.call("viewer-key", "DELETE", `/api/v1/dlq/${other}`)).statusCode).toBe(403);
+  });
+});
+
 describe("lists", () => {
   it("take times in any unit, inclusive", async () => {
     const [id] = await submitMany(1);
