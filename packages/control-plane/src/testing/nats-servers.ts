@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { findNats } from "./ensure-servers.ts";
-import { freePort, type ServerProcess, START_ATTEMPTS_MAX, startProcess } from "./server-process.ts";
+import { type ServerProcess, startOnFreePort, startProcess } from "./server-process.ts";
 
 export interface NatsOptions {
   readonly jetstream?: boolean;
@@ -27,17 +27,7 @@ export interface NatsServer extends AsyncDisposable {
 
 /** Starts a NATS server on 127.0.0.1. Rejects with the server's own words when it does not come up. */
 export async function startNats(options: NatsOptions = {}): Promise<NatsServer> {
-  for (let attempt = 1; ; attempt++) {
-    const server = new Server(await freePort(), options);
-    try {
-      await server.restart();
-      return server;
-    } catch (error) {
-      await server.stop();
-      // Between finding a free port and using it, another test may have taken it.
-      if (attempt === START_ATTEMPTS_MAX || !String(error).includes("in use")) throw error;
-    }
-  }
+  return await startOnFreePort((port) => new Server(port, options));
 }
 
 class Server implements NatsServer {

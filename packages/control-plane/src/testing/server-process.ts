@@ -26,7 +26,7 @@ export interface ServerStart {
 }
 
 export const START_TIMEOUT_MS = 15_000;
-export const START_ATTEMPTS_MAX = 5;
+const START_ATTEMPTS_MAX = 5;
 
 /** Resolves when the server is ready. Rejects with the server's own words when it does not come up. */
 export async function startProcess(start: ServerStart): Promise<ServerProcess> {
@@ -45,6 +45,26 @@ export async function startProcess(start: ServerStart): Promise<ServerProcess> {
     throw error;
   }
   return { kill };
+}
+
+interface Startable {
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Makes a server for a port and starts it. Rejects with the server's own words when it does not come up. */
+export async function startOnFreePort<S extends Startable>(make: (port: number) => S): Promise<S> {
+  for (let attempt = 1; ; attempt++) {
+    const server = make(await freePort());
+    try {
+      await server.restart();
+      return server;
+    } catch (error) {
+      await server.stop();
+      // Between finding a free port and using it, another test may have taken it.
+      if (attempt === START_ATTEMPTS_MAX || !String(error).includes("in use")) throw error;
+    }
+  }
 }
 
 /** A TCP port that nobody listens on at this moment. */

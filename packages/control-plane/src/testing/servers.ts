@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { findRedis } from "./ensure-servers.ts";
-import { freePort, type ServerProcess, START_ATTEMPTS_MAX, START_TIMEOUT_MS, startProcess } from "./server-process.ts";
+import { freePort, type ServerProcess, START_TIMEOUT_MS, startOnFreePort, startProcess } from "./server-process.ts";
 
 export { freePort };
 
@@ -42,17 +42,7 @@ export interface RedisCluster extends AsyncDisposable {
 
 /** Starts a Redis on 127.0.0.1. Rejects with the server's own words when it does not come up. */
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
-  for (let attempt = 1; ; attempt++) {
-    const server = new Server(await freePort(), options);
-    try {
-      await server.restart();
-      return server;
-    } catch (error) {
-      await server.stop();
-      // Between finding a free port and using it, another test may have taken it.
-      if (attempt === START_ATTEMPTS_MAX || !String(error).includes("in use")) throw error;
-    }
-  }
+  return await startOnFreePort((port) => new Server(port, options));
 }
 
 /** Starts `masters` Redis servers that share all slots. */
