@@ -13,33 +13,13 @@ import { NO_TIMEOUTS, OPEN_ROUTING } from "../../scheduling/routing.ts";
 import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION, stateLayout } from "../../services/core.ts";
 import { silentLog } from "../../telemetry/log.ts";
 import { createMeter, DEFAULT_METER_SETTINGS, type ReadableMeter } from "../../telemetry/meter.ts";
+import { POLICY } from "../../testing/job-scene.ts";
 import { parseApiKeys } from "../api-keys.ts";
 import { createAuth } from "../auth.ts";
 import { createGateway, type Gateway } from "../gateway.ts";
 import { parseOrigins } from "../origins.ts";
 import { DEFAULT_GATEWAY_SETTINGS, type GatewayParts } from "../parts.ts";
 import { ROLES } from "../permissions.ts";
-
-const POLICY = `
-version: v1
-rules:
-  - id: no
-    match: { topics: ["job.no.*"] }
-    decision: deny
-    reason: never
-  - id: ask
-    match: { topics: ["job.ask"] }
-    decision: require_approval
-    reason: a person must look
-  - id: slow
-    match: { topics: ["job.slow"] }
-    decision: throttle
-    reason: too many
-  - id: small
-    match: { topics: ["job.small"] }
-    decision: allow_with_constraints
-    constraints: { budgets: { max_runtime_ms: 60000, max_retries: 1 } }
-`;
 
 /** `admin-key` and its like for tenant acme; `other-admin-key` for tenant other; `root-key` may cross tenants. */
 const KEYS = JSON.stringify([

@@ -15,6 +15,7 @@ import { PolicySource } from "../../policy/policy-source.ts";
 import { Fault } from "../../ports/fault.ts";
 import type { Routing } from "../../scheduling/routing.ts";
 import { composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION } from "../../services/core.ts";
+import { COMMAND } from "../../testing/job-scene.ts";
 import type { ProcessPorts, SimProcess } from "../process.ts";
 import { QUIET_MS } from "./capacity.ts";
 import { type Ledger, note } from "./ledger.ts";
@@ -210,32 +211,4 @@ async function ignoringFaults(work: () => Promise<void>): Promise<void> {
   }
 }
 
-export const BASE_COMMAND: SubmitCommand = {
-  tenant: TENANT,
-  principal: CLIENT,
-  team: "",
-  topic: "job.echo",
-  priority: "interactive",
-  priorityText: "",
-  prompt: "a prompt",
-  context: { n: 1 },
-  adapterId: "",
-  memoryId: "",
-  contextMode: "",
-  projectId: "",
-  actorId: "",
-  actorType: "",
-  idempotencyKey: "",
-  packId: "",
-  capability: "",
-  riskTags: [],
-  requires: [],
-  labels: {},
-  tags: [],
-  allowSummarization: false,
-  allowRetrieval: false,
-  maxInputTokens: 0,
-  maxOutputTokens: 0,
-  maxTotalTokens: 0,
-  deadlineMs: 0,
-};
+export const BASE_COMMAND: SubmitCommand = { ...COMMAND, tenant: TENANT, principal: CLIENT, prompt: "a prompt" };
