@@ -107,6 +107,7 @@ function queryFor(query: AcrossQuery, partition: number) {
   };
 }
 
-function partitionsOf(state: State): readonly number[] {
+/** All partitions of the store. */
+export function partitionsOf(state: State): readonly number[] {
   return Array.from({ length: state.traits.partitions }, (_, partition) => partition);
 }

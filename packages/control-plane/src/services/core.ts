@@ -3,6 +3,7 @@
 // Must not know: which adapters stand behind the ports, HTTP.
 
 import { DEFAULT_ALARM_SETTINGS, runAlarms } from "../alarms/alarms.ts";
+import { auditLayout } from "../audit/audit-entry.ts";
 import { DEAD_LETTER_KIND, DEAD_LETTER_SHAPE, deadLetterLayout } from "../dead-letters/dead-letter.ts";
 import { Announcer } from "../jobs/announce.ts";
 import { Backlog } from "../jobs/backlog.ts";
@@ -24,6 +25,7 @@ import type { Clock } from "../ports/clock.ts";
 import type { Payloads } from "../ports/payloads.ts";
 import type { Layout, State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
+import type { Ms } from "../ports/time.ts";
 import { processLayout, type Shapes } from "../records/processes.ts";
 import { laneLayout } from "../scheduling/backlog-lanes.ts";
 import { Congestion } from "../scheduling/congestion.ts";
@@ -42,7 +44,7 @@ export interface CorePorts {
 }
 export interface CoreConfig {
   readonly scheduling: SchedulingConfig;
-  readonly retention: JobRetention;
+  readonly retention: Retention;
   readonly settings: JobSettings;
   /** False: this process only stores jobs and rings for one that drives them. */
   readonly drives: boolean;
@@ -60,7 +62,15 @@ export interface Core {
   settle(deadline: AbortSignal): Promise<void>;
 }
 
-export const DEFAULT_RETENTION: JobRetention = { jobKeepMs: 7 * 86_400_000, deadLetterKeepMs: 30 * 86_400_000 };
+export interface Retention extends JobRetention {
+  readonly auditKeepMs: Ms;
+}
+
+export const DEFAULT_RETENTION: Retention = {
+  jobKeepMs: 7 * 86_400_000,
+  deadLetterKeepMs: 30 * 86_400_000,
+  auditKeepMs: 365 * 86_400_000,
+};
 export { DEFAULT_JOB_SETTINGS };
 
 /** The shapes of records that this build reads; see records/processes.ts. */
@@ -71,7 +81,7 @@ export const SHAPES_READ: Shapes = {
 };
 
 /** What State must be opened with. */
-export function stateLayout(retention: JobRetention): Layout {
+export function stateLayout(retention: Retention): Layout {
   return {
     indexes: {
       ...jobLayout(retention.jobKeepMs),
@@ -80,7 +90,7 @@ export function stateLayout(retention: JobRetention): Layout {
       ...slotLayout(),
       ...processLayout(),
     },
-    logs: {},
+    logs: { ...auditLayout(retention.auditKeepMs) },
   };
 }
 

@@ -8,7 +8,6 @@ import { createGateway, createMetricsServer } from "../gateway/gateway.ts";
 import type { OriginRules } from "../gateway/origins.ts";
 import { DEFAULT_GATEWAY_SETTINGS, type GatewayParts, type GatewaySettings } from "../gateway/parts.ts";
 import { DEFAULT_JOB_SETTINGS, type SchedulingConfig } from "../jobs/job-parts.ts";
-import type { JobRetention } from "../jobs/job-store.ts";
 import { PolicySource } from "../policy/policy-source.ts";
 import type { Clock } from "../ports/clock.ts";
 import { assert } from "../ports/fault.ts";
@@ -18,7 +17,15 @@ import { NO_TIMEOUTS, OPEN_ROUTING, parsePools, parseTimeouts } from "../schedul
 import { createMeter } from "../telemetry/meter.ts";
 import { BUILD } from "./build.ts";
 import type { Config } from "./configuration.ts";
-import { type Core, type CoreConfig, composeCore, SHAPES_READ, stateLayout } from "./core.ts";
+import {
+  type Core,
+  type CoreConfig,
+  composeCore,
+  DEFAULT_RETENTION,
+  type Retention,
+  SHAPES_READ,
+  stateLayout,
+} from "./core.ts";
 import { followFile } from "./followed-file.ts";
 import { openAuth, openOrigins } from "./gateway-settings.ts";
 import { type InProcessConnection, inProcessConnection } from "./in-process-connection.ts";
@@ -151,8 +158,9 @@ async function listenForMetrics(config: Config, parts: GatewayParts, opened: Asy
   parts.log.info("metrics.listening", { url: await server.listen(metricsAddress) });
 }
 
-function retentionOf(config: Config): JobRetention {
-  return { jobKeepMs: config.retention.jobMs, deadLetterKeepMs: config.retention.deadLetterMs };
+function retentionOf(config: Config): Retention {
+  const { jobMs, deadLetterMs } = config.retention;
+  return { ...DEFAULT_RETENTION, jobKeepMs: jobMs, deadLetterKeepMs: deadLetterMs };
 }
 
 function coreConfigOf(config: Config): Omit<CoreConfig, "drives"> {
