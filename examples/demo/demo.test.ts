@@ -25,12 +25,18 @@ interface Ran {
   readonly err: string;
 }
 
+/** Our environment without anybody's wish for colour or against it: Node warns of two that contradict each other. */
+function environmentWithoutColours(): NodeJS.ProcessEnv {
+  const { FORCE_COLOR: _forced, NO_COLOR: _refused, ...rest } = process.env;
+  return rest;
+}
+
 /** Runs the demo from a foreign folder, without a terminal; `during` sees the output as it grows. */
 function runDemo(
   args: readonly string[],
   during: (out: string, child: ChildProcess) => void = () => undefined,
 ): Promise<Ran> {
-  const env = { ...process.env, TMPDIR: temporary, FORCE_COLOR: "" };
+  const env = { ...environmentWithoutColours(), TMPDIR: temporary };
   const child = spawn(process.execPath, [LAUNCHER, DEMO, ...args], {
     cwd: temporary,
     env,
