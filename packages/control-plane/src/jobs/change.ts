@@ -6,6 +6,7 @@
 // H3. A worker's slot is taken before the commit that dispatches to it and given back when that commit fails.
 
 import { Fault } from "../ports/fault.ts";
+import { countMove } from "./count-move.ts";
 import { carryOut, type DeliveryHistory } from "./effects.ts";
 import { type Dispatch, isTerminal, type Job } from "./job.ts";
 import type { JobEvent } from "./job-event.ts";
@@ -120,11 +121,9 @@ function newDispatch(moved: Transition): Dispatch | undefined {
 function settleBooks(before: Job, next: Job, parts: JobParts, signal: AbortSignal): void {
   if (isTerminal(before)) return; // a note on an ended job, no news
   const { meter, outbound, board, registry, congestion, announcer } = parts;
-  const { phase, topic } = next;
-  if ("dispatch" in phase) {
-    if (next.attempts === 1 && phase.state === "DISPATCHED" && !phase.dispatch.heard)
-      meter.observe("cordum_scheduler_dispatch_latency_seconds", (phase.dispatch.at - next.acceptedAt) / 1000);
-  } else {
+  const { phase } = next;
+  countMove(before, next, meter);
+  if (!("dispatch" in phase)) {
     outbound.forget(next.id);
     board.forget(next.id);
   }
@@ -132,11 +131,6 @@ function settleBooks(before: Job, next: Job, parts: JobParts, signal: AbortSigna
   const dispatchBefore = "dispatch" in before.phase ? before.phase.dispatch : undefined;
   const hasMovedOn = !("dispatch" in phase) || phase.dispatch.id !== dispatchBefore?.id;
   if (dispatchBefore !== undefined && hasMovedOn) giveSlotsBack(dispatchBefore, parts, signal);
-  if (isTerminal(next))
-    meter.count("cordum_scheduler_jobs_completed_total", { topic, status: `JOB_STATUS_${phase.state}` });
-  if (phase.state === "DENIED") meter.count("cordum_scheduler_safety_denied_total", { topic });
-  if (phase.state === "PENDING" && phase.waiting === "policy_unavailable")
-    meter.count("cordum_scheduler_safety_unavailable_total");
   if (phase.state === "SCHEDULED" && phase.waiting === "pool_overloaded")
     for (const pool of phase.pools) congestion.note(pool);
   announcer.tell(next);

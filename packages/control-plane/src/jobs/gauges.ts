@@ -1,7 +1,10 @@
 // What an operator sees of the fleet and of waiting jobs.
-// Owns:          the gauges of workers and backlog.
+// Owns:          the gauges of workers, backlog, approvals and the bus.
 // Must not know: how they are shown.
 
+import type { State } from "../ports/state.ts";
+import type { EpochMs } from "../ports/time.ts";
+import { countAcross, type IndexName, listAcross } from "../records/across-partitions.ts";
 import { lanesOf, parseLane } from "../scheduling/backlog-lanes.ts";
 import { JOB_INDEX } from "./job-indexes.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -16,6 +19,21 @@ export async function measure(pools: Iterable<string>, parts: JobParts, signal: 
     workers.set(heartbeat.pool, (workers.get(heartbeat.pool) ?? 0) + 1);
   for (const [pool, count] of workers) meter.gauge("cordum_scheduler_workers", count, { pool });
   for (const pool of pools) await measurePool(pool, parts, signal);
+  await measureApprovals(parts, signal);
+}
+
+async function measureApprovals({ state, clock, meter, settings }: JobParts, signal: AbortSignal): Promise<void> {
+  const until = clock.deadline(signal, settings.storeTimeoutMs);
+  const asked = { index: JOB_INDEX.asked, of: [] };
+  const [count = 0] = await countAcross(state, [asked], until);
+  meter.gauge("cordum_approval_queue_depth", count);
+  const oldest = count === 0 ? undefined : await oldestOf(asked, state, until);
+  meter.gauge("cordum_approval_oldest_seconds", oldest === undefined ? 0 : Math.max(0, clock.now() - oldest) / 1000);
+}
+
+async function oldestOf(lead: IndexName, state: State, signal: AbortSignal): Promise<EpochMs | undefined> {
+  const { entries } = await listAcross(state, { lead, alsoIn: [], order: "up", limit: 1, examineMax: 1 }, signal);
+  return entries[0]?.score;
 }
 
 async function measurePool(pool: string, parts: JobParts, signal: AbortSignal): Promise<void> {

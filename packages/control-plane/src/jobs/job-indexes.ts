@@ -25,6 +25,8 @@ export const JOB_INDEX = {
   backlog: "job.backlog",
   /** of limit: jobs that a limit holds back; score: acceptance. */
   heldBack: "job.held",
+  /** of nobody: all jobs that wait for a person, for the gauges; score: the question. */
+  asked: "job.asked",
   /** of tenant: jobs that are out with a worker; score: dispatch. */
   busyOfTenant: "job.busy.tenant",
   /** of worker: jobs that are out with it; score: dispatch. */
@@ -45,6 +47,7 @@ export function jobLayout(keepMs: Ms): Layout["indexes"] {
     [JOB_INDEX.byTrace]: listed,
     [JOB_INDEX.backlog]: open,
     [JOB_INDEX.heldBack]: open,
+    [JOB_INDEX.asked]: open,
     [JOB_INDEX.busyOfTenant]: open,
     [JOB_INDEX.busyOfWorker]: open,
   };
@@ -59,6 +62,7 @@ export function entriesOfJob(job: Job): readonly Entry[] {
   ];
   if (job.traceId !== job.id) entries.push({ index: JOB_INDEX.byTrace, of: [tenant, job.traceId], score: listedAt });
   if (job.team !== "") entries.push({ index: JOB_INDEX.byTeam, of: [tenant, job.team], score: listedAt });
+  if (phase.state === "APPROVAL_REQUIRED") entries.push({ index: JOB_INDEX.asked, of: [], score: phase.ask.at });
   if (phase.state === "SCHEDULED")
     for (const pool of phase.pools) entries.push(backlogEntry(pool, job.priority, tenant, job.acceptedAt));
   if (phase.state === "SCHEDULED" && phase.limit !== undefined)

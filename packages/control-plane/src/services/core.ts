@@ -33,6 +33,8 @@ import { Placers } from "../scheduling/placers.ts";
 import { Registry } from "../scheduling/registry.ts";
 import { SLOT_KIND, SLOT_SHAPE, Slots, slotLayout } from "../scheduling/slots.ts";
 
+import { watchBus } from "./bus-gauge.ts";
+
 export interface CorePorts {
   readonly state: State;
   readonly payloads: Payloads;
@@ -116,7 +118,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
       parts.registry.startListening(ports.clock.now());
       if (!config.drives) {
         subscriptions = workers;
-        cycles = forgetSilentWorkers(parts, stopping.signal);
+        cycles = Promise.all([forgetSilentWorkers(parts, stopping.signal), watchBus(ports, stopping.signal)]);
         return;
       }
       const peers = await listenToPeers(parts, backlog);
@@ -127,6 +129,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
         runCycles(parts, backlog, signals),
         runProgress(parts, signals),
         runPresence(parts, stopping.signal),
+        watchBus(ports, stopping.signal),
       ]);
     },
     catchUp() {

@@ -15,6 +15,8 @@ export interface MetricSpec {
 const HTTP_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
 const LAG_BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800] as const;
 
+const PATIENCE_BUCKETS = [10, 60, 300, 900, 3600, 14_400, 86_400, 259_200] as const;
+
 export const METRICS = {
   cordum_api_gateway_http_requests_total: {
     type: "counter",
@@ -60,6 +62,38 @@ export const METRICS = {
     help: "Decisions that had to wait because no policy was loaded.",
     labels: [],
   },
+  cordum_scheduler_dead_letters_total: { type: "counter", help: "Jobs that became a dead letter.", labels: ["topic"] },
+  cordum_scheduler_job_retries_total: {
+    type: "counter",
+    help: "Dispatches of a job after its first attempt.",
+    labels: ["topic"],
+  },
+  cordum_scheduler_job_duration_seconds: {
+    type: "histogram",
+    help: "Time from acceptance to the terminal state, waiting for people and limits included.",
+    labels: ["status"],
+    buckets: LAG_BUCKETS,
+  },
+  cordum_approval_decisions_total: {
+    type: "counter",
+    help: "Answers to approvals: approved, rejected.",
+    labels: ["decision"],
+  },
+  cordum_approval_latency_seconds: {
+    type: "histogram",
+    help: "Time from the question to the answer of a person.",
+    labels: [],
+    buckets: PATIENCE_BUCKETS,
+  },
+  cordum_approval_expired_total: { type: "counter", help: "Approvals that nobody answered in time.", labels: [] },
+  cordum_approval_queue_depth: { type: "gauge", help: "Jobs that wait for a person.", labels: [] },
+  cordum_approval_oldest_seconds: {
+    type: "gauge",
+    help: "Age of the question that has waited longest for a person.",
+    labels: [],
+  },
+  cordum_bus_connected: { type: "gauge", help: "1 while this process is connected to the bus.", labels: [] },
+  cordum_bus_reconnects_total: { type: "counter", help: "Times that the bus was lost and found again.", labels: [] },
   cordum_scheduler_dispatch_latency_seconds: {
     type: "histogram",
     help: "Time from acceptance to the first dispatch.",

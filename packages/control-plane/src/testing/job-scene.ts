@@ -18,6 +18,7 @@ import { PolicySource } from "../policy/policy-source.ts";
 import type { Bus } from "../ports/bus.ts";
 import type { Payloads } from "../ports/payloads.ts";
 import type { Batch, State } from "../ports/state.ts";
+import type { Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../scheduling/routing.ts";
 import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION, stateLayout } from "../services/core.ts";
@@ -93,6 +94,8 @@ export interface SceneOptions {
   readonly state?: (real: State) => State;
   readonly bus?: (real: Bus) => Bus;
   readonly payloads?: (real: Payloads) => Payloads;
+  /** Stands for the scene's notes of counts. */
+  readonly meter?: Meter;
 }
 
 export interface JobScene extends AsyncDisposable {
@@ -181,7 +184,7 @@ class Stage implements JobScene {
         bus: between.bus?.(this.bus) ?? this.bus,
         clock: this.clock,
         log,
-        meter,
+        meter: between.meter ?? meter,
         policy: this.policy,
       },
       {
