@@ -168,3 +168,18 @@ export { type EnumType, enumName, type Init, type Int64, type MessageType, safeI
 export { epochMsOf, parseTimestamp, timestampOf, timestampText } from "./wire/timestamp.ts";
 export type { UnaryMethod } from "./wire/unary.ts";
 export { WireError, type WireReason } from "./wire/wire-error.ts";
+export {
+  FRAME_ID_MAX,
+  FRAME_NAME_BYTES_MAX,
+  FRAME_ROOM_BYTES,
+  type FrameReading,
+  type GatewayFrame,
+  readGatewayFrame,
+  readWorkerFrame,
+  SESSION_CLOSE,
+  type SessionLimits,
+  WORKER_FRAMES_VERSION,
+  type WorkerFrame,
+  writeGatewayFrame,
+  writeWorkerFrame,
+} from "./worker-frames.ts";
