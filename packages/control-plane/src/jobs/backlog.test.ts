@@ -298,3 +298,26 @@ describe("a look at pools where nothing waits", () => {
     await scene.until(jobId, "DISPATCHED", 11_000);
   });
 });
+
+describe("workers of one tenant", () => {
+  const ownedBy = (tenant: string) => ({ "cordum.tenant": tenant });
+
+  it("take the jobs of their tenant past those of others, and no other", async () => {
+    await open();
+    const foreign = await submitMany(3, { tenant: "other" });
+    const own = await submitMany(2, { tenant: "acme" });
+    const worker = await addWorker(scene, { id: "acme.w1", capacity: 1, labels: ownedBy("acme") });
+    await workOff(worker, 2);
+    expect(idsSeen(worker)).toEqual(own);
+    await scene.pass(15_000);
+    expect(worker.seen).toHaveLength(2);
+    for (const id of foreign)
+      expect((await scene.load(id)).phase).toMatchObject({ state: "SCHEDULED", waiting: "no_workers" });
+    const latest = await scene.submit({ tenant: "acme" });
+    expect((await scene.load(latest.jobId)).phase.state).toBe("DISPATCHED");
+    await worker.result({ jobId: latest.jobId, status: JobStatus.SUCCEEDED });
+    const forAll = await addWorker(scene, { id: "w2" });
+    await scene.quiet();
+    expect(idsSeen(forAll)).toEqual(foreign);
+  });
+});

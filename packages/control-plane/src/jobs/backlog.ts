@@ -11,7 +11,7 @@ import type { Page, Position } from "../ports/state.ts";
 import type { EpochMs } from "../ports/time.ts";
 import { type IndexName, listAcross, type MergedPage } from "../records/across-partitions.ts";
 import { dropEmptyLane, joinLanes, type Lane, lanesOf, nextLane, parseLane } from "../scheduling/backlog-lanes.ts";
-import type { Worker } from "../scheduling/registry.ts";
+import { servesTenant, type Worker } from "../scheduling/registry.ts";
 import { poolsFor, type Routing } from "../scheduling/routing.ts";
 import { changeJob, changeSeen } from "./change.ts";
 import type { Job } from "./job.ts";
@@ -144,15 +144,19 @@ export class Backlog {
     const looks = new Set((await this.#lanes(pool)).map((lane) => this.#lookAt(lane)));
     if (looks.size === 0) this.#waiting.delete(pool);
     else this.#waiting.add(pool);
+    let isShort = false;
     for (;;) {
-      const free = this.#freeSlots(pool);
-      if (free === 0) return;
+      if (this.#freeSlots(pool) === 0) return;
       const look = nextLane(looks, this.#served);
       if (look === undefined) break;
-      const turn = Math.ceil(free / tenantsBeside(look, looks));
-      if (await this.#serveLane(look, turn)) looks.delete(look);
+      const free = this.#freeSlots(pool, look.tenant);
+      if (free === 0) {
+        // What is free belongs to workers of other tenants. Jobs that have no worker at all keep nobody waiting (W3).
+        isShort ||= this.#hasWorker(pool, look.tenant);
+        looks.delete(look);
+      } else if (await this.#serveLane(look, Math.ceil(free / tenantsBeside(look, looks)))) looks.delete(look);
     }
-    this.#parts.congestion.clear(pool);
+    if (!isShort) this.#parts.congestion.clear(pool);
   }
 
   /** Those of all partitions, each with the partitions where it is named. */
@@ -227,7 +231,7 @@ export class Backlog {
   /** Jobs that found no place although slots are free are passed over for a moment. */
   #noteSkip(lane: Look): void {
     if (lane.after === undefined) this.#skips.delete(nameOf(lane));
-    else if (lane.isStuck && this.#freeSlots(lane.pool) > 0)
+    else if (lane.isStuck && this.#freeSlots(lane.pool, lane.tenant) > 0)
       this.#skips.set(nameOf(lane), { after: lane.after, at: this.#parts.clock.now() });
   }
 
@@ -274,11 +278,17 @@ export class Backlog {
     return this.#parts.clock.deadline(this.#signals.work, this.#parts.settings.storeTimeoutMs);
   }
 
-  #freeSlots(pool: string): number {
+  /** Of workers that serve the tenant; of all, without one. */
+  #freeSlots(pool: string, tenant?: string): number {
     let free = 0;
     for (const worker of this.#parts.registry.alive(this.#parts.clock.now()))
-      if (worker.pools.has(pool)) free += worker.free;
+      if (worker.pools.has(pool) && (tenant === undefined || servesTenant(worker, tenant))) free += worker.free;
     return free;
+  }
+
+  #hasWorker(pool: string, tenant: string): boolean {
+    const workers = this.#parts.registry.alive(this.#parts.clock.now());
+    return workers.some((worker) => worker.pools.has(pool) && servesTenant(worker, tenant));
   }
 }
 

@@ -84,7 +84,7 @@ export function policyInputOf(job: Job): PolicyInput {
 
 export function needsOf(job: Job): JobNeeds {
   const request = requestOf(job);
-  return { topic: job.topic, requires: request.meta?.requires ?? [], labels: request.labels };
+  return { tenant: job.tenant, topic: job.topic, requires: request.meta?.requires ?? [], labels: request.labels };
 }
 
 export function withoutKeys(map: Readonly<Record<string, string>>, keys: ReadonlySet<string>): Record<string, string> {

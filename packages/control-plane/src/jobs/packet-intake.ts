@@ -92,8 +92,10 @@ const progress = (parts: JobParts): Handle =>
   leading(
     (payload) => (payload.kind === "jobProgress" ? payload.value : undefined),
     parts,
-    async ({ value, packet }) => {
-      receiveProgress(value, packet.senderId, parts);
+    async ({ value, packet: { senderId } }) => {
+      // A gateway speaks for the workers that are connected to it, and says for which.
+      const workerId = senderId === SENDERS.gateway ? (value.dispatch?.assignedWorkerId ?? "") : senderId;
+      receiveProgress(value, workerId, parts);
       return ACK;
     },
   );

@@ -113,8 +113,10 @@ const NEVER_AGAIN: ReadonlySet<number> = new Set([
   ErrorCode.SAFETY_DENIED,
 ]);
 
-/** Codes by which our SDK gives a job back that it has not begun: no attempt is lost by that. */
-const NOT_BEGUN: ReadonlySet<string> = new Set(["WORKER_FULL", "WORKER_DRAINED"]);
+/** A gateway gives a job back that it could not hand to the worker. */
+export const WORKER_NOT_REACHED = "WORKER_NOT_REACHED";
+/** Codes by which our SDK, or a gateway, gives a job back that has not begun: no attempt is lost by that. */
+const NOT_BEGUN: ReadonlySet<string> = new Set(["WORKER_FULL", "WORKER_DRAINED", WORKER_NOT_REACHED]);
 
 function codeOf(result: JobResult): string {
   if (result.errorCode !== "") return capText(result.errorCode, CODE_CHARS_MAX);

@@ -28,6 +28,7 @@ const ROUTING: Routing = {
   isOpen: false,
 };
 const needs = (over: Partial<Parameters<typeof place>[0]> = {}) => ({
+  tenant: "acme",
   topic: "job.echo",
   requires: [],
   labels: {},
@@ -43,6 +44,15 @@ const placeOn = (registry: Registry, asked = needs(), routing = ROUTING) =>
   place(asked, routing, registry.alive(NOW), () => 0);
 
 describe("place", () => {
+  it("P4: gives a worker of one tenant no job of another, even where nobody else is there", () => {
+    const others = fleet({ labels: { "cordum.tenant": "other" } });
+    expect(placeOn(others)).toEqual({ kind: "unplaced", waiting: "no_workers", pools: ["default"] });
+    expect(placeOn(others, needs({ labels: { preferred_worker_id: "w1" } }))).toMatchObject({ kind: "unplaced" });
+    expect(placeOn(others, needs({ tenant: "other" }))).toMatchObject({ kind: "placed", worker: { id: "w1" } });
+    const mixed = fleet({ labels: { "cordum.tenant": "other" } }, { workerId: "w2", activeJobs: 3 });
+    expect(placeOn(mixed)).toMatchObject({ kind: "placed", worker: { id: "w2" } });
+  });
+
   it("says that a topic no pool runs can never be placed", () => {
     expect(placeOn(fleet({}), needs({ topic: "job.nope" }))).toMatchObject({
       kind: "unroutable",

@@ -3,12 +3,14 @@
 // Must not know: State, Bus, where workers come from.
 // P1. Only labels that begin with placement., constraint. or node. constrain; all others are the business of those who set them.
 // P2. The least loaded worker wins; ties are broken at random. P3. A preference is a wish: when it cannot be had, the choice goes on.
+// P4. A worker of one tenant gets no job of another, whatever else it has to offer.
 
 import type { WaitReason } from "../jobs/job.ts";
-import type { Worker } from "./registry.ts";
+import { servesTenant, type Worker } from "./registry.ts";
 import { poolSatisfies, poolsFor, type Routing } from "./routing.ts";
 
 export interface JobNeeds {
+  readonly tenant: string;
   readonly topic: string;
   readonly requires: readonly string[];
   readonly labels: { readonly [label: string]: string };
@@ -52,6 +54,7 @@ export function place(needs: JobNeeds, routing: Routing, workers: readonly Worke
 }
 
 function isAble(worker: Worker, pools: readonly string[], needs: JobNeeds): boolean {
+  if (!servesTenant(worker, needs.tenant)) return false;
   if (!pools.some((pool) => worker.pools.has(pool))) return false;
   if (worker.topics !== undefined && !worker.topics.has(needs.topic)) return false;
   for (const [label, value] of Object.entries(needs.labels)) {

@@ -25,6 +25,28 @@ function registryWith(...heartbeats: readonly Partial<Heartbeat>[]): Registry {
   return registry;
 }
 
+describe("a worker of one tenant (G4)", () => {
+  const own = (session: string) => ({
+    workerId: "acme.w1",
+    labels: { "cordum.tenant": "acme", "cordum.session": session },
+  });
+
+  it("is nowhere when it is not on its own subject, and back with its next session", () => {
+    const registry = registryWith(own("s1"));
+    registry.noteMissed("acme.w1", true, NOW);
+    expect(registry.find("acme.w1", NOW)).toMatchObject({ tenant: "acme", listens: "nowhere", free: 0 });
+    registry.hear({ ...HEARTBEAT, ...own("s1") }, NOW + 1_000);
+    expect(registry.find("acme.w1", NOW + 1_000)).toMatchObject({ listens: "nowhere" });
+    registry.hear({ ...HEARTBEAT, ...own("s2") }, NOW + 2_000);
+    expect(registry.find("acme.w1", NOW + 2_000)).toMatchObject({ listens: "directly", free: 4 });
+  });
+
+  it("is not another incarnation for being connected anew", () => {
+    const registry = registryWith(own("s1"));
+    expect(registry.hear({ ...HEARTBEAT, ...own("s2") }, NOW + 1)).toBe(false);
+  });
+});
+
 describe("silence", () => {
   it("G1: does not count while this process could hear nobody", () => {
     const registry = registryWith({});

@@ -8,6 +8,9 @@
 //     Of several placers each has a share of a worker's slots (placers.ts).
 // G3. Absence of an announcement is not "not ready": only a worker that announced topics is limited to them. What a worker announced
 //     outlives its silence: it may come back without saying it again.
+// G4. A worker whose heartbeat names a tenant works for that tenant alone. The label can only narrow: it is set by gateways, for workers
+//     that connect with a key, and whoever has credentials of the bus and sets it itself gets less, not more. Such a worker listens on its
+//     own subject or nowhere: what goes to a topic may go to anybody. A new session label says that it is within reach (again).
 
 import type { EpochMs, Ms } from "../ports/time.ts";
 import type { Placers } from "./placers.ts";
@@ -20,6 +23,9 @@ const ANNOUNCED_MAX = 10_000;
 /** Slots of a worker that does not say how many it has. */
 const UNSTATED_CAPACITY = 100;
 const RELEASED_MAX = 4_096;
+/** Labels that a gateway sets for the workers that are connected to it. */
+export const TENANT_LABEL = "cordum.tenant";
+export const SESSION_LABEL = "cordum.session";
 const CROSSING_MS: Ms = 500;
 
 export interface Heartbeat {
@@ -42,6 +48,8 @@ export interface Worker {
   readonly id: string;
   readonly heartbeat: Heartbeat;
   readonly seenAt: EpochMs;
+  /** The only tenant whose jobs it may get; undefined: all tenants'. */
+  readonly tenant: string | undefined;
   /** Announced topics; undefined when it announced none. */
   readonly topics: ReadonlySet<string> | undefined;
   readonly pools: ReadonlySet<string>;
@@ -128,7 +136,9 @@ export class Registry {
     }
     const wasGone = this.#isSilent(known, now) || known.heartbeat.instance !== heartbeat.instance;
     const ended = wasGone ? [] : known.ended.filter((at) => now - at < CROSSING_MS);
+    const isBack = known.heartbeat.labels[SESSION_LABEL] !== heartbeat.labels[SESSION_LABEL];
     Object.assign(known, { heartbeat, seenAt: now, topics, pools, ended });
+    if (isBack) Object.assign(known, { listens: "directly", misses: 0 });
     if (wasGone || (known.listens === "nowhere" && now >= known.tryAgainAt)) known.listens = "directly";
     return wasGone;
   }
@@ -191,7 +201,7 @@ export class Registry {
   noteMissed(workerId: string, direct: boolean, now: EpochMs): void {
     const entry = this.#entries.get(workerId);
     if (entry === undefined) return;
-    if (direct) {
+    if (direct && tenantOf(entry.heartbeat) === undefined) {
       if (entry.listens === "directly") entry.listens = "on_topic";
       return;
     }
@@ -301,6 +311,15 @@ function poolsOf(pool: string, topics: ReadonlySet<string> | undefined): Readonl
   return pools;
 }
 
+/** Whether a worker may get jobs of the tenant, see G4. */
+export function servesTenant(worker: Pick<Worker, "tenant">, tenant: string): boolean {
+  return worker.tenant === undefined || worker.tenant === tenant;
+}
+
+function tenantOf({ labels }: Heartbeat): string | undefined {
+  return labels[TENANT_LABEL];
+}
+
 function capacityOf({ capacity }: Heartbeat): number {
   return capacity > 0 ? capacity : UNSTATED_CAPACITY;
 }
@@ -319,6 +338,7 @@ function view(id: string, entry: Entry, room: number): Worker {
     id,
     heartbeat,
     seenAt: entry.seenAt,
+    tenant: tenantOf(heartbeat),
     topics: entry.topics,
     pools: entry.pools,
     listens: entry.listens,

@@ -4,14 +4,14 @@
 // J1. The received bytes are judged, before anybody acts on them; nothing about a judgement is remembered.
 // J2. A key speaks for its own sender and for nobody else: heartbeats, handshakes and results are about whom they come from. An empty
 //     worker id in a result would mean "whoever has the job", so it is refused too; every SDK fills it. Only parts of the control plane
-//     announce the ends of jobs that workers did.
+//     announce the ends of jobs that workers did. A gateway speaks for the workers that are connected to it: it knows them by their keys.
 // J3. A signature alone does not say when: a signed packet may be recorded and sent again. So its time must be near ours where packets
 //     are not kept, and a submit must be younger than the records by which we know that a job has been there. A result has no limit: it
 //     may wait in a stream for days, and the job's record knows which dispatch it answers.
 //     Only the first delivery is asked for its time: what we put off ourselves has not become worse by that.
 // J4. Old SDKs put no time into heartbeats; these pass, and can be repeated by whoever recorded them.
 
-import { type BusPacket, epochMsOf, parsePacket, SUBJECTS, verifyPacket } from "@cordum/protocol";
+import { type BusPacket, epochMsOf, parsePacket, SENDERS, SUBJECTS, verifyPacket } from "@cordum/protocol";
 import type { About } from "../../ports/bus.ts";
 import type { EpochMs, Ms } from "../../ports/time.ts";
 import { CONTROL_PLANE, type SenderKeys } from "./trusted-senders.ts";
@@ -65,9 +65,9 @@ function refusalOf(judged: Judged, rules: JudgeRules): RefusalReason | undefined
 function speaksForItself({ senderId, payload }: BusPacket): boolean {
   switch (payload?.kind) {
     case "heartbeat":
-      return payload.value.workerId === senderId;
+      return payload.value.workerId === senderId || senderId === SENDERS.gateway;
     case "handshake":
-      return payload.value.componentId === senderId;
+      return payload.value.componentId === senderId || senderId === SENDERS.gateway;
     case "jobResult":
       return payload.value.workerId === senderId || CONTROL_PLANE.has(senderId);
     default:

@@ -138,6 +138,18 @@ describe("what is judged", () => {
     expect([...counts.keys()]).toEqual(["cordum_scheduler_signature_refused_total sender_mismatch"]);
   });
 
+  it("lets a gateway speak for the workers that are connected to it", async () => {
+    const gateways = { ...trusted, [SENDERS.gateway]: [plane.publicPem] };
+    const said = (payload: NonNullable<Init<BusPacket>["payload"]>): Uint8Array =>
+      plane.sign({ senderId: SENDERS.gateway, createdAt, payload });
+    const { isHeard } = openSignedStage({ verify: "require", trusted: gateways, signingPem: plane.pem });
+    expect(await isHeard(SUBJECTS.heartbeat, said({ kind: "heartbeat", value: { workerId: "acme.w1" } }))).toBe(true);
+    expect(await isHeard(SUBJECTS.handshake, said({ kind: "handshake", value: { componentId: "acme.w1" } }))).toBe(
+      true,
+    );
+    expect(await isHeard(SUBJECTS.jobResult, said({ kind: "jobResult", value: { workerId: "acme.w1" } }))).toBe(true);
+  });
+
   it.each([SUBJECTS.jobSubmit, SUBJECTS.jobProgress, SUBJECTS.jobCancel, SUBJECTS.heartbeat, SUBJECTS.handshake])(
     "wants a signature on %s",
     async (subject) => {

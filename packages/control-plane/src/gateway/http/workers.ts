@@ -5,7 +5,7 @@
 import { Type } from "@fastify/type-provider-typebox";
 import type { Static } from "typebox";
 import type { EpochMs } from "../../ports/time.ts";
-import type { Worker } from "../../scheduling/registry.ts";
+import { servesTenant, type Worker } from "../../scheduling/registry.ts";
 import type { App } from "../app.ts";
 import { filled } from "../filled.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
@@ -51,7 +51,7 @@ export function workerRoutes(app: App, { jobParts }: RouteParts): void {
         operationId: "listWorkers",
         summary: "Workers heard of in the last 30 s",
         description:
-          "An array; in `{items}` for requests that name their tenant in a header. Workers serve all tenants.",
+          "An array; in `{items}` for requests that name their tenant in a header. Workers serve all tenants, except those that are connected to a gateway with an API key: they are listed for their own tenant.",
         response: {
           200: Type.Union([Type.Array(WorkerSchema), Type.Object({ items: Type.Array(WorkerSchema) })]),
           ...problemResponses,
@@ -60,8 +60,10 @@ export function workerRoutes(app: App, { jobParts }: RouteParts): void {
     },
     async (request) => {
       const now = jobParts.clock.now();
-      const workers = jobParts.registry.alive(now).toSorted((a, b) => (a.id < b.id ? -1 : 1));
-      if (callerOf(request).namesTenant) return { items: workers.map((worker) => fullView(worker, now)) };
+      const { tenant, namesTenant } = callerOf(request);
+      const alive = jobParts.registry.alive(now).filter((worker) => servesTenant(worker, tenant));
+      const workers = alive.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+      if (namesTenant) return { items: workers.map((worker) => fullView(worker, now)) };
       return workers.map((worker) => shortView(worker, now));
     },
   );
