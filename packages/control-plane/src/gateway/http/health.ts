@@ -16,6 +16,8 @@ const Health = Type.Object({
   error: Type.Optional(Type.String()),
 });
 
+const plainText = { content: { "text/plain": { schema: Type.String() } } };
+
 export function healthRoutes(app: App, parts: Pick<RouteParts, "vitals" | "isAccepting">): void {
   const probe = { permission: "probe" } as const;
   const about = { tags: ["health"], security: [] };
@@ -27,7 +29,7 @@ export function healthRoutes(app: App, parts: Pick<RouteParts, "vitals" | "isAcc
         ...about,
         operationId: "getAlive",
         summary: "Is this process alive?",
-        response: { 200: Type.String() },
+        response: { 200: plainText },
       },
     },
     async (_, reply) => reply.type("text/plain; charset=utf-8").send("ok"),
@@ -74,7 +76,7 @@ export function metricsRoute(app: App, parts: Pick<RouteParts, "meter">): void {
     "/metrics",
     {
       config: { permission: "probe" },
-      schema: { tags: ["health"], security: [], operationId: "getMetrics", response: { 200: Type.String() } },
+      schema: { tags: ["health"], security: [], operationId: "getMetrics", response: { 200: plainText } },
     },
     async (_, reply) => reply.type(parts.meter.contentType).send(await parts.meter.text()),
   );

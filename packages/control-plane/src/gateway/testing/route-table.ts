@@ -17,6 +17,10 @@ interface Operation {
   readonly tags?: readonly string[];
   readonly security?: readonly unknown[];
   readonly "x-permission": string;
+  readonly parameters?: readonly { readonly in: string; readonly name: string }[];
+  readonly requestBody?: {
+    readonly content: { readonly [type: string]: { readonly schema: { readonly properties?: object } } };
+  };
   readonly responses: {
     readonly [status: string]: { readonly content?: { readonly [type: string]: { readonly schema: object } } };
   };
@@ -48,7 +52,18 @@ export function pathFor(row: RouteRow, id: string): string {
   return row.path.replace(/\{\w+\}/g, id);
 }
 
-function methodOf(name: string): RouteRow["method"] {
+/** Names of its query parameters. */
+export function queryOf({ operation }: RouteRow): readonly string[] {
+  return (operation.parameters ?? []).filter((parameter) => parameter.in === "query").map(({ name }) => name);
+}
+
+/** Names of the members of its body. */
+export function bodyOf({ operation }: RouteRow): readonly string[] {
+  const contents = Object.values(operation.requestBody?.content ?? {});
+  return contents.flatMap(({ schema }) => Object.keys(schema.properties ?? {}));
+}
+
+export function methodOf(name: string): RouteRow["method"] {
   const method = name.toUpperCase();
   if (method === "GET" || method === "POST" || method === "DELETE" || method === "PUT") return method;
   throw new Error(`no test knows the method ${name}`);
