@@ -34,6 +34,16 @@ export const METRICS = {
     help: "Requests that reached no handler, by fault code (UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED, ROUTE_NOT_FOUND, ...).",
     labels: ["code"],
   },
+  cordum_gateway_worker_sessions: {
+    type: "gauge",
+    help: "Workers that are connected to this process with an API key.",
+    labels: [],
+  },
+  cordum_gateway_worker_refused_total: {
+    type: "counter",
+    help: "What connected workers were refused, by reason: job_not_held, payload_forbidden, subject_forbidden, worker_mismatch, foreign_tenant, and others.",
+    labels: ["reason"],
+  },
   cordum_scheduler_jobs_received_total: { type: "counter", help: "Jobs accepted.", labels: ["topic"] },
   cordum_scheduler_jobs_dispatched_total: { type: "counter", help: "Dispatches, repeats included.", labels: ["topic"] },
   cordum_scheduler_jobs_completed_total: {
