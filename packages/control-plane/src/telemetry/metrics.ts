@@ -34,6 +34,25 @@ export const METRICS = {
     help: "Requests that reached no handler, by fault code (UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED, ROUTE_NOT_FOUND, ...).",
     labels: ["code"],
   },
+  cordum_gateway_ws_clients_active: { type: "gauge", help: "WebSockets that are open.", labels: [] },
+  cordum_gateway_ws_connection_duration_seconds: {
+    type: "histogram",
+    help: "Time from the upgrade of a WebSocket to its end.",
+    labels: [],
+    buckets: PATIENCE_BUCKETS,
+  },
+  cordum_gateway_ws_pings_sent_total: { type: "counter", help: "Pings to WebSockets that were silent.", labels: [] },
+  cordum_gateway_ws_pongs_received_total: { type: "counter", help: "Answers to them.", labels: [] },
+  cordum_gateway_ws_pong_timeouts_total: {
+    type: "counter",
+    help: "WebSockets that were cut because no answer came.",
+    labels: [],
+  },
+  cordum_gateway_ws_revalidation_total: {
+    type: "counter",
+    help: "Second looks at the keys of streams and sockets, by outcome: valid, ended.",
+    labels: ["outcome"],
+  },
   cordum_gateway_worker_sessions: {
     type: "gauge",
     help: "Workers that are connected to this process with an API key.",
