@@ -160,6 +160,7 @@ export {
   SUBJECTS,
   workerIdForm,
 } from "./subjects.ts";
+export { formatTraceparent, parseTraceparent, TRACEPARENT_ENV, type TraceContext } from "./trace-context.ts";
 export { type DecodeLimits, decode } from "./wire/decode.ts";
 export { encode } from "./wire/encode.ts";
 export { fromProtoJson, type JsonReading } from "./wire/json-read.ts";

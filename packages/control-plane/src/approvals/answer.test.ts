@@ -8,6 +8,7 @@ import { changeJob } from "../jobs/change.ts";
 import { submitJob } from "../jobs/submit.ts";
 import { PolicySource } from "../policy/policy-source.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
+import { NO_TRACING } from "../ports/tracing.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../scheduling/routing.ts";
 import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION, stateLayout } from "../services/core.ts";
 import { BASE_COMMAND } from "../simulation/jobs/node.ts";
@@ -40,6 +41,7 @@ describe("answering an approval", () => {
       clock,
       log,
       meter,
+      tracing: NO_TRACING,
       policy,
     };
     const scheduling = { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS };

@@ -17,6 +17,7 @@ import { workerRoutes } from "./http/workers.ts";
 import { describeApi, openapiRoute } from "./openapi.ts";
 import type { GatewayParts } from "./parts.ts";
 import { createProbe } from "./probe.ts";
+import { traceRequests } from "./request-span.ts";
 
 export interface ListenAddress {
   readonly host: string;
@@ -41,6 +42,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const flight = new Flight();
   const startedAt = clock.mono();
   const app = createApp({ auth, clock, log, meter, flight, settings });
+  traceRequests(app, parts.jobParts.tracing);
   await describeApi(app, parts.build.version);
   const routeParts: RouteParts = {
     ...parts,

@@ -15,8 +15,16 @@ const DEFAULT_TOPIC = "job.default";
 const CONTEXT_DEPTH_MAX = 128;
 const PRIORITY_CHARS_MAX = 64;
 
+/** What a submission brings beside its body. */
+export interface SubmissionHead {
+  /** "" without one. */
+  readonly idempotencyKey: string;
+  /** W3C trace context; "" without one. */
+  readonly traceparent: string;
+}
+
 /** `headerKey`: the header Idempotency-Key, "" when absent. Faults: INVALID_REQUEST, TENANT_FORBIDDEN. */
-export function commandOf(body: Submission, headerKey: string, caller: Caller): SubmitCommand {
+export function commandOf(body: Submission, head: SubmissionHead, caller: Caller): SubmitCommand {
   const priorityText = (body.priority ?? "").slice(0, PRIORITY_CHARS_MAX);
   if (isDeeperThan(body.context, CONTEXT_DEPTH_MAX)) {
     throw refusal("context", `context is nested deeper than ${CONTEXT_DEPTH_MAX} levels`);
@@ -36,7 +44,7 @@ export function commandOf(body: Submission, headerKey: string, caller: Caller): 
     projectId: body.project_id ?? "",
     actorId: trimmed(body.actor_id),
     actorType: actorTypeOf(trimmed(body.actor_type)),
-    idempotencyKey: idempotencyKeyOf(trimmed(body.idempotency_key), headerKey),
+    idempotencyKey: idempotencyKeyOf(trimmed(body.idempotency_key), head.idempotencyKey),
     packId: trimmed(body.pack_id),
     capability: trimmed(body.capability),
     riskTags: body.risk_tags ?? [],
@@ -49,6 +57,7 @@ export function commandOf(body: Submission, headerKey: string, caller: Caller): 
     maxOutputTokens: body.max_output_tokens ?? 0,
     maxTotalTokens: body.max_total_tokens ?? 0,
     deadlineMs: body.deadline_ms ?? 0,
+    traceparent: head.traceparent,
   };
 }
 

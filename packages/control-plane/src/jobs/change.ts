@@ -13,6 +13,7 @@ import type { JobEvent } from "./job-event.ts";
 import type { Transition } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
 import { giveSlotsBack, takeSlots } from "./job-slots.ts";
+import { recordLife } from "./job-spans.ts";
 import type { SeenJob } from "./job-store.ts";
 import { changeAndSettle } from "./settle.ts";
 
@@ -123,6 +124,7 @@ function settleBooks(before: Job, next: Job, parts: JobParts, signal: AbortSigna
   const { meter, outbound, board, registry, congestion, announcer } = parts;
   const { phase } = next;
   countMove(before, next, meter);
+  if (isTerminal(next)) recordLife(next, parts.tracing);
   if (!("dispatch" in phase)) {
     outbound.forget(next.id);
     board.forget(next.id);

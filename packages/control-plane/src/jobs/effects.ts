@@ -12,9 +12,11 @@ import {
   parsePointer,
   SENDERS,
   SUBJECTS,
+  TRACEPARENT_ENV,
   wrapJobRequest,
 } from "@cordum/protocol";
 import { constraintsEnv } from "../policy/constraints.ts";
+import type { Constraints } from "../policy/decision.ts";
 import { constraintsOf } from "../policy/decision-forms.ts";
 import { unreachable } from "../ports/fault.ts";
 import type { EpochMs } from "../ports/time.ts";
@@ -23,6 +25,7 @@ import type { Effect, JobEvent } from "./job-event.ts";
 import type { Transition } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
 import { bytesOfRequest, requestOf } from "./job-request.ts";
+import { startDispatchSpan } from "./job-spans.ts";
 
 export interface DeliveryHistory {
   /** The same dispatch may have been heard before: nobody listening now means that its worker is lost. */
@@ -88,15 +91,18 @@ async function deliver(
 ): Promise<JobEvent | undefined> {
   const { bus, clock, outbound, registry, settings } = parts;
   outbound.noteSending(job.id, dispatch.id);
+  const span = startDispatchSpan(job, dispatch, parts.tracing);
   let verdict: "heard" | "nobody";
   try {
-    const bytes = dispatchPacket(job, dispatch, clock.now());
+    const bytes = dispatchPacket(job, dispatch, clock.now(), span.traceparent);
     verdict = await bus.deliver(dispatch.subject, bytes, clock.deadline(signal, settings.busTimeoutMs));
   } catch (error) {
+    span.end({}, "not published");
     outbound.noteNotHeard(job.id, dispatch.id);
     parts.log.error("dispatch.not_published", error, { jobId: job.id, subject: dispatch.subject });
     return undefined;
   }
+  span.end({}, verdict === "heard" ? "" : "nobody listens");
   if (verdict === "heard") {
     registry.noteHeard(dispatch.workerId);
     outbound.noteHeard(job.id, dispatch.id, clock.now());
@@ -110,8 +116,8 @@ async function deliver(
   return { kind: "undelivered", dispatchId: dispatch.id, maybeBefore: history.maybeBefore, retryAfterMs };
 }
 
-/** The packet that a worker gets. */
-export function dispatchPacket(job: Job, dispatch: Dispatch, now: EpochMs): Uint8Array {
+/** The packet that a worker gets. `traceparent`: "" leaves the trace context of the submit. */
+export function dispatchPacket(job: Job, dispatch: Dispatch, now: EpochMs, traceparent = ""): Uint8Array {
   const decision = job.decisions.at(-1)?.decision;
   const constraints = decision === undefined ? undefined : constraintsOf(decision);
   const maxRuntimeMs = constraints?.budgets?.maxRuntimeMs ?? 0;
@@ -122,11 +128,19 @@ export function dispatchPacket(job: Job, dispatch: Dispatch, now: EpochMs): Uint
     { traceId: job.traceId, senderId: SENDERS.scheduler, createdAt: timestamp(now), protocolVersion: 1 },
     {
       dispatch: { dispatchId: dispatch.id, attempt: job.attempts, assignedWorkerId: dispatch.workerId },
-      ...(constraints === undefined ? {} : { env: constraintsEnv(constraints) }),
+      ...envOf(constraints, traceparent),
       ...(isTighter ? { budget: { deadlineMs: maxRuntimeMs } } : {}),
     },
   );
 }
+
+function envOf(constraints: Constraints | undefined, traceparent: string): { readonly env?: Texts } {
+  const ofPolicy = constraints === undefined ? undefined : constraintsEnv(constraints);
+  if (traceparent === "") return ofPolicy === undefined ? {} : { env: ofPolicy };
+  return { env: { ...ofPolicy, [TRACEPARENT_ENV]: traceparent } };
+}
+
+type Texts = { readonly [name: string]: string };
 
 function submitPacketOf(job: Job, now: EpochMs): Uint8Array {
   const envelope = {

@@ -9,6 +9,7 @@ import type { Payloads } from "../ports/payloads.ts";
 import type { State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
+import type { Tracing } from "../ports/tracing.ts";
 import type { Congestion } from "../scheduling/congestion.ts";
 import type { Placers } from "../scheduling/placers.ts";
 import type { Registry } from "../scheduling/registry.ts";
@@ -47,6 +48,7 @@ export interface JobParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
+  readonly tracing: Tracing;
   readonly policy: Policy;
   readonly registry: Registry;
   readonly placers: Placers;

@@ -2,7 +2,7 @@
 // Owns:          the fields, their limits, the context blob, env and hints as workers of the original know them.
 // Must not know: ids, State, who sent it. Source of names and defaults: REST submit and CAP JobRequest.
 
-import { isTopic, JobRequest, JobPriority as PriorityOnWire } from "@cordum/protocol";
+import { isTopic, JobRequest, JobPriority as PriorityOnWire, TRACEPARENT_ENV } from "@cordum/protocol";
 import { refersToSecret } from "../policy/secrets.ts";
 import { Fault } from "../ports/fault.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
@@ -42,6 +42,8 @@ export interface SubmitCommand {
   readonly maxTotalTokens: number;
   /** 0: none. */
   readonly deadlineMs: Ms;
+  /** W3C trace context of the request; "" without one. */
+  readonly traceparent: string;
 }
 
 const PROMPT_BYTES_MAX = 100_000;
@@ -139,6 +141,7 @@ function envOf(
   if (command.team !== "") env.team_id = command.team;
   if (command.projectId !== "") env.project_id = command.projectId;
   if (command.contextMode !== "") env.context_mode = command.contextMode;
+  if (command.traceparent !== "") env[TRACEPARENT_ENV] = command.traceparent;
   return env;
 }
 

@@ -145,8 +145,8 @@ function repeatOf(job: Job, bodyHash: string): Submitted {
   return answerOf(job, true);
 }
 
-/** SHA-256 over the command in a form where the order of members does not matter. */
-function fingerprint(command: SubmitCommand): string {
+/** SHA-256 over the command in a form where the order of members does not matter. A repeat comes with another trace. */
+function fingerprint({ traceparent: _, ...command }: SubmitCommand): string {
   const context = command.context ?? undefined; // null is none
   return createHash("sha256")
     .update(stable({ ...command, context }))

@@ -26,6 +26,7 @@ import type { Payloads } from "../ports/payloads.ts";
 import type { Layout, State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
+import type { Tracing } from "../ports/tracing.ts";
 import { processLayout, type Shapes } from "../records/processes.ts";
 import { laneLayout } from "../scheduling/backlog-lanes.ts";
 import { Congestion } from "../scheduling/congestion.ts";
@@ -42,6 +43,7 @@ export interface CorePorts {
   readonly clock: Clock;
   readonly log: Log;
   readonly meter: Meter;
+  readonly tracing: Tracing;
   readonly policy: Policy;
 }
 export interface CoreConfig {

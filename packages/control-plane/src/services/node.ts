@@ -2,6 +2,7 @@
 // Owns:          building the parts from general to specific, and ending them in the opposite order.
 // Must not know: how any part works.
 
+import { otelTracing } from "../adapters/otel/tracing.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { NO_KEYS } from "../gateway/auth.ts";
 import { createGateway, createMetricsServer } from "../gateway/gateway.ts";
@@ -82,7 +83,8 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   const meter = createMeter();
   const signingParts = { bus: wire, clock, log, meter, jobKeepMs: config.retention.jobMs };
   const bus = await openSigning(config.signing, signingParts, stopping.signal);
-  const core = composeCore({ ...stores, bus, clock, log, meter, policy }, { ...coreConfigOf(config), drives });
+  const tracing = otelTracing(BUILD.version);
+  const core = composeCore({ ...stores, bus, clock, log, meter, tracing, policy }, { ...coreConfigOf(config), drives });
   onGap(() => core.catchUp());
   await followScheduling(config, core, { clock, log }, stopping.signal);
   opened.defer(() => core.settle(drainDeadline()));

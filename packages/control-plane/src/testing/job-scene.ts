@@ -20,6 +20,7 @@ import type { Payloads } from "../ports/payloads.ts";
 import type { Batch, State } from "../ports/state.ts";
 import type { Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
+import { NO_TRACING, type Tracing } from "../ports/tracing.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../scheduling/routing.ts";
 import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION, stateLayout } from "../services/core.ts";
 import { notebook, recording, type Said, type Sent, watching } from "./scene-ports.ts";
@@ -76,6 +77,7 @@ export const COMMAND: SubmitCommand = {
   maxOutputTokens: 0,
   maxTotalTokens: 0,
   deadlineMs: 0,
+  traceparent: "",
 };
 
 export type Payload = NonNullable<Parameters<typeof encodePacket>[0]["payload"]>;
@@ -96,6 +98,7 @@ export interface SceneOptions {
   readonly payloads?: (real: Payloads) => Payloads;
   /** Stands for the scene's notes of counts. */
   readonly meter?: Meter;
+  readonly tracing?: Tracing;
 }
 
 export interface JobScene extends AsyncDisposable {
@@ -185,6 +188,7 @@ class Stage implements JobScene {
         clock: this.clock,
         log,
         meter: between.meter ?? meter,
+        tracing: between.tracing ?? NO_TRACING,
         policy: this.policy,
       },
       {

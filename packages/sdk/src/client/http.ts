@@ -10,6 +10,7 @@
 
 import { backoffMs } from "../backoff.ts";
 import type { Runtime } from "../runtime.ts";
+import { activeTraceparent } from "../trace-context.ts";
 import { CordumError, parseProblem, parseRetryAfterMs, RETRIED_STATUSES } from "./problem.ts";
 
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -87,6 +88,8 @@ export class Http {
     const headers: [string, string][] = [["accept", "application/json, application/problem+json, text/plain"]];
     if (this.#options.apiKey !== undefined) headers.push(["x-api-key", this.#options.apiKey]);
     if (call.method !== "GET") headers.push(["idempotency-key", call.idempotencyKey ?? this.#options.runtime.id(18)]);
+    const traceparent = activeTraceparent();
+    if (traceparent !== undefined) headers.push(["traceparent", traceparent]);
     if (call.body !== undefined) headers.push(["content-type", "application/json"]);
     const init: RequestInit = { method: call.method, headers, redirect: "manual" };
     if (call.body !== undefined) init.body = JSON.stringify(call.body);

@@ -14,6 +14,7 @@ import type { Deadlines } from "./deadlines.ts";
 import { FailureError, failureOf } from "./failure.ts";
 import { parseInput } from "./input.ts";
 import type { JobContext, TopicHandler } from "./job-context.ts";
+import { inJobSpan } from "./job-span.ts";
 import { messageOf, type WorkerLog, withFields } from "./log.ts";
 import { JobStopped, type Outcome, type Stop, stoppedOutcome } from "./outcome.ts";
 import { type JobOffer, type ProgressFacts, parsePointer, resultPlace } from "./wire.ts";
@@ -121,7 +122,8 @@ export class Execution {
     this.#watchRuntime(constraints.budgets?.maxRuntimeMs);
     const input = parseInput(await this.#loadContext(), offer.topic);
     if (this.#stop !== undefined) throw new JobStopped(this.#stop);
-    const handled = this.#definition.invoke(input, this.#context(input.raw, constraints)).then(
+    const context = this.#context(input.raw, constraints);
+    const handled = inJobSpan(offer, () => this.#definition.invoke(input, context)).then(
       (value): Handled => ({ kind: "returned", value }),
       (thrown: unknown): Handled => ({ kind: "threw", thrown }),
     );

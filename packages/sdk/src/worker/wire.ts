@@ -24,6 +24,7 @@ import {
   pointerTo,
   resultKey,
   SUBJECTS as SYSTEM_SUBJECTS,
+  TRACEPARENT_ENV,
   timestampOf,
   workerIdForm,
 } from "@cordum/protocol";
@@ -44,7 +45,7 @@ export const SUBJECTS = {
   directCancel: directCancelSubject,
 } as const;
 
-export { isTopic, type ParsedPointer, parsePointer };
+export { isTopic, type ParsedPointer, parsePointer, TRACEPARENT_ENV };
 
 export const isWorkerId = (text: string): boolean => workerIdForm(text) === "plain";
 

@@ -12,7 +12,7 @@ import { decisionToRest } from "../../policy/decision-forms.ts";
 import { Fault } from "../../ports/fault.ts";
 import type { App } from "../app.ts";
 import { pathId, queryLimit } from "../query.ts";
-import { commandOf } from "../submission.ts";
+import { commandOf, type SubmissionHead } from "../submission.ts";
 import { jobDetailView } from "../views.ts";
 import { DecisionSchema, JobDetailSchema, JobStateSchema, SubmissionSchema } from "./job-schemas.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
@@ -51,7 +51,7 @@ function submitRoute(app: App, { jobParts, deadline }: RouteParts): void {
         throw new Fault("INVALID_REQUEST", "invalid json", {
           fields: [{ field: "body", reason: "a JSON object is required" }],
         });
-      const command = commandOf(body, idempotencyHeader(request), callerOf(request));
+      const command = commandOf(body, headOf(request), callerOf(request));
       const { jobId, traceId } = await submitJob(command, jobParts, deadline());
       reply.header("x-trace-id", traceId);
       return { job_id: jobId, trace_id: traceId };
@@ -127,6 +127,10 @@ function cancelRoute(app: App, { jobParts, deadline }: RouteParts): void {
 
 function jobIdOf(request: FastifyRequest): string {
   return pathId(request.params, "id", "JOB_NOT_FOUND", "no such job");
+}
+
+function headOf(request: FastifyRequest): SubmissionHead {
+  return { idempotencyKey: idempotencyHeader(request), traceparent: request.traceparent };
 }
 
 function idempotencyHeader(request: FastifyRequest): string {

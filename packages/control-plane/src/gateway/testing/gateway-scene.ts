@@ -8,6 +8,7 @@ import { memoryPayloads } from "../../adapters/memory/memory-payloads.ts";
 import { memoryState } from "../../adapters/memory/memory-state.ts";
 import { systemClock } from "../../adapters/system/clock.ts";
 import { PolicySource } from "../../policy/policy-source.ts";
+import { NO_TRACING, type Tracing } from "../../ports/tracing.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../../scheduling/routing.ts";
 import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION, stateLayout } from "../../services/core.ts";
@@ -48,6 +49,7 @@ export async function openScene(
   over: Partial<GatewayParts["settings"]> = {},
   clock: Clock = systemClock(),
   probes?: GatewayParts["probes"],
+  tracing: Tracing = NO_TRACING,
 ): Promise<Scene> {
   const log = silentLog();
   const meter = createMeter({ ...DEFAULT_METER_SETTINGS, process: false });
@@ -57,7 +59,7 @@ export async function openScene(
   const payloads = memoryPayloads({ clock, bytesMax: 4_194_304 });
   const bus = inProcessBus({ clock, log });
   const core = composeCore(
-    { state, payloads, bus, clock, log, meter, policy },
+    { state, payloads, bus, clock, log, meter, tracing, policy },
     {
       scheduling: { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS },
       drives: true,

@@ -15,6 +15,7 @@ import { PolicySource } from "../../policy/policy-source.ts";
 import { Fault } from "../../ports/fault.ts";
 import type { Routing } from "../../scheduling/routing.ts";
 import { composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION } from "../../services/core.ts";
+import { NO_TRACING } from "../../ports/tracing.ts";
 import { COMMAND } from "../../testing/job-scene.ts";
 import type { ProcessPorts, SimProcess } from "../process.ts";
 import { QUIET_MS } from "./capacity.ts";
@@ -64,7 +65,7 @@ export function simNode(name: string, options: NodeOptions): SimProcess {
       const ports = options.mutate.ports(given);
       const source = new PolicySource();
       const core = composeCore(
-        { ...ports, policy: options.mutate.policy(source) },
+        { ...ports, tracing: NO_TRACING, policy: options.mutate.policy(source) },
         {
           scheduling: { routing: ROUTING, timeouts: { runningMs: RUNNING_TIMEOUT_MS, topics: new Map() } },
           retention: DEFAULT_RETENTION,

@@ -1,0 +1,33 @@
+// The span of a run.
+// Owns:          the worker's span under the dispatch that the control plane traced, and the context in which a handler runs.
+// Must not know: who records spans: without an SDK of OpenTelemetry in the process nothing is.
+
+import { context, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
+import { contextOf } from "../trace-context.ts";
+import { type JobOffer, TRACEPARENT_ENV } from "./wire.ts";
+
+/** Runs the handler so that its own spans are under one of the job. Passes on what it returns and throws. */
+export function inJobSpan<T>(offer: JobOffer, handle: () => Promise<T>): Promise<T> {
+  const tracer = trace.getTracer("cordum-sdk");
+  const { topic, jobId, attempt } = offer;
+  const attributes = {
+    "cordum.job.id": jobId,
+    "cordum.job.topic": topic,
+    "cordum.attempt": attempt,
+    "cordum.trace.id": offer.traceId,
+  };
+  const parent = contextOf(offer.env[TRACEPARENT_ENV] ?? "");
+  const span = tracer.startSpan(`process ${topic}`, { kind: SpanKind.CONSUMER, attributes }, parent);
+  if (!span.isRecording()) return handle();
+  return context.with(trace.setSpan(parent, span), handle).then(
+    (value) => {
+      span.end();
+      return value;
+    },
+    (thrown: unknown) => {
+      span.setStatus({ code: SpanStatusCode.ERROR, message: thrown instanceof Error ? thrown.name : "thrown" });
+      span.end();
+      throw thrown;
+    },
+  );
+}
