@@ -24,8 +24,11 @@ export interface JobNews {
   readonly percent: number;
 }
 
+/** News as they are heard. Whoever may publish on the bus may have written them: they say which record to read, not what is true. */
+export type HeardNews = Pick<JobNews, "id" | "tenant" | "state" | "topic">;
+
 /** News of a packet; none when it is no such packet. */
-export function parseNews(bytes: Uint8Array): readonly Pick<JobNews, "id" | "state" | "topic">[] {
+export function parseNews(bytes: Uint8Array): readonly HeardNews[] {
   try {
     const packet: unknown = JSON.parse(new TextDecoder().decode(bytes));
     if (packet === null || typeof packet !== "object" || !("news" in packet) || !Array.isArray(packet.news)) return [];
@@ -35,10 +38,11 @@ export function parseNews(bytes: Uint8Array): readonly Pick<JobNews, "id" | "sta
   }
 }
 
-function isNews(item: unknown): item is Pick<JobNews, "id" | "state" | "topic"> {
-  if (item === null || typeof item !== "object" || !("id" in item) || !("state" in item) || !("topic" in item))
-    return false;
-  return typeof item.id === "string" && typeof item.state === "string" && typeof item.topic === "string";
+function isNews(item: unknown): item is HeardNews {
+  if (item === null || typeof item !== "object") return false;
+  if (!("id" in item) || !("tenant" in item) || !("state" in item) || !("topic" in item)) return false;
+  const isText = typeof item.id === "string" && typeof item.tenant === "string";
+  return isText && typeof item.state === "string" && typeof item.topic === "string";
 }
 
 export class Announcer {
