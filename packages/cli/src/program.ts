@@ -5,7 +5,8 @@
 //     there is one, and a code of the table.
 
 import { readFileSync } from "node:fs";
-import { Command, CommanderError, Option } from "commander";
+import { Argument, Command, CommanderError, Option } from "commander";
+import { SHELLS, type Shell } from "./commands/shells.ts";
 import { connect } from "./connect.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
 import { CommandFailure, tell } from "./failure.ts";
@@ -58,6 +59,7 @@ export function createProgram(machine: Machine): Command {
   addJobs(program, machine);
   addApprovals(program, machine);
   addSystem(program, machine);
+  addCompletion(program, machine);
   return program;
 }
 
@@ -179,6 +181,18 @@ function addSystem(program: Command, machine: Machine): void {
   remote(workers, machine, async () => (await import("./commands/system.ts")).listWorkers);
   const status = program.command("status").description("how the server is");
   remote(status, machine, async () => (await import("./commands/system.ts")).printStatus);
+}
+
+function addCompletion(program: Command, { terminal }: Machine): void {
+  program
+    .command("completion")
+    .description("print what a shell needs to complete this command: source <(cordum completion bash)")
+    .configureHelp({ showGlobalOptions: false })
+    .addArgument(new Argument("<shell>").choices([...SHELLS]))
+    .action(async (shell: Shell) => {
+      const { completionScript } = await import("./commands/completion.ts");
+      terminal.print(completionScript(program, shell));
+    });
 }
 
 /** A command that talks to a server. Ctrl-C ends it. */
