@@ -5,6 +5,7 @@
 // C2. Parts of paths are percent-encoded; "." and ".." are refused, because URLs would resolve them away.
 
 import { type Runtime, systemRuntime } from "../runtime.ts";
+import { follow } from "./follow.ts";
 import { type Call, type Fetch, Http } from "./http.ts";
 import {
   type Page,
@@ -15,6 +16,7 @@ import {
   parseDeadLetterPage,
   parseDecisions,
   parseJobDetail,
+  parseJobEvent,
   parseJobPage,
   parseJson,
   parseRetried,
@@ -30,6 +32,7 @@ import type {
   DeadLetter,
   JobDecision,
   JobDetail,
+  JobEvent,
   JobQuery,
   JobRecord,
   JobSubmission,
@@ -38,6 +41,7 @@ import type {
   SystemStatus,
   WorkerRecord,
 } from "./records.ts";
+import { isTerminal } from "./records.ts";
 import { parseApiKey, parseBaseUrl } from "./url.ts";
 import { waitForEnd } from "./wait.ts";
 
@@ -75,6 +79,13 @@ export interface ListOptions extends CallOptions {
   /** Entries asked for at once: 1 to 500, 100 when absent. */
   readonly pageSize?: number;
 }
+export interface FollowOptions {
+  readonly signal?: AbortSignal;
+  /** Where an earlier reader stopped: the latest state of everything that has changed since comes first. */
+  readonly lastEventId?: string;
+  /** How long a server may be away before that is an error: 5 minutes. */
+  readonly patienceMs?: number;
+}
 export interface Verdict {
   readonly reason?: string;
   readonly note?: string;
@@ -82,6 +93,7 @@ export interface Verdict {
 
 const WAIT_TIMEOUT_MS = 300_000;
 const PAGE_SIZE = 100;
+const PATIENCE_MS = 300_000;
 
 export class Client {
   readonly #http: Http;
@@ -153,6 +165,15 @@ export class Client {
     });
   }
 
+  readonly jobs = {
+    /** Changes of one job, from what it is now to its end. Goes on over broken connections; a state between two may be left out. */
+    watch: (jobId: string, options: Omit<FollowOptions, "lastEventId"> = {}): AsyncIterable<JobEvent> =>
+      this.#watch(`/api/v1/jobs/${segment(jobId)}/stream`, options),
+    /** Changes of all jobs of the tenant, from now on or from where an earlier reader stopped. Of each job the latest state comes, once or
+     *  more; ends only with its signal. */
+    stream: (options: FollowOptions = {}): AsyncIterable<JobEvent> => this.#follow("/api/v1/jobs/stream", options),
+  };
+
   readonly approvals = {
     /** Jobs that wait for a person. */
     list: (options: ListOptions & { readonly includeResolved?: boolean } = {}): AsyncIterable<Approval> =>
@@ -218,6 +239,28 @@ export class Client {
   ): Promise<ApprovedJob> {
     const path = `/api/v1/approvals/${segment(jobId)}/${verb}`;
     return parseApproved(await this.#text({ method: "POST", path, body: verdict, ...sending(options) }));
+  }
+
+  async *#follow(path: string, options: FollowOptions): AsyncGenerator<JobEvent, void, undefined> {
+    const events = follow({
+      http: this.#http,
+      runtime: this.#runtime,
+      call: { method: "GET", path },
+      signal: options.signal ?? new AbortController().signal,
+      lastEventId: options.lastEventId,
+      patienceMs: positive("patienceMs", options.patienceMs ?? PATIENCE_MS),
+    });
+    for await (const event of events) {
+      const change = parseJobEvent(event);
+      if (change !== undefined) yield change;
+    }
+  }
+
+  async *#watch(path: string, options: FollowOptions): AsyncGenerator<JobEvent, void, undefined> {
+    for await (const change of this.#follow(path, options)) {
+      yield change;
+      if (isTerminal(change.job.state)) return;
+    }
   }
 
   async #text(call: Call): Promise<string> {

@@ -61,6 +61,15 @@ type Tried =
       readonly waitMs: number | undefined;
     };
 
+export type Opened =
+  | {
+      readonly kind: "opened";
+      readonly response: Response;
+      /** Ends the connection, if it has not ended by itself. */
+      close(): void;
+    }
+  | Extract<Tried, { readonly kind: "failed" }>;
+
 export class Http {
   readonly #options: HttpOptions;
 
@@ -81,6 +90,43 @@ export class Http {
       if (!tried.again || attempt > limits.retries || !fits) throw tried.error;
       await runtime.sleep(waitMs, call.signal ?? neverAborted);
       call.signal?.throwIfAborted();
+    }
+  }
+
+  /** One try of a call whose answer goes on. The time of a try is for the head; the body is the caller's to read, as long as it wants, and
+   *  ends with `call.signal`. Throws the reason of that signal. */
+  async open(call: Call, headers: readonly [string, string][]): Promise<Opened> {
+    call.signal?.throwIfAborted();
+    const { fetch, runtime, limits } = this.#options;
+    const { url, init } = this.#prepare(call);
+    const over = new AbortController();
+    const stop = new AbortController();
+    const onAbort = () => stop.abort(call.signal?.reason);
+    call.signal?.addEventListener("abort", onAbort, { once: true });
+    const close = () => {
+      over.abort();
+      call.signal?.removeEventListener("abort", onAbort);
+      stop.abort();
+    };
+    void runtime.sleep(limits.attemptTimeoutMs, over.signal).then((elapsed) => {
+      if (elapsed) stop.abort(new TryTimedOut(limits.attemptTimeoutMs));
+    });
+    try {
+      const own = new Headers(init.headers);
+      for (const [name, value] of headers) own.set(name, value);
+      const response = await orAborted(fetch(url, { ...init, headers: own, signal: stop.signal }), stop.signal);
+      if (response.ok) {
+        over.abort();
+        return { kind: "opened", response, close };
+      }
+      const text = await orAborted(readBounded(response, limits.responseBytesMax), stop.signal);
+      close();
+      const tried = judge(response, text, runtime.now());
+      return tried.kind === "failed" ? tried : { kind: "opened", response, close };
+    } catch (error) {
+      close();
+      call.signal?.throwIfAborted();
+      return failedTry(error, call);
     }
   }
 
@@ -144,7 +190,7 @@ function judge(response: Response, text: string, now: number): Tried {
   return { kind: "failed", error, again: RETRIED_STATUSES.has(response.status), waitMs };
 }
 
-function failedTry(error: unknown, call: Call): Tried {
+function failedTry(error: unknown, call: Call): Extract<Tried, { readonly kind: "failed" }> {
   if (error instanceof CordumError) return { kind: "failed", error, again: false, waitMs: undefined };
   const timedOut = error instanceof TryTimedOut;
   const failure = new CordumError({

@@ -11,7 +11,9 @@ import type {
   DeadLetter,
   JobDecision,
   JobDetail,
+  JobEvent,
   JobRecord,
+  JobUpdate,
   RetriedJob,
   SubmittedJob,
   SystemStatus,
@@ -36,6 +38,17 @@ export const parseDecisions = (text: string): readonly JobDecision[] =>
   itemsOf(parseJson(text)).map((item) => withText<JobDecision>(item));
 export const parseWorkers = (text: string): readonly WorkerRecord[] =>
   itemsOf(parseJson(text)).map((item) => withText<WorkerRecord>(item, "worker_id"));
+
+/** Undefined for events of other kinds, which newer servers may send. */
+export function parseJobEvent(event: {
+  readonly event: string;
+  readonly data: string;
+  readonly lastEventId: string;
+}): JobEvent | undefined {
+  if (event.event !== "job.status_changed") return undefined;
+  const job = withText<JobUpdate>(objectOf(parseJson(event.data)).job, "id", "state");
+  return { job, lastEventId: event.lastEventId };
+}
 
 export const parseJobPage = (text: string): Page<JobRecord> =>
   pageOf(parseJson(text), (item) => withText<JobRecord>(item, "id", "state"));

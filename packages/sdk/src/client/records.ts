@@ -32,6 +32,33 @@ export function isTerminal(state: JobState): boolean {
   return TERMINAL_STATES.has(state);
 }
 
+/** A job as a stream tells of it. */
+export interface JobUpdate {
+  readonly id: string;
+  readonly state: JobState;
+  readonly updated_at: number;
+  readonly topic: string;
+  readonly tenant: string;
+  readonly trace_id: string;
+  readonly attempts: number;
+  /** Why it does not run yet. */
+  readonly waiting?: string;
+  readonly percent?: number;
+  readonly worker_id?: string;
+  readonly error_code?: string;
+  readonly error_message?: string;
+  readonly result_ptr?: string;
+  /** What it has passed so far; only where one job is watched. */
+  readonly steps?: readonly JobStep[];
+}
+
+/** A change of a job, and where a reader goes on from there. */
+export interface JobEvent {
+  readonly job: JobUpdate;
+  /** Hand it back to go on from here, in another process too. */
+  readonly lastEventId: string;
+}
+
 export interface JobSubmission {
   /** Required by the server: at most 100,000 bytes. */
   readonly prompt: string;
