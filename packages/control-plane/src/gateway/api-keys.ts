@@ -7,7 +7,7 @@
 
 import { hash } from "node:crypto";
 import type { EpochMs } from "../ports/time.ts";
-import { isTenantName } from "./identity.ts";
+import { isPrincipalName, isTenantName } from "./identity.ts";
 import { parseRole, ROLES, type Role } from "./permissions.ts";
 
 /** Values of the settings as they were configured; undefined = not set. */
@@ -31,6 +31,8 @@ export interface ApiKey {
   readonly principal: string;
   readonly expiresAt: EpochMs | "never";
   readonly allowCrossTenant: boolean;
+  /** May say in whose name it calls. */
+  readonly actsForOthers: boolean;
 }
 
 export interface ParsedKeys {
@@ -41,7 +43,6 @@ export interface ParsedKeys {
 
 const SOURCE_CHARS_MAX = 4_194_304;
 const KEYS_MAX = 10_000;
-const PRINCIPAL_CHARS_MAX = 256;
 /** What an HTTP header carries unchanged, whatever client writes it. */
 const KEY_FORM = /^[\x20-\x7e]{1,512}$/;
 const RFC3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)$/;
@@ -163,15 +164,17 @@ function parseRecord(key: string, record: Members, defaultTenant: string): ApiKe
   const principal = textOf(record.principal_id) ?? "";
   const expiresAt = expiryOf(record.expires_at);
   const crosses = record.allow_cross_tenant ?? false;
+  const actsForOthers = record.acts_for_others ?? false;
   if (!isTextOrAbsent(record.tenant) || !isTenantName(tenant)) {
     return "tenant must be 1 to 128 letters, digits, _ . or -, beginning with a letter or digit";
   }
   if (!isTextOrAbsent(record.role) || role === undefined) return `unknown role; expected one of ${ROLES.join(", ")}`;
-  if (!isTextOrAbsent(record.principal_id) || !isPrincipal(principal)) {
-    return `principal_id must be at most ${PRINCIPAL_CHARS_MAX} printable characters`;
+  if (!isTextOrAbsent(record.principal_id) || (principal !== "" && !isPrincipalName(principal))) {
+    return "principal_id must be at most 256 printable characters";
   }
   if (expiresAt === undefined) return "expires_at must be an RFC 3339 time";
   if (typeof crosses !== "boolean") return "allow_cross_tenant must be true or false";
+  if (typeof actsForOthers !== "boolean") return "acts_for_others must be true or false";
   const hashed = hashKey(key);
   return {
     hash: hashed,
@@ -180,6 +183,7 @@ function parseRecord(key: string, record: Members, defaultTenant: string): ApiKe
     principal: principal === "" ? `key:${keyIdOf(hashed)}` : principal,
     expiresAt,
     allowCrossTenant: crosses,
+    actsForOthers,
   };
 }
 
@@ -189,10 +193,6 @@ function expiryOf(value: unknown): EpochMs | "never" | undefined {
   if (typeof value !== "string" || !RFC3339.test(value)) return undefined;
   const at = Date.parse(value);
   return Number.isNaN(at) ? undefined : at;
-}
-
-function isPrincipal(text: string): boolean {
-  return text.length <= PRINCIPAL_CHARS_MAX && !/[\p{Cc}\p{Cs}]/u.test(text);
 }
 
 function isPadding(code: number): boolean {

@@ -19,11 +19,13 @@ import { Fault, type FaultCode } from "../ports/fault.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import type { Auth } from "./auth.ts";
 import { refuseBrokenRequest } from "./broken-request.ts";
+import type { Denials } from "./denials.ts";
 import { createDoorman, SECURITY_HEADERS } from "./doorman.ts";
 import type { Flight } from "./flight.ts";
 import { asFault } from "./framework-fault.ts";
 import type { GatewaySettings } from "./parts.ts";
 import { PROBLEM_CONTENT_TYPE, type Problem, retryAfterS, toProblem } from "./problem.ts";
+import { bucketOfAddress } from "./rate-limit.ts";
 import { validatorCompiler } from "./validation.ts";
 
 export interface AppParts {
@@ -32,6 +34,7 @@ export interface AppParts {
   readonly log: Log;
   readonly meter: Meter;
   readonly flight: Flight;
+  readonly denials: Pick<Denials, "note">;
   readonly settings: GatewaySettings;
 }
 
@@ -167,6 +170,12 @@ function tellError(error: unknown, problem: Problem, request: FastifyRequest, pa
     route: request.routeOptions?.url ?? "",
     keyId: request.caller?.identity.keyId ?? "",
   };
+  const { caller } = request;
+  if (caller !== undefined && error instanceof Fault) {
+    const { identity } = caller;
+    const address = bucketOfAddress(request.ip ?? "");
+    parts.denials.note({ fault: error, identity, address, route: `${about.method} ${about.route}` });
+  }
   if (problem.code === "INTERNAL") parts.log.error("request.failed", error, about);
   else if (problem.status >= 500)
     parts.log.warn("request.unserved", { ...about, code: problem.code, detail: problem.detail });

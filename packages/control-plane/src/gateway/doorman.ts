@@ -1,21 +1,25 @@
-// The doorman: what happens to every request before its handler, in this order: origin, drain, address limit, credential, permission,
-// credential limit.
+// The doorman: what happens to every request before its handler, in this order: origin, drain, address limit, credential, limits of the
+// credential and its tenant, permission, tenant.
 // Owns:          who may come in; the headers of every answer.
 // Must not know: what a route does (it reads the route's permission and nothing else).
 // D1. The decision uses the route that the router has found, never the text of a path. An unknown path below /api/ needs a key like a
 //     known one, so that nobody without a key learns which paths exist.
-// D2. Failed credentials cost tokens of the address; an address without tokens is refused before its key is looked at.
-// D3. Probes are never limited and never refused by a drain.
+// D2. Failed credentials cost tokens of the address; an address without tokens is refused before its key is looked at. A key that this
+//     process has not met costs one until State has said who it is, so that guesses cannot hammer State, however many run at once.
+// D3. Probes are never limited and never refused by a drain. D4. Who is known in memory is let in without waiting for anything.
 
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Clock } from "../ports/clock.ts";
 import { Fault } from "../ports/fault.ts";
-import type { Auth } from "./auth.ts";
+import type { Ms } from "../ports/time.ts";
+import { type Auth, Unauthenticated } from "./auth.ts";
+import { presentedKeys } from "./credentials.ts";
+import type { Denials } from "./denials.ts";
 import type { Flight } from "./flight.ts";
 import { type Caller, callerOf, type Identity } from "./identity.ts";
 import { originHeaders } from "./origins.ts";
 import type { GatewaySettings } from "./parts.ts";
-import { isPermitted, type Permission } from "./permissions.ts";
+import { mayDo, type Permission } from "./permissions.ts";
 import { bucketOfAddress, TokenBuckets } from "./rate-limit.ts";
 
 /** `public` needs no key; `probe` neither, and is answered whatever happens. */
@@ -39,7 +43,11 @@ export interface DoormanParts {
   readonly auth: Auth;
   readonly clock: Pick<Clock, "now" | "mono">;
   readonly flight: Flight;
-  readonly settings: Pick<GatewaySettings, "origins" | "rateLimit" | "publicRateLimit" | "addressesMax">;
+  readonly denials: Pick<Denials, "note">;
+  readonly settings: Pick<
+    GatewaySettings,
+    "origins" | "rateLimit" | "tenantRateLimit" | "publicRateLimit" | "addressesMax"
+  >;
 }
 
 export type Doorman = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void;
@@ -53,30 +61,36 @@ export const SECURITY_HEADERS = {
 } as const;
 
 export function createDoorman(parts: DoormanParts): Doorman {
-  const { addressesMax, rateLimit, publicRateLimit } = parts.settings;
+  const { addressesMax, rateLimit, tenantRateLimit, publicRateLimit } = parts.settings;
   const limits: Limits = {
     byCredential: new TokenBuckets(rateLimit, addressesMax),
+    byTenant: new TokenBuckets(tenantRateLimit, addressesMax),
     byAddress: new TokenBuckets(publicRateLimit, addressesMax),
   };
   return (request, reply, done) => {
     reply.headers(SECURITY_HEADERS).header("x-request-id", request.id);
+    const refuse = (error: unknown): void =>
+      done(error instanceof Error ? error : new Error("thrown by the doorman", { cause: error }));
+    let admitting: Promise<void> | undefined;
     try {
       judgeOrigin(request, reply, parts);
       if (request.method === "OPTIONS") {
         void reply.code(204).send();
         return;
       }
-      admit(request, reply, parts, limits);
+      admitting = admit({ request, reply, parts, limits });
     } catch (error) {
-      done(error instanceof Error ? error : new Error("thrown by the doorman", { cause: error }));
+      refuse(error);
       return;
     }
-    done();
+    if (admitting === undefined) done();
+    else admitting.then(() => done(), refuse);
   };
 }
 
 interface Limits {
   readonly byCredential: TokenBuckets;
+  readonly byTenant: TokenBuckets;
   readonly byAddress: TokenBuckets;
 }
 
@@ -89,9 +103,18 @@ function judgeOrigin(request: FastifyRequest, reply: FastifyReply, parts: Doorma
   if (origin !== "" || request.method === "OPTIONS") reply.headers(originHeaders(origin, origins));
 }
 
-function admit(request: FastifyRequest, reply: FastifyReply, parts: DoormanParts, limits: Limits): void {
+interface Knock {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly parts: DoormanParts;
+  readonly limits: Limits;
+}
+
+/** Undefined: let in at once. */
+function admit(knock: Knock): Promise<void> | undefined {
+  const { request, reply, parts, limits } = knock;
   const permission = permissionOf(request);
-  if (permission === "probe") return;
+  if (permission === "probe") return undefined;
   if (parts.flight.isLanding) {
     reply.header("connection", "close");
     throw new Fault("SHUTTING_DOWN", "this process takes no new requests; another one will");
@@ -101,18 +124,44 @@ function admit(request: FastifyRequest, reply: FastifyReply, parts: DoormanParts
   const address = bucketOfAddress(request.ip ?? "");
   if (permission === "public") {
     spend(limits.byAddress.take(address, mono), reply);
-    return;
+    return undefined;
   }
   spend(limits.byAddress.look(address, mono), reply);
-  const identity = identify(request, parts, () => limits.byAddress.take(address, mono));
-  spend(limits.byCredential.take(identity.keyId === "" ? address : identity.keyId, mono), reply);
-  if (permission !== "any" && !isPermitted(identity.role, permission)) {
-    throw new Fault("FORBIDDEN", `the role ${identity.role} does not include ${permission}`);
-  }
-  request.caller = callerOf(identity, {
-    tenantId: headerText(request, "x-tenant-id"),
-    cordumTenant: headerText(request, "x-cordum-tenant"),
+  const identity = recall(knock, () => {
+    limits.byAddress.take(address, mono);
   });
+  if (identity !== undefined) {
+    welcome(identity, { ...knock, permission, address, mono });
+    return undefined;
+  }
+  spend(limits.byAddress.take(address, mono), reply);
+  return identify(knock, () => limits.byAddress.giveBack(address)).then((found) =>
+    welcome(found, { ...knock, permission, address, mono }),
+  );
+}
+
+interface KnownKnock extends Knock {
+  readonly permission: Permission | "any";
+  readonly address: string;
+  readonly mono: Ms;
+}
+
+function welcome(identity: Identity, { request, reply, parts, limits, permission, address, mono }: KnownKnock): void {
+  spend(limits.byCredential.take(identity.keyId === "" ? address : identity.keyId, mono), reply);
+  try {
+    if (permission !== "any" && !mayDo(identity.roles, permission))
+      throw new Fault("FORBIDDEN", `the role ${identity.roles.join(", ")} does not include ${permission}`);
+    const caller = callerOf(identity, {
+      tenantId: headerText(request, "x-tenant-id"),
+      cordumTenant: headerText(request, "x-cordum-tenant"),
+      principalId: headerText(request, "x-principal-id"),
+    });
+    spend(limits.byTenant.take(caller.tenant, mono), reply);
+    request.caller = caller;
+  } catch (error) {
+    if (error instanceof Fault) parts.denials.note({ fault: error, identity, address, route: routeOf(request) });
+    throw error;
+  }
 }
 
 /** `any`: a valid key is enough. */
@@ -125,13 +174,54 @@ function permissionOf(request: FastifyRequest): RoutePermission | "any" {
   return request.url.startsWith("/api/") ? "any" : "public";
 }
 
-function identify(request: FastifyRequest, parts: DoormanParts, onFailure: () => void): Identity {
-  try {
-    return parts.auth.identify(headerText(request, "x-api-key") || undefined, parts.clock.now());
-  } catch (error) {
-    onFailure();
-    throw error;
+/** From memory; undefined: State has to be asked. */
+function recall({ request, parts }: Knock, onFailure: () => void): Identity | undefined {
+  const now = parts.clock.now();
+  let isOpen = false;
+  let refused: unknown;
+  for (const presented of presentedKeys(request.headers)) {
+    try {
+      const identity = parts.auth.recall(presented, now);
+      if (identity !== undefined) return identity;
+      isOpen = true;
+    } catch (error) {
+      refused = error;
+    }
   }
+  if (isOpen) return undefined;
+  onFailure();
+  noteFailure(refused, request, parts);
+  throw refused;
+}
+
+async function identify({ request, parts }: Knock, onInnocence: () => void): Promise<Identity> {
+  let refused: unknown;
+  for (const presented of presentedKeys(request.headers)) {
+    try {
+      const identity = await parts.auth.identify(presented, parts.clock.now());
+      onInnocence();
+      return identity;
+    } catch (error) {
+      refused = error;
+      // State is away: nobody knows whether the key is good.
+      if (!(error instanceof Unauthenticated)) break;
+    }
+  }
+  if (!(refused instanceof Unauthenticated)) onInnocence();
+  noteFailure(refused, request, parts);
+  throw refused;
+}
+
+function noteFailure(error: unknown, request: FastifyRequest, { denials }: DoormanParts): void {
+  if (!(error instanceof Unauthenticated)) return;
+  const address = bucketOfAddress(request.ip ?? "");
+  denials.note({ fault: error, identity: error.formerly, address, route: routeOf(request) });
+}
+
+/** By its template: what a stranger writes into a path is no route. */
+function routeOf(request: FastifyRequest): string {
+  const { url } = request.routeOptions;
+  return `${request.method} ${url ?? "unknown"}`;
 }
 
 function spend(waitMs: number, reply: FastifyReply): void {

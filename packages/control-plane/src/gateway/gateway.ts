@@ -5,12 +5,14 @@
 
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
 import { type App, createApp, registerRoutes } from "./app.ts";
+import { Denials } from "./denials.ts";
 import { Flight } from "./flight.ts";
 import { approvalRoutes } from "./http/approvals.ts";
 import { deadLetterRoutes } from "./http/dead-letters.ts";
 import { healthRoutes, metricsRoute } from "./http/health.ts";
 import { jobListRoutes } from "./http/job-list.ts";
 import { jobRoutes } from "./http/jobs.ts";
+import { keyRoutes } from "./http/keys.ts";
 import type { RouteParts } from "./http/route-parts.ts";
 import { statusRoutes } from "./http/status.ts";
 import { workerRoutes } from "./http/workers.ts";
@@ -41,7 +43,9 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const { auth, log, meter, settings } = parts;
   const flight = new Flight();
   const startedAt = clock.mono();
-  const app = createApp({ auth, clock, log, meter, flight, settings });
+  const { operatorTenant } = settings;
+  const denials = new Denials({ state: parts.jobParts.state, clock, log, operatorTenant });
+  const app = createApp({ auth, clock, log, meter, flight, denials, settings });
   traceRequests(app, parts.jobParts.tracing);
   await describeApi(app, parts.build.version);
   const routeParts: RouteParts = {
@@ -54,14 +58,31 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   registerRoutes(app, () => {
     openapiRoute(app);
     healthRoutes(app, routeParts);
-    for (const register of [jobRoutes, jobListRoutes, approvalRoutes, deadLetterRoutes, workerRoutes, statusRoutes]) {
+    for (const register of [
+      jobRoutes,
+      jobListRoutes,
+      approvalRoutes,
+      deadLetterRoutes,
+      workerRoutes,
+      keyRoutes,
+      statusRoutes,
+    ]) {
       register(app, routeParts);
     }
     if (settings.exposesMetrics) metricsRoute(app, routeParts);
   });
   await app.ready();
-  return doorOf(app, flight, lifetime);
+  const writing = denials.run(lifetime.signal);
+  return doorOf(app, flight, async () => {
+    lifetime.abort();
+    await app.close();
+    await writing;
+    await denials.flush(clock.deadline(NEVER, LAST_WRITE_MS));
+  });
 }
+
+const NEVER = new AbortController().signal;
+const LAST_WRITE_MS = 2_000;
 
 /** A server with /metrics and the health pages, for a listener that only operators reach. */
 export async function createMetricsServer(parts: GatewayParts): Promise<Gateway> {
@@ -69,17 +90,21 @@ export async function createMetricsServer(parts: GatewayParts): Promise<Gateway>
   const flight = new Flight();
   const { auth, log, meter, settings } = parts;
   const { clock } = parts.jobParts;
-  const app = createApp({ auth, clock, log, meter, flight, settings });
+  const denials = { note: () => undefined };
+  const app = createApp({ auth, clock, log, meter, flight, denials, settings });
   const vitals = createProbe(parts.probes, clock, log, lifetime.signal);
   registerRoutes(app, () => {
     metricsRoute(app, { meter });
     healthRoutes(app, { vitals, isAccepting: () => !flight.isLanding });
   });
   await app.ready();
-  return doorOf(app, flight, lifetime);
+  return doorOf(app, flight, async () => {
+    lifetime.abort();
+    await app.close();
+  });
 }
 
-function doorOf(app: App, flight: Flight, lifetime: AbortController): Gateway {
+function doorOf(app: App, flight: Flight, close: () => Promise<void>): Gateway {
   return {
     async listen({ host, port }) {
       const bound = await app.listen({ host, port });
@@ -87,10 +112,7 @@ function doorOf(app: App, flight: Flight, lifetime: AbortController): Gateway {
     },
     inject: (options) => app.inject(options),
     stopAccepting: (signal) => flight.land(signal),
-    async close() {
-      lifetime.abort();
-      await app.close();
-    },
+    close,
   };
 }
 

@@ -1,19 +1,30 @@
 // Who is calling, and for which tenant.
-// Owns:          the identity that a credential stands for; which tenant a request may name.
+// Owns:          the identity that a credential stands for; which tenant and which principal a request may name.
 // Must not know: how a credential is checked, HTTP frames.
-// I1. Tenant, principal and role come from the credential and from nothing else. I2. A request may name another tenant only where the
-//     credential may cross tenants; naming one's own is always fine.
+// I1. Tenant, principal and roles come from the credential and from nothing else. I2. A request may name another tenant only where the
+//     credential may work for it; naming one's own is always fine. I3. A request may say in whose name it calls (X-Principal-Id) only where
+//     the credential may act for others; elsewhere what it says is ignored, as by servers that bind principals to keys. A role is never named.
 
 import { Fault } from "../ports/fault.ts";
 import type { Role } from "./permissions.ts";
 
 export interface Identity {
+  /** The tenant that is meant when a request names none. */
   readonly tenant: string;
-  readonly principal: string;
-  readonly role: Role;
+  /** Tenants that a request may name; its own among them. */
+  readonly tenants: readonly string[];
+  /** It may name any tenant. */
   readonly allowCrossTenant: boolean;
-  /** The first 12 hex digits of the key's hash; "" for a caller without a key. Fit for logs. */
+  readonly principal: string;
+  /** Not empty. */
+  readonly roles: readonly Role[];
+  /** The first of `roles`, for records that keep one. */
+  readonly role: Role;
+  readonly actsForOthers: boolean;
+  /** Id of a managed key; the first 12 hex digits of the hash of a configured one; "" for a caller without a key. Fit for logs. */
   readonly keyId: string;
+  /** Names the secret that was presented, of which a key may have two: the first 12 hex digits of its hash. Fit for logs. */
+  readonly secretId: string;
 }
 
 export interface Caller {
@@ -24,33 +35,52 @@ export interface Caller {
   readonly namesTenant: boolean;
 }
 
+/** What a request says about its caller; "" = nothing. */
+export interface Claims {
+  readonly tenantId: string;
+  readonly cordumTenant: string;
+  readonly principalId: string;
+}
+
 /** Tenants as they may be named from outside: at most 128 characters, none of which has a meaning in ids or subjects. */
 const TENANT_FORM = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
+const PRINCIPAL_CHARS_MAX = 256;
 
 export function isTenantName(text: string): boolean {
   return TENANT_FORM.test(text);
 }
 
+/** At most 256 characters, all of them printable. */
+export function isPrincipalName(text: string): boolean {
+  return text !== "" && text.length <= PRINCIPAL_CHARS_MAX && !/[\p{Cc}\p{Cs}]/u.test(text);
+}
+
 /** The tenant to work for when a request names `named` ("" = names none). Fault: TENANT_FORBIDDEN. */
 export function resolveTenant(caller: Pick<Caller, "identity" | "tenant">, named: string): string {
   if (named === "" || named === caller.tenant) return caller.tenant;
-  if (!caller.identity.allowCrossTenant || !isTenantName(named)) {
+  const { tenants, allowCrossTenant } = caller.identity;
+  if (!isTenantName(named) || (!allowCrossTenant && !tenants.includes(named))) {
     throw new Fault("TENANT_FORBIDDEN", "the key does not belong to this tenant");
   }
   return named;
 }
 
-/** The caller of a request with these tenant headers ("" = absent). Faults: TENANT_FORBIDDEN, INVALID_REQUEST. */
-export function callerOf(
-  identity: Identity,
-  headers: { readonly tenantId: string; readonly cordumTenant: string },
-): Caller {
-  const { tenantId, cordumTenant } = headers;
-  if (tenantId === "" && cordumTenant === "") return { identity, tenant: identity.tenant, namesTenant: false };
+/** The caller of a request. Faults: TENANT_FORBIDDEN, INVALID_REQUEST. */
+export function callerOf(identity: Identity, claims: Claims): Caller {
+  const { tenantId, cordumTenant } = claims;
+  const acting = actingFor(identity, claims.principalId);
+  if (tenantId === "" && cordumTenant === "") return { identity: acting, tenant: identity.tenant, namesTenant: false };
   if (tenantId !== "" && cordumTenant !== "" && tenantId !== cordumTenant) {
     const reason = "X-Tenant-ID and X-Cordum-Tenant name different tenants";
     throw new Fault("INVALID_REQUEST", reason, { fields: [{ field: "X-Tenant-ID", reason }] });
   }
-  const own = { identity, tenant: identity.tenant };
-  return { identity, tenant: resolveTenant(own, tenantId === "" ? cordumTenant : tenantId), namesTenant: true };
+  const own = { identity: acting, tenant: identity.tenant };
+  return { ...own, tenant: resolveTenant(own, tenantId === "" ? cordumTenant : tenantId), namesTenant: true };
+}
+
+function actingFor(identity: Identity, principal: string): Identity {
+  if (principal === "" || !identity.actsForOthers) return identity;
+  if (isPrincipalName(principal)) return { ...identity, principal };
+  const reason = "X-Principal-Id must be 1 to 256 printable characters";
+  throw new Fault("INVALID_REQUEST", reason, { fields: [{ field: "X-Principal-Id", reason }] });
 }

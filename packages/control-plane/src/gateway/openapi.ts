@@ -26,6 +26,7 @@ export async function describeApi(app: App, version: string): Promise<void> {
         { name: "approvals" },
         { name: "dead letters" },
         { name: "workers" },
+        { name: "keys" },
         { name: "status" },
         { name: "health" },
       ],

@@ -3,6 +3,7 @@
 // Must not know: which adapters stand behind, where settings come from.
 
 import type { JobParts } from "../jobs/job-parts.ts";
+import type { ManageParts } from "../keys/manage.ts";
 import type { Log } from "../ports/telemetry.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import type { ReadableMeter } from "../telemetry/meter.ts";
@@ -21,12 +22,16 @@ export interface GatewaySettings {
   readonly origins: OriginRules;
   /** Per credential. */
   readonly rateLimit: RateLimit;
+  /** Per tenant, over all of its credentials. */
+  readonly tenantRateLimit: RateLimit;
   /** Per address, for requests without a valid credential. */
   readonly publicRateLimit: RateLimit;
   /** Addresses that are remembered for the limit. */
   readonly addressesMax: number;
   /** Serve /metrics on this listener too. */
   readonly exposesMetrics: boolean;
+  /** Where refusals of strangers are recorded. */
+  readonly operatorTenant: string;
   /** Addresses of proxies whose X-Forwarded-For counts; empty: the peer's address. */
   readonly trustedProxies: readonly string[];
 }
@@ -38,9 +43,11 @@ export const DEFAULT_GATEWAY_SETTINGS: Omit<GatewaySettings, "origins"> = {
   idleMs: 60_000,
   handlerMs: 30_000,
   rateLimit: { rps: 50, burst: 100 },
+  tenantRateLimit: { rps: 0, burst: 0 },
   publicRateLimit: { rps: 20, burst: 40 },
   addressesMax: 10_000,
   exposesMetrics: false,
+  operatorTenant: "default",
   trustedProxies: [],
 };
 
@@ -61,6 +68,7 @@ export interface StatusProbes {
 export interface GatewayParts {
   readonly jobParts: JobParts;
   readonly auth: Auth;
+  readonly keys: ManageParts;
   readonly log: Log;
   readonly meter: ReadableMeter;
   readonly settings: GatewaySettings;

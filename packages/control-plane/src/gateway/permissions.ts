@@ -20,6 +20,10 @@ const GRANTS = {
   "dlq.read": ["admin", "operator", "viewer"],
   "dlq.write": OPERATORS,
   "workers.read": ["admin", "operator", "viewer"],
+  "stream.read": OPERATORS,
+  "workers.connect": ["admin", "worker"],
+  "keys.read": ["admin"],
+  "keys.write": ["admin"],
 } as const satisfies { readonly [permission: string]: readonly Role[] };
 
 export type Permission = keyof typeof GRANTS;
@@ -31,6 +35,18 @@ const HOLDERS: ReadonlyMap<Permission, ReadonlySet<Role>> = new Map(
 
 export function isPermitted(role: Role, permission: Permission): boolean {
   return HOLDERS.get(permission)?.has(role) ?? false;
+}
+
+/** Whether one of the roles holds it. */
+export function mayDo(roles: readonly Role[], permission: Permission): boolean {
+  for (const role of roles) if (isPermitted(role, permission)) return true;
+  return false;
+}
+
+/** Whether whoever has `roles` holds every right of the role `name`. */
+export function mayGive(roles: readonly Role[], name: string): boolean {
+  const role = ROLES.find((each) => each === name);
+  return role !== undefined && PERMISSIONS.every((right) => !isPermitted(role, right) || mayDo(roles, right));
 }
 
 /** Other names that keys of older installations carry. */

@@ -32,6 +32,12 @@ export class TokenBuckets {
     return 0;
   }
 
+  /** Puts back a token that was taken for something that turned out to cost none. */
+  giveBack(key: string): void {
+    const bucket = this.#buckets.get(key);
+    if (bucket !== undefined) bucket.tokens = Math.min(this.#limit.burst, bucket.tokens + 1);
+  }
+
   /** As take, but takes nothing. */
   look(key: string, now: Ms): Ms {
     if (this.#limit.rps <= 0 || !this.#buckets.has(key)) return 0;

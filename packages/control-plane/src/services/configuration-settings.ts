@@ -15,6 +15,7 @@ import {
   keyList,
   name,
   natsUrl,
+  networks,
   oneOf,
   origins,
   path,
@@ -41,6 +42,7 @@ const DAY_MS = 86_400_000;
 const interval = duration({ min: "100ms", max: "24h" });
 const retention = duration({ min: "1s", max: "87600h" });
 const retentionSeconds = wholeUnits({ called: "seconds", ms: 1_000, max: 315_360_000 });
+const perSecond = integer({ min: 1, max: 1_000_000 });
 const bodyBytes = integer({ min: 1_024, max: 67_108_864 });
 const corsSays = "Origins that browsers may call from. The first of the three CORS names that is set counts.";
 const keySays = "One key with role admin. The first of the three names that is set counts, in the order of this table.";
@@ -73,6 +75,12 @@ export const SETTINGS = {
       "false",
       "Start without any key: everybody who reaches the port is an admin.",
     ),
+    managedKeysOnly: preset(
+      "CORDUM_MANAGED_KEYS_ONLY",
+      flag,
+      "false",
+      "Start without a configured key: the keys that were made through the API are enough.",
+    ),
     allowsSelfApproval: preset("CORDUM_ALLOW_SELF_APPROVAL", flag, "false", "Let a principal approve its own jobs."),
   },
   Limits: {
@@ -87,6 +95,29 @@ export const SETTINGS = {
       integer({ min: 1, max: 1_000_000 }),
       "100",
       "Requests that a key may send at once.",
+    ),
+    tenantRatePerSecond: optional(
+      "API_TENANT_RATE_LIMIT_RPS",
+      perSecond,
+      "The same for all keys of a tenant together.",
+    ),
+    tenantRateBurst: optional("API_TENANT_RATE_LIMIT_BURST", perSecond, "Requests at once; twice the rate if not set."),
+    publicRatePerSecond: preset(
+      "API_PUBLIC_RATE_LIMIT_RPS",
+      perSecond,
+      "20",
+      "The same for an address: requests that need no key, and keys that are refused.",
+    ),
+    publicRateBurst: preset(
+      "API_PUBLIC_RATE_LIMIT_BURST",
+      perSecond,
+      "40",
+      "Requests that an address may send at once.",
+    ),
+    trustedProxies: optional(
+      "CORDUM_TRUSTED_PROXIES",
+      networks,
+      "Proxies before the gateway, whose `X-Forwarded-For` says where a request comes from. Otherwise all behind a proxy count as one address.",
     ),
     bodyBytesMax: preset("GATEWAY_MAX_JSON_BODY_BYTES", bodyBytes, "2097152", "Largest request body."),
   },
@@ -214,6 +245,7 @@ export const SETTINGS = {
       "30",
       "How long dead letters are kept.",
     ),
+    auditMs: preset("CORDUM_AUDIT_RETENTION", retention, "8760h", "How long it is kept who did what."),
   },
   Logs: {
     logFormat: preset(

@@ -1,6 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { address, duration, flag, integer, origins, parseDuration, path, redisUrl } from "./configuration-values.ts";
+import {
+  address,
+  duration,
+  flag,
+  integer,
+  networks,
+  origins,
+  parseDuration,
+  path,
+  redisUrl,
+} from "./configuration-values.ts";
 
 describe("durations", () => {
   it.each([
@@ -81,8 +91,28 @@ describe("other values", () => {
       "https://a.example",
       "http://localhost:3000",
     ]);
-    for (const wrong of ["a.example", "https://a.example/", "*,https://a.example", "https://*.example", ","])
+    for (const wrong of [
+      "a.example",
+      "https://a.example/",
+      "*,https://a.example",
+      "https://a*.example",
+      "https://*",
+      ",",
+    ])
       expect(origins.parse(wrong)).toBeUndefined();
+  });
+
+  it("origins of every host below one", () => {
+    expect(origins.parse("https://*.example.com,https://a.example")).toEqual([
+      "https://*.example.com",
+      "https://a.example",
+    ]);
+  });
+
+  it("networks", () => {
+    expect(networks.parse("10.0.0.1, 10.0.0.0/8,::1,fd00::/8")).toEqual(["10.0.0.1", "10.0.0.0/8", "::1", "fd00::/8"]);
+    for (const wrong of ["10.0.0", "10.0.0.0/33", "fd00::/129", "10.0.0.0/8/8", "10.0.0.0/", "localhost", ","])
+      expect(networks.parse(wrong)).toBeUndefined();
   });
 
   it("Redis URLs", () => {

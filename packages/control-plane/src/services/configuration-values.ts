@@ -4,6 +4,7 @@
 // V1. `expected` completes the sentence "expected …": it names form and range, so that one look at it is enough to mend a value.
 // V2. Nothing is guessed: a value that does not fit is undefined here and a problem for the caller, never a default.
 
+import { isIP } from "node:net";
 import type { Ms } from "../ports/time.ts";
 
 export interface ValueKind<T> {
@@ -164,7 +165,7 @@ export const addresses: ValueKind<readonly Address[]> = {
 
 /** `*` alone is every origin. */
 export const origins: ValueKind<readonly string[]> = {
-  expected: "*, or a comma-separated list of origins such as https://app.example.com",
+  expected: "*, or a comma-separated list of origins such as https://app.example.com or https://*.example.com",
   parse: (text) => {
     const parts = text
       .split(",")
@@ -175,8 +176,27 @@ export const origins: ValueKind<readonly string[]> = {
   },
 };
 
+/** A `*.` at the beginning of the host stands for every host below it. */
 function isOrigin(text: string): boolean {
-  return URL.canParse(text) && new URL(text).host !== "" && !/[*\s]/.test(text) && !text.endsWith("/");
+  const plain = text.replace(/^(https?:\/\/)\*\./i, "$1");
+  return URL.canParse(plain) && new URL(plain).host !== "" && !/[*\s]/.test(plain) && !plain.endsWith("/");
+}
+
+const NETWORKS_MAX = 1_000;
+
+export const networks: ValueKind<readonly string[]> = {
+  expected: "addresses or networks such as 10.0.0.1 or 10.0.0.0/8, separated by commas",
+  parse: (text) => {
+    const parts = text.split(",").map((part) => part.trim());
+    return parts.length <= NETWORKS_MAX && parts.every(isNetwork) ? parts : undefined;
+  },
+};
+
+function isNetwork(text: string): boolean {
+  const [address = "", bits, ...rest] = text.split("/");
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
 }
 
 function inRange(value: number, range: { readonly min: number; readonly max: number }): number | undefined {

@@ -55,6 +55,7 @@ describe("configuration", () => {
         apiKeysPath: undefined,
         apiKey: "k",
         allowsNoAuth: false,
+        managedKeysOnly: false,
         allowsSelfApproval: false,
       },
       policy: { path: undefined, reloadIntervalMs: 30_000 },
@@ -70,9 +71,22 @@ describe("configuration", () => {
       state: { kind: "sqlite", partitions: 1, folder: ".cordum" },
       bus: { kind: "in_process" },
       signing: { keyPath: undefined, verify: "off", trustedPath: undefined, reloadIntervalMs: 30_000 },
-      retention: { jobMs: 7 * 86_400_000, payloadMs: 86_400_000, deadLetterMs: 30 * 86_400_000 },
+      retention: {
+        jobMs: 7 * 86_400_000,
+        payloadMs: 86_400_000,
+        deadLetterMs: 30 * 86_400_000,
+        auditMs: 365 * 86_400_000,
+      },
       log: { format: "json", level: "info" },
-      limits: { ratePerSecond: 50, rateBurst: 100, bodyBytesMax: 2_097_152 },
+      limits: {
+        ratePerSecond: 50,
+        rateBurst: 100,
+        tenantRate: undefined,
+        publicRatePerSecond: 20,
+        publicRateBurst: 40,
+        trustedProxies: [],
+        bodyBytesMax: 2_097_152,
+      },
     });
   });
 

@@ -27,6 +27,7 @@ export interface Config {
     /** The first of the three names for one key, without quotes around it. */
     readonly apiKey: string | undefined;
     readonly allowsNoAuth: boolean;
+    readonly managedKeysOnly: boolean;
     readonly allowsSelfApproval: boolean;
   };
   readonly policy: { readonly path: string | undefined; readonly reloadIntervalMs: Ms };
@@ -42,11 +43,16 @@ export interface Config {
   readonly state: StateConfig;
   readonly bus: BusConfig;
   readonly signing: SigningConfig;
-  readonly retention: { readonly jobMs: Ms; readonly payloadMs: Ms; readonly deadLetterMs: Ms };
+  readonly retention: { readonly jobMs: Ms; readonly payloadMs: Ms; readonly deadLetterMs: Ms; readonly auditMs: Ms };
   readonly log: { readonly format: "json" | "text"; readonly level: "debug" | "info" | "warn" | "error" };
   readonly limits: {
     readonly ratePerSecond: number;
     readonly rateBurst: number;
+    /** Undefined: none. */
+    readonly tenantRate: { readonly perSecond: number; readonly burst: number } | undefined;
+    readonly publicRatePerSecond: number;
+    readonly publicRateBurst: number;
+    readonly trustedProxies: readonly string[];
     readonly bodyBytesMax: number;
   };
 }
@@ -189,11 +195,22 @@ function readConfig(reader: Reader, roles: ReadonlySet<Role>): Config {
     signing: readSigning(reader),
     retention: readRetention(reader),
     log: { format: reader.read(SETTINGS.Logs.logFormat), level: reader.read(SETTINGS.Logs.logLevel) },
-    limits: {
-      ratePerSecond: reader.read(SETTINGS.Limits.ratePerSecond),
-      rateBurst: reader.read(SETTINGS.Limits.rateBurst),
-      bodyBytesMax: reader.read(SETTINGS.Limits.bodyBytesMax),
-    },
+    limits: readLimits(reader),
+  };
+}
+
+function readLimits(reader: Reader): Config["limits"] {
+  const settings = SETTINGS.Limits;
+  const perSecond = reader.read(settings.tenantRatePerSecond);
+  const burst = reader.read(settings.tenantRateBurst);
+  return {
+    ratePerSecond: reader.read(settings.ratePerSecond),
+    rateBurst: reader.read(settings.rateBurst),
+    tenantRate: perSecond === undefined ? undefined : { perSecond, burst: burst ?? perSecond * 2 },
+    publicRatePerSecond: reader.read(settings.publicRatePerSecond),
+    publicRateBurst: reader.read(settings.publicRateBurst),
+    trustedProxies: reader.read(settings.trustedProxies) ?? [],
+    bodyBytesMax: reader.read(settings.bodyBytesMax),
   };
 }
 
@@ -219,11 +236,12 @@ function readAuth(reader: Reader, servesApi: boolean): Config["auth"] {
     apiKeysPath: reader.read(settings.apiKeysPath),
     apiKey: single.map((setting) => unquoted(reader.read(setting) ?? "")).find((key) => key !== ""),
     allowsNoAuth: reader.read(settings.allowsNoAuth),
+    managedKeysOnly: reader.read(settings.managedKeysOnly),
     allowsSelfApproval: reader.read(settings.allowsSelfApproval),
   };
   const isGiven = [settings.apiKeys, settings.apiKeysPath].some((setting) => reader.has(setting));
   const isWrong = reader.problems.some(({ name }) => single.some((setting) => setting.name === name));
-  if (servesApi && !isGiven && !isWrong && auth.apiKey === undefined && !auth.allowsNoAuth) {
+  if (servesApi && !isGiven && !isWrong && auth.apiKey === undefined && !auth.allowsNoAuth && !auth.managedKeysOnly) {
     const expected = `a key (or ${settings.apiKeys.name}, or ${settings.apiKeysPath.name}; ${settings.allowsNoAuth.name}=true opens the API to everybody)`;
     reader.problems.push({ name: settings.apiKey.name, expected, got: "none" });
   }
@@ -367,6 +385,7 @@ function readRetention(reader: Reader): Config["retention"] {
     jobMs: longerForm(reader, settings.jobMetaMs, settings.jobMetaSeconds),
     payloadMs: longerForm(reader, settings.payloadMs, settings.payloadSeconds),
     deadLetterMs: reader.read(settings.deadLetterMs),
+    auditMs: reader.read(settings.auditMs),
   };
 }
 

@@ -19,6 +19,10 @@ import { listenToPackets, listenToWorkers } from "../jobs/packet-intake.ts";
 import { leavePeers, listenToPeers, meetPeers, runPresence } from "../jobs/peers.ts";
 import { ProgressBoard } from "../jobs/progress-board.ts";
 import { wakeJob } from "../jobs/wake.ts";
+import { keyLayout, openKeyStore } from "../keys/key-store.ts";
+import { KEY_USE_KIND, KEY_USE_SHAPE } from "../keys/last-use.ts";
+import { KEY_KIND, KEY_SHAPE } from "../keys/managed-key.ts";
+import { wakeKey } from "../keys/wake.ts";
 import type { Policy } from "../policy/decision.ts";
 import type { Bus, Subscription } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -82,6 +86,8 @@ export const SHAPES_READ: Shapes = {
   [JOB_KIND]: JOB_SHAPE,
   [DEAD_LETTER_KIND]: DEAD_LETTER_SHAPE,
   [SLOT_KIND]: SLOT_SHAPE,
+  [KEY_KIND]: KEY_SHAPE,
+  [KEY_USE_KIND]: KEY_USE_SHAPE,
 };
 
 /** What State must be opened with. */
@@ -93,6 +99,7 @@ export function stateLayout(retention: Retention): Layout {
       ...laneLayout(),
       ...slotLayout(),
       ...processLayout(),
+      ...keyLayout(),
     },
     logs: { ...auditLayout(retention.auditKeepMs) },
   };
@@ -107,9 +114,11 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   const backlog = new Backlog(parts, signals);
   parts.congestion.listen((pool) => backlog.pull(pool));
   parts.limitHints.listen((limitId) => backlog.pullHeldBack(limitId));
+  const keys = openKeyStore(ports.state, ports.clock);
   const handlers = new Map([
     [JOB_KIND, (id: string, signal: AbortSignal) => wakeJob(id, parts, signal)],
     [SLOT_KIND, (id: string, signal: AbortSignal) => wakeSlot(id, parts, signal)],
+    [KEY_KIND, (id: string, signal: AbortSignal) => wakeKey(id, { keys, clock: ports.clock }, signal)],
   ]);
   let subscriptions: readonly Subscription[] = [];
   let cycles: Promise<unknown> = Promise.resolve();

@@ -4,8 +4,8 @@
 
 import { otelTracing } from "../adapters/otel/tracing.ts";
 import { systemClock } from "../adapters/system/clock.ts";
-import { NO_KEYS } from "../gateway/auth.ts";
 import { createGateway, createMetricsServer } from "../gateway/gateway.ts";
+import { createKeyAccess } from "../gateway/key-access.ts";
 import type { OriginRules } from "../gateway/origins.ts";
 import { DEFAULT_GATEWAY_SETTINGS, type GatewayParts, type GatewaySettings } from "../gateway/parts.ts";
 import { DEFAULT_JOB_SETTINGS, type SchedulingConfig } from "../jobs/job-parts.ts";
@@ -28,7 +28,7 @@ import {
   stateLayout,
 } from "./core.ts";
 import { followFile } from "./followed-file.ts";
-import { openAuth, openOrigins } from "./gateway-settings.ts";
+import { openOrigins, readKeys, refuseWithoutKeys } from "./gateway-settings.ts";
 import { type InProcessConnection, inProcessConnection } from "./in-process-connection.ts";
 import { openBus } from "./open-bus.ts";
 import { openSigning } from "./open-signing.ts";
@@ -69,7 +69,9 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   const stopping = new AbortController();
   opened.defer(() => stopping.abort());
   const drainDeadline = (): AbortSignal => clock.deadline(NEVER, config.scheduling.drainTimeoutMs);
-  const auth = roles.has("gateway") ? await openAuth(config) : NO_KEYS;
+  const servesApi = roles.has("gateway");
+  const nobody = { configured: [], openTenant: config.auth.tenant, isOpen: false };
+  const configuredKeys = servesApi ? await readKeys(config) : nobody;
   const origins = openOrigins(config);
   const policy = new PolicySource();
   const drives = roles.has("scheduler");
@@ -85,13 +87,23 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   const bus = await openSigning(config.signing, signingParts, stopping.signal);
   const tracing = otelTracing(BUILD.version);
   const core = composeCore({ ...stores, bus, clock, log, meter, tracing, policy }, { ...coreConfigOf(config), drives });
-  onGap(() => core.catchUp());
+  const access = createKeyAccess({ state: stores.state, bus, clock, log }, configuredKeys);
+  if (servesApi) {
+    await refuseWithoutKeys(configuredKeys, { state: stores.state, clock });
+    await access.start();
+    opened.defer(() => access.settle(drainDeadline()));
+  }
+  onGap(() => {
+    core.catchUp();
+    access.doubt();
+  });
   await followScheduling(config, core, { clock, log }, stopping.signal);
   opened.defer(() => core.settle(drainDeadline()));
   await core.start();
   const gatewayParts: GatewayParts = {
     jobParts: core.parts,
-    auth,
+    auth: access.auth,
+    keys: access.keys,
     log,
     meter,
     settings: gatewaySettingsOf(config, origins),
@@ -99,7 +111,7 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
     probes: { bus: () => bus.status(), storeNow: (signal) => stores.state.now(signal) },
   };
   await listenForMetrics(config, gatewayParts, opened);
-  const url = roles.has("gateway") ? await openGateway(config, gatewayParts, opened, drainDeadline) : undefined;
+  const url = servesApi ? await openGateway(config, gatewayParts, opened, drainDeadline) : undefined;
   const parts = opened.move();
   let ending: Promise<void> | undefined;
   return {
@@ -161,8 +173,8 @@ async function listenForMetrics(config: Config, parts: GatewayParts, opened: Asy
 }
 
 function retentionOf(config: Config): Retention {
-  const { jobMs, deadLetterMs } = config.retention;
-  return { ...DEFAULT_RETENTION, jobKeepMs: jobMs, deadLetterKeepMs: deadLetterMs };
+  const { jobMs, deadLetterMs, auditMs } = config.retention;
+  return { ...DEFAULT_RETENTION, jobKeepMs: jobMs, deadLetterKeepMs: deadLetterMs, auditKeepMs: auditMs };
 }
 
 function coreConfigOf(config: Config): Omit<CoreConfig, "drives"> {
@@ -185,11 +197,17 @@ function coreConfigOf(config: Config): Omit<CoreConfig, "drives"> {
 }
 
 function gatewaySettingsOf(config: Config, origins: OriginRules): GatewaySettings {
+  const { limits } = config;
+  const { tenantRate } = limits;
   return {
     ...DEFAULT_GATEWAY_SETTINGS,
     origins,
-    bodyBytesMax: config.limits.bodyBytesMax,
-    rateLimit: { rps: config.limits.ratePerSecond, burst: config.limits.rateBurst },
+    operatorTenant: config.auth.tenant,
+    bodyBytesMax: limits.bodyBytesMax,
+    rateLimit: { rps: limits.ratePerSecond, burst: limits.rateBurst },
+    tenantRateLimit: { rps: tenantRate?.perSecond ?? 0, burst: tenantRate?.burst ?? 0 },
+    publicRateLimit: { rps: limits.publicRatePerSecond, burst: limits.publicRateBurst },
+    trustedProxies: limits.trustedProxies,
     exposesMetrics: config.http.metricsAddress === "off",
   };
 }

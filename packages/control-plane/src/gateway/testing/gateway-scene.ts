@@ -7,8 +7,8 @@ import { inProcessBus } from "../../adapters/inprocess/bus.ts";
 import { memoryPayloads } from "../../adapters/memory/memory-payloads.ts";
 import { memoryState } from "../../adapters/memory/memory-state.ts";
 import { systemClock } from "../../adapters/system/clock.ts";
-import { PolicySource } from "../../policy/policy-source.ts";
 import { NO_TRACING, type Tracing } from "../../ports/tracing.ts";
+import { PolicySource } from "../../policy/policy-source.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../../scheduling/routing.ts";
 import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION, stateLayout } from "../../services/core.ts";
@@ -16,8 +16,8 @@ import { silentLog } from "../../telemetry/log.ts";
 import { createMeter, DEFAULT_METER_SETTINGS, type ReadableMeter } from "../../telemetry/meter.ts";
 import { POLICY } from "../../testing/job-scene.ts";
 import { parseApiKeys } from "../api-keys.ts";
-import { createAuth } from "../auth.ts";
 import { createGateway, type Gateway } from "../gateway.ts";
+import { createKeyAccess } from "../key-access.ts";
 import { parseOrigins } from "../origins.ts";
 import { DEFAULT_GATEWAY_SETTINGS, type GatewayParts } from "../parts.ts";
 import { ROLES } from "../permissions.ts";
@@ -69,9 +69,13 @@ export async function openScene(
   );
   await core.start();
   const sources = { keys: KEYS, file: undefined, single: [], defaultTenant: "default", allowsNoKeys: false };
+  const configured = parseApiKeys(sources).keys;
+  const access = createKeyAccess({ state, bus, clock, log }, { configured, openTenant: "default", isOpen: false });
+  await access.start();
   const parts: GatewayParts = {
     jobParts: core.parts,
-    auth: createAuth(parseApiKeys(sources).keys, "default"),
+    auth: access.auth,
+    keys: access.keys,
     log,
     meter,
     settings: {
@@ -98,6 +102,7 @@ export async function openScene(
       call(key, "POST", url, { payload: JSON.stringify(body), headers: { "content-type": "application/json" } }),
     async [Symbol.asyncDispose]() {
       await gateway.close();
+      await access.settle(clock.deadline(new AbortController().signal, 1_000));
       await core.settle(clock.deadline(new AbortController().signal, 1_000));
     },
   };
