@@ -35,6 +35,7 @@ export {
   type WorkerRecord,
 } from "./client/records.ts";
 export { type ConnectionOptions, connect, connectFromEnvironment } from "./connections/connect.ts";
+export type { GatewayTarget } from "./connections/gateway-target.ts";
 export type { ConnectionTarget, NatsTarget, RedisTarget } from "./connections/target.ts";
 export type { TlsFiles } from "./connections/tls.ts";
 export type { Runtime } from "./runtime.ts";

@@ -1,8 +1,9 @@
-// Environment: the names under which operators say where NATS and Redis are.
+// Environment: the names under which operators say where NATS and Redis are, or the gateway.
 // Owns:          the names, and how their texts are read.
 // Must not know: where the texts come from (runtime.ts), what is done with them.
 // E1. All problems are told at once. E2. Values stay unsaid: among them are passwords.
 
+import type { GatewayTarget } from "./gateway-target.ts";
 import type { ConnectionTarget } from "./target.ts";
 import type { TlsFiles } from "./tls.ts";
 
@@ -12,8 +13,13 @@ type Read = (name: string) => string | undefined;
 const YES = /^(1|true|yes|y|on)$/i;
 const NO = /^(0|false|no|n|off)$/i;
 
-/** Throws one TypeError with a line per problem. */
-export function targetFromEnvironment(read: Read): ConnectionTarget {
+/** Throws one TypeError with a line per problem. NATS is taken where both are named: a worker of the house has its credentials. */
+export function targetFromEnvironment(read: Read): ConnectionTarget | GatewayTarget {
+  const gateway = read("CORDUM_API_URL") ?? read("CORDUM_GATEWAY");
+  return gateway === undefined || read("NATS_URL") !== undefined ? fleetFromEnvironment(read) : { gateway };
+}
+
+function fleetFromEnvironment(read: Read): ConnectionTarget {
   const problems: string[] = [];
   const servers = read("NATS_URL");
   const url = read("REDIS_URL");

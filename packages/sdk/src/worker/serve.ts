@@ -9,6 +9,7 @@
 //     closed at the end, which sends what is left.
 
 import { connect } from "../connections/connect.ts";
+import type { GatewayTarget } from "../connections/gateway-target.ts";
 import type { ConnectionTarget } from "../connections/target.ts";
 import { onFirstStopSignal, type Runtime, systemRuntime } from "../runtime.ts";
 import type { WorkerConnection, WorkerSubscription } from "./connection.ts";
@@ -37,7 +38,7 @@ export interface StartOptions extends ProcessOptions {
 export type ServeOptions = StartOptions &
   (
     | { readonly connection: WorkerConnection; readonly url?: undefined }
-    | { readonly url: string | ConnectionTarget; readonly connection?: undefined }
+    | { readonly url: string | ConnectionTarget | GatewayTarget; readonly connection?: undefined }
   );
 
 export interface Serving extends AsyncDisposable {

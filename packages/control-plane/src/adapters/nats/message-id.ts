@@ -24,8 +24,13 @@ function idOf(subject: string, payload: BusPacket["payload"]): string | undefine
       if (label !== "") return `jobreq:${subject}:${label}`;
       return payload.value.jobId === "" ? undefined : `jobreq:${payload.value.jobId}`;
     }
-    case "jobResult":
-      return payload.value.jobId === "" ? undefined : `${subject}:${payload.value.jobId}`;
+    case "jobResult": {
+      const { jobId, dispatch } = payload.value;
+      if (jobId === "") return undefined;
+      // What gateways publish for workers names its dispatch: a job that is tried again has a result of each attempt.
+      const attempt = dispatch?.dispatchId ?? "";
+      return attempt === "" ? `${subject}:${jobId}` : `${subject}:${jobId}:${attempt}`;
+    }
     case "heartbeat":
       return payload.value.workerId === "" ? undefined : `${subject}:${payload.value.workerId}`;
     default:

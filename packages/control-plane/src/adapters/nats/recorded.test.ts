@@ -40,6 +40,13 @@ describe("messageId", () => {
     expect(id(encodePacket({ payload: { kind: "jobResult", value: { jobId: "j2" } } }))).toBe("sys.job.submit:j2");
   });
 
+  it("tells the results of one job's attempts apart, where they name their dispatch", () => {
+    const result = (dispatchId: string) =>
+      encodePacket({ payload: { kind: "jobResult", value: { jobId: "j", dispatch: { dispatchId } } } });
+    const ids = ["a", "b", "a"].map((dispatchId) => messageId("sys.job.result", result(dispatchId)));
+    expect(ids).toEqual(["sys.job.result:j:a", "sys.job.result:j:b", "sys.job.result:j:a"]);
+  });
+
   it("is none for what has no id, cannot be read, or would not come through a header unchanged", () => {
     const hostile = ["", "a\r\nX: y", "a b", " a", "ä", "x".repeat(2_000), "\u0000"];
     for (const jobId of hostile) expect(messageId("s", request(jobId)), JSON.stringify(jobId)).toBeUndefined();
