@@ -8,6 +8,7 @@ import { Fault } from "../ports/fault.ts";
 import { isDeeperThan } from "./depth.ts";
 import type { SubmissionSchema } from "./http/job-schemas.ts";
 import { type Caller, resolveTenant } from "./identity.ts";
+import { parseMoment } from "./moment.ts";
 
 export type Submission = Static<typeof SubmissionSchema>;
 
@@ -57,8 +58,19 @@ export function commandOf(body: Submission, head: SubmissionHead, caller: Caller
     maxOutputTokens: body.max_output_tokens ?? 0,
     maxTotalTokens: body.max_total_tokens ?? 0,
     deadlineMs: body.deadline_ms ?? 0,
+    ...startOf(body),
     traceparent: head.traceparent,
   };
+}
+
+function startOf(body: Submission): Pick<SubmitCommand, "notBefore" | "delayMs"> {
+  const delay = body.delay_ms ?? undefined;
+  const text = body.not_before ?? "";
+  const isGiven = text !== "" && text !== 0;
+  const notBefore = isGiven ? parseMoment(text) : undefined;
+  if (isGiven && notBefore === undefined)
+    throw refusal("not_before", "not_before must be a time in RFC 3339, or a Unix time");
+  return { ...(notBefore === undefined ? {} : { notBefore }), ...(delay === undefined ? {} : { delayMs: delay }) };
 }
 
 function priorityOf(text: string): SubmitCommand["priority"] {

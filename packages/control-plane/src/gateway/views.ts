@@ -81,6 +81,7 @@ export function jobDetailView({ job, request, context, result }: JobWithBodies):
     updated_at: toMicros(job.updatedAt),
     steps: job.steps.map(({ state, at, why }) => ({ state, at: toMicros(at), why })),
     ...filled({
+      not_before: toMicros(job.notBefore ?? 0),
       waiting: "waiting" in phase ? phase.waiting : "",
       worker_id: workerOf(job),
       percent: "percent" in phase ? phase.percent : 0,

@@ -102,6 +102,7 @@ const job: fc.Arbitrary<Job> = fc.record(
     acceptedAt: moment,
     updatedAt: moment,
     listedAt: moment,
+    notBefore: moment,
     attempts: fc.nat(5),
     attemptsMax: fc.integer({ min: 1, max: 5 }),
     phase,

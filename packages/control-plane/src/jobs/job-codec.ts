@@ -53,6 +53,8 @@ interface StoredJob {
   readonly a: EpochMs;
   /** Last change, listing. */
   readonly c: readonly [number, number];
+  /** Not before. */
+  readonly s?: number;
   /** Attempts, most attempts. */
   readonly n?: readonly [number, number];
   readonly f: StoredPhase;
@@ -117,6 +119,7 @@ export function writeJob(job: Job): Json {
     ...(job.bodyHash === "" ? {} : { b: packHash(job.bodyHash) }),
     a: acceptedAt,
     c: [job.updatedAt - acceptedAt, job.listedAt - acceptedAt],
+    ...(job.notBefore === undefined ? {} : { s: job.notBefore - acceptedAt }),
     ...(job.attempts === 0 && job.attemptsMax === 1 ? {} : { n: [job.attempts, job.attemptsMax] }),
     f: writePhase(job),
     ...writeWakes(job),
@@ -152,6 +155,7 @@ export function parseJob(value: Json): Job {
     acceptedAt,
     updatedAt: acceptedAt + stored.c[0],
     listedAt: acceptedAt + stored.c[1],
+    ...(stored.s === undefined ? {} : { notBefore: acceptedAt + stored.s }),
     attempts,
     attemptsMax,
     phase: readPhase(stored),

@@ -139,6 +139,8 @@ export interface Job {
   readonly updatedAt: EpochMs;
   /** Score in the indexes by topic, team and trace: acceptance, or later for a job that stays open for days (see job-indexes.ts). */
   readonly listedAt: EpochMs;
+  /** Not before then is it given to a worker; judged it is at once. Absent: as soon as can be. */
+  readonly notBefore?: EpochMs;
   readonly attempts: number;
   readonly attemptsMax: number;
   readonly phase: Phase;

@@ -42,6 +42,9 @@ export interface SubmitCommand {
   readonly maxTotalTokens: number;
   /** 0: none. */
   readonly deadlineMs: Ms;
+  /** No worker gets it before this moment, or before this long after acceptance; at most one of the two. */
+  readonly notBefore?: EpochMs;
+  readonly delayMs?: Ms;
   /** W3C trace context of the request; "" without one. */
   readonly traceparent: string;
 }
@@ -56,6 +59,8 @@ const TEXT_CHARS_MAX = 512;
 const INT32_MAX = 2_147_483_647;
 /** Ten years: a deadline beyond is a slip of units. */
 const DEADLINE_MS_MAX = 315_360_000_000;
+/** A year and a day. */
+const DELAY_MS_MAX = 366 * 86_400_000;
 const TENANT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 type Complaint = { readonly field: string; readonly reason: string };
@@ -65,6 +70,22 @@ export function validateCommand(command: SubmitCommand): void {
   const complaints = [...complaintsOfText(command), ...complaintsOfLists(command), ...complaintsOfNumbers(command)];
   const [first] = complaints;
   if (first !== undefined) throw new Fault("INVALID_REQUEST", first.reason, { fields: complaints });
+}
+
+/** When the job may run; undefined: at once. Throws INVALID_REQUEST for a time too far off, and for a deadline that comes first. */
+export function startOf(command: SubmitCommand, now: EpochMs): EpochMs | undefined {
+  const { notBefore, delayMs, deadlineMs } = command;
+  const at = notBefore ?? now + (delayMs ?? 0);
+  if (at <= now) return undefined;
+  const field = notBefore === undefined ? "delay_ms" : "not_before";
+  if (at - now > DELAY_MS_MAX) throw refusal(field, `${field} must be within ${DELAY_MS_MAX / 86_400_000} days`);
+  if (deadlineMs > 0 && at - now >= deadlineMs)
+    throw refusal("deadline_ms", `deadline_ms would end the job before ${field} lets it begin`);
+  return at;
+}
+
+function refusal(field: string, reason: string): Fault {
+  return new Fault("INVALID_REQUEST", reason, { fields: [{ field, reason }] });
 }
 
 export interface CompleteRequest {
@@ -246,7 +267,18 @@ function complaintsOfNumbers(command: SubmitCommand): readonly Complaint[] {
   if (deadlineMs < 0) complaints.push({ field: "deadline_ms", reason: "deadline_ms must be non-negative" });
   else if (!Number.isSafeInteger(deadlineMs) || deadlineMs > DEADLINE_MS_MAX)
     complaints.push({ field: "deadline_ms", reason: "deadline_ms must be an integer up to ten years" });
+  complaints.push(...complaintsOfStart(command));
   return complaints;
+}
+
+function complaintsOfStart({ notBefore, delayMs }: SubmitCommand): readonly Complaint[] {
+  if (notBefore !== undefined && delayMs !== undefined)
+    return [{ field: "delay_ms", reason: "delay_ms and not_before exclude each other" }];
+  if (delayMs !== undefined && (!Number.isSafeInteger(delayMs) || delayMs < 0))
+    return [{ field: "delay_ms", reason: "delay_ms must be a non-negative integer" }];
+  if (notBefore !== undefined && !Number.isSafeInteger(notBefore))
+    return [{ field: "not_before", reason: "not_before is not a moment" }];
+  return [];
 }
 
 /** What names somebody or something: short, no control characters. */

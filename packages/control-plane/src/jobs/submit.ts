@@ -10,14 +10,14 @@
 import { createHash } from "node:crypto";
 import { encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
 import { assert, Fault } from "../ports/fault.ts";
-import type { Ms } from "../ports/time.ts";
+import type { EpochMs, Ms } from "../ports/time.ts";
 import { followThrough, settleAndCommit } from "./change.ts";
 import { derivedUuid, newUuid } from "./ids.ts";
 import { JOB_SHAPE, type Job, type JobPriority, type JobState } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
 import { contextKeyFor, hashRequest, REQUEST_BYTES_MAX } from "./job-request.ts";
 import type { SeenJob } from "./job-store.ts";
-import { type SubmitCommand, toRequest, validateCommand } from "./submit-command.ts";
+import { type SubmitCommand, startOf, toRequest, validateCommand } from "./submit-command.ts";
 
 export interface Submitted {
   readonly jobId: string;
@@ -47,6 +47,7 @@ async function createFrom(
 ): Promise<Submitted> {
   const key = contextKeyFor(jobId, bodyHash);
   const now = parts.clock.now();
+  const notBefore = startOf(command, now);
   const request = toRequest(command, jobId, pointerTo(key), now);
   const encoded = encodeJobRequest(request.message);
   if (encoded.byteLength > REQUEST_BYTES_MAX)
@@ -68,6 +69,7 @@ async function createFrom(
     encoded,
     bodyHash,
     deadlineMs: command.deadlineMs,
+    notBefore,
   };
   const created = await createJob(draft, parts, signal);
   return created.kind === "created" ? answerOf(created.job, false) : repeatOf(created.seen.record, bodyHash);
@@ -86,6 +88,7 @@ export interface JobDraft {
   readonly bodyHash: string;
   /** 0: none. */
   readonly deadlineMs: Ms;
+  readonly notBefore?: EpochMs | undefined;
 }
 
 export type Creation =
@@ -111,6 +114,7 @@ export async function createJob(draft: JobDraft, parts: JobParts, signal: AbortS
     acceptedAt: now,
     updatedAt: now,
     listedAt: now,
+    ...(draft.notBefore === undefined ? {} : { notBefore: draft.notBefore }),
     attempts: 0,
     attemptsMax: 1,
     phase: { state: "PENDING", waiting: "placing" },

@@ -108,7 +108,7 @@ function onDecided(job: Job, decided: DecisionRecord, now: EpochMs, limits: JobL
   switch (decision.kind) {
     case "allow":
     case "allow_with_constraints":
-      return schedule(judged, "placing", now, now);
+      return begin(judged, now);
     case "throttle":
       return move(
         judged,
@@ -118,7 +118,7 @@ function onDecided(job: Job, decided: DecisionRecord, now: EpochMs, limits: JobL
         "throttled",
       );
     case "require_approval":
-      if (holdsApproval(judged, decided)) return schedule(judged, "placing", now, now);
+      if (holdsApproval(judged, decided)) return begin(judged, now);
       return move(
         judged,
         {
@@ -174,9 +174,15 @@ function wait(job: Job, retryAfterMs: Ms, now: EpochMs): Transition {
   );
 }
 
+/** It may run: at once, or when its time has come. */
+function begin(job: Job, now: EpochMs): Transition {
+  const { notBefore = now } = job;
+  return notBefore > now ? schedule(job, "not_before", notBefore, now) : schedule(job, "placing", now, now);
+}
+
 function schedule(
   job: Job,
-  waiting: "placing" | "retry_backoff" | "no_listener",
+  waiting: "placing" | "retry_backoff" | "no_listener" | "not_before",
   placeAt: EpochMs,
   now: EpochMs,
 ): Transition {
@@ -324,7 +330,7 @@ function lose(job: Job, dispatch: Dispatch, retryAfterMs: Ms, now: EpochMs): Tra
 
 function onApproved(job: Job, answer: NonNullable<Job["approval"]>, now: EpochMs): Transition {
   if (job.phase.state !== "APPROVAL_REQUIRED") return stay(job);
-  return schedule({ ...job, approval: answer }, "placing", now, now);
+  return begin({ ...job, approval: answer }, now);
 }
 
 function onWoke(job: Job, now: EpochMs, limits: JobLimits): Transition {

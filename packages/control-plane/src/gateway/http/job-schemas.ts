@@ -117,6 +117,7 @@ export const JobDetailSchema = Type.Object({
     }),
     { description: "The newest 50 states that the job passed, oldest first." },
   ),
+  not_before: Type.Optional(Type.Integer({ description: "Unix microseconds." })),
   waiting: Type.Optional(Type.String({ description: "Why a job that could run does not run yet." })),
   worker_id: text,
   percent: integer,
@@ -181,4 +182,10 @@ export const SubmissionSchema = Type.Object({
   max_output_tokens: maybe(Type.Integer()),
   max_total_tokens: maybe(Type.Integer()),
   deadline_ms: maybe(Type.Integer({ description: "Milliseconds from acceptance; 0 = none." })),
+  not_before: maybe(
+    Type.Union([Type.String(), Type.Integer()], {
+      description: "No worker gets it before then: RFC 3339, or a Unix time; at most 366 days ahead.",
+    }),
+  ),
+  delay_ms: maybe(Type.Integer({ description: "As not_before, in milliseconds from acceptance." })),
 });
