@@ -26,6 +26,7 @@ import { asFault } from "./framework-fault.ts";
 import type { GatewaySettings } from "./parts.ts";
 import { PROBLEM_CONTENT_TYPE, type Problem, retryAfterS, toProblem } from "./problem.ts";
 import { bucketOfAddress } from "./rate-limit.ts";
+import { asksForSocket } from "./sockets.ts";
 import { validatorCompiler } from "./validation.ts";
 
 export interface AppParts {
@@ -58,7 +59,12 @@ export function createApp(parts: AppParts): App {
     keepAliveTimeout: settings.idleMs,
     // A socket on which nothing moves for that long has a client that does not read its answer.
     connectionTimeout: settings.handlerMs + settings.requestReadMs,
-    http: { headersTimeout: settings.headReadMs, connectionsCheckingInterval: Math.min(settings.headReadMs, 5_000) },
+    http: {
+      headersTimeout: settings.headReadMs,
+      connectionsCheckingInterval: Math.min(settings.headReadMs, 5_000),
+      // Without anybody who takes upgrades, they are ordinary requests.
+      shouldUpgradeCallback: (raw) => app.server.listenerCount("upgrade") > 0 && asksForSocket(raw),
+    },
     routerOptions: { maxParamLength: PARAM_CHARS_MAX },
     trustProxy: settings.trustedProxies.length === 0 ? false : [...settings.trustedProxies],
     exposeHeadRoutes: true,
@@ -148,6 +154,7 @@ const REFUSALS: ReadonlySet<FaultCode> = new Set<FaultCode>([
   "ROUTE_NOT_FOUND",
   "METHOD_NOT_ALLOWED",
   "RATE_LIMITED",
+  "TOO_MANY_CONNECTIONS",
   "SHUTTING_DOWN",
 ]);
 

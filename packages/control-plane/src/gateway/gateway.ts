@@ -1,25 +1,33 @@
 // The gateway: the HTTP door of the control plane.
 // Owns:          putting the server together; listening, draining, closing.
 // Must not know: adapters, the environment.
-// W1. After stopAccepting new requests get 503 with Retry-After, running ones finish; probes go on answering. W2. close ends everything.
+// W1. After stopAccepting new requests get 503 with Retry-After, streams and sockets are told and end, running requests finish; probes go on
+//     answering. W2. close ends everything.
 
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
+import { DEFAULT_SESSION_SETTINGS } from "../worker-sessions/session-parts.ts";
+import { WorkerSessions } from "../worker-sessions/sessions.ts";
 import { type App, createApp, registerRoutes } from "./app.ts";
 import { Denials } from "./denials.ts";
 import { Flight } from "./flight.ts";
+import { HeldConnections } from "./held-connections.ts";
 import { approvalRoutes } from "./http/approvals.ts";
 import { deadLetterRoutes } from "./http/dead-letters.ts";
 import { healthRoutes, metricsRoute } from "./http/health.ts";
 import { jobListRoutes } from "./http/job-list.ts";
+import { streamRoutes } from "./http/job-stream.ts";
 import { jobRoutes } from "./http/jobs.ts";
 import { keyRoutes } from "./http/keys.ts";
 import type { RouteParts } from "./http/route-parts.ts";
 import { statusRoutes } from "./http/status.ts";
+import { workerConnectRoute } from "./http/worker-connect.ts";
 import { workerRoutes } from "./http/workers.ts";
 import { describeApi, openapiRoute } from "./openapi.ts";
 import type { GatewayParts } from "./parts.ts";
 import { createProbe } from "./probe.ts";
 import { traceRequests } from "./request-span.ts";
+import { Sockets } from "./sockets.ts";
+import { Streams } from "./streams/streams.ts";
 
 export interface ListenAddress {
   readonly host: string;
@@ -34,6 +42,8 @@ export interface Gateway {
   inject(options: InjectOptions): Promise<LightMyRequestResponse>;
   /** See W1. True when all running requests have finished before `signal` fired. */
   stopAccepting(signal: AbortSignal): Promise<boolean>;
+  /** The bus was away, or lost messages. */
+  catchUp(): void;
   close(): Promise<void>;
 }
 
@@ -47,6 +57,10 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const denials = new Denials({ state: parts.jobParts.state, clock, log, operatorTenant });
   const app = createApp({ auth, clock, log, meter, flight, denials, settings });
   traceRequests(app, parts.jobParts.tracing);
+  const held = new HeldConnections({ auth, clock, meter }, settings.held);
+  const sockets = new Sockets(app, { clock, log, meter }, settings.sockets);
+  const workers = new WorkerSessions({ ...parts.jobParts, limits: DEFAULT_SESSION_SETTINGS });
+  const streams = new Streams(parts.jobParts);
   await describeApi(app, parts.build.version);
   const routeParts: RouteParts = {
     ...parts,
@@ -54,6 +68,11 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     vitals: createProbe(parts.probes, clock, log, lifetime.signal),
     isAccepting: () => !flight.isLanding,
     uptimeS: () => Math.floor((clock.mono() - startedAt) / 1000),
+    sockets,
+    held,
+    streams,
+    workers,
+    denials,
   };
   registerRoutes(app, () => {
     openapiRoute(app);
@@ -61,9 +80,11 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     for (const register of [
       jobRoutes,
       jobListRoutes,
+      streamRoutes,
       approvalRoutes,
       deadLetterRoutes,
       workerRoutes,
+      workerConnectRoute,
       keyRoutes,
       statusRoutes,
     ]) {
@@ -73,12 +94,25 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   });
   await app.ready();
   const writing = denials.run(lifetime.signal);
-  return doorOf(app, flight, async () => {
+  void held.run(lifetime.signal);
+  void streams.run(lifetime.signal);
+  await workers.start();
+  void workers.run(lifetime.signal);
+  const close = async (): Promise<void> => {
     lifetime.abort();
+    await held.endAll("closing", lifetime.signal);
+    sockets.close();
     await app.close();
+    await streams.close(clock.deadline(NEVER, LAST_WRITE_MS));
+    await workers.close(clock.deadline(NEVER, LAST_WRITE_MS));
     await writing;
     await denials.flush(clock.deadline(NEVER, LAST_WRITE_MS));
-  });
+  };
+  const catchUp = (): void => {
+    workers.catchUp();
+    streams.catchUp();
+  };
+  return { ...doorOf(app, landing(flight, held), close), catchUp };
 }
 
 const NEVER = new AbortController().signal;
@@ -98,20 +132,34 @@ export async function createMetricsServer(parts: GatewayParts): Promise<Gateway>
     healthRoutes(app, { vitals, isAccepting: () => !flight.isLanding });
   });
   await app.ready();
-  return doorOf(app, flight, async () => {
-    lifetime.abort();
-    await app.close();
-  });
+  return doorOf(
+    app,
+    (signal) => flight.land(signal),
+    async () => {
+      lifetime.abort();
+      await app.close();
+    },
+  );
 }
 
-function doorOf(app: App, flight: Flight, close: () => Promise<void>): Gateway {
+/** What outlives its request is ended first: handlers that feed a stream would never be done. */
+function landing(flight: Flight, held: HeldConnections): Gateway["stopAccepting"] {
+  return async (signal) => {
+    const landed = flight.land(signal);
+    await held.endAll("draining", signal);
+    return landed;
+  };
+}
+
+function doorOf(app: App, stopAccepting: Gateway["stopAccepting"], close: () => Promise<void>): Gateway {
   return {
+    catchUp: () => undefined,
     async listen({ host, port }) {
       const bound = await app.listen({ host, port });
       return urlOf(host, new URL(bound).port);
     },
     inject: (options) => app.inject(options),
-    stopAccepting: (signal) => flight.land(signal),
+    stopAccepting,
     close,
   };
 }

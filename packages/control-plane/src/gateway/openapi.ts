@@ -23,6 +23,7 @@ export async function describeApi(app: App, version: string): Promise<void> {
       security: [{ apiKey: [] }],
       tags: [
         { name: "jobs" },
+        { name: "streams" },
         { name: "approvals" },
         { name: "dead letters" },
         { name: "workers" },

@@ -8,8 +8,11 @@ import type { Log } from "../ports/telemetry.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import type { ReadableMeter } from "../telemetry/meter.ts";
 import type { Auth } from "./auth.ts";
+import { DEFAULT_SOCKET_SETTINGS, type SocketSettings } from "./gateway-socket.ts";
+import { DEFAULT_HELD_SETTINGS, type HeldSettings } from "./held-connections.ts";
 import type { OriginRules } from "./origins.ts";
 import type { RateLimit } from "./rate-limit.ts";
+import { DEFAULT_STREAM_SETTINGS, type StreamSettings } from "./streams/streams.ts";
 
 export interface GatewaySettings {
   readonly bodyBytesMax: number;
@@ -34,6 +37,10 @@ export interface GatewaySettings {
   readonly operatorTenant: string;
   /** Addresses of proxies whose X-Forwarded-For counts; empty: the peer's address. */
   readonly trustedProxies: readonly string[];
+  readonly sockets: SocketSettings;
+  /** Streams and sockets. */
+  readonly held: HeldSettings;
+  readonly streams: StreamSettings;
 }
 
 export const DEFAULT_GATEWAY_SETTINGS: Omit<GatewaySettings, "origins"> = {
@@ -49,6 +56,9 @@ export const DEFAULT_GATEWAY_SETTINGS: Omit<GatewaySettings, "origins"> = {
   exposesMetrics: false,
   operatorTenant: "default",
   trustedProxies: [],
+  sockets: DEFAULT_SOCKET_SETTINGS,
+  held: DEFAULT_HELD_SETTINGS,
+  streams: DEFAULT_STREAM_SETTINGS,
 };
 
 export interface Build {

@@ -43,9 +43,13 @@ const POINTING: { readonly [name: string]: (things: Fixtures) => Thing } = {
   trace_id: (things) => things["traces/{id}"]?.[0] ?? NOTHING,
   team: () => ({ theirs: MARKER, absent: "no-such-team" }),
   tenant: () => ({ theirs: "acme", absent: "nobody" }),
+  tenant_id: () => ({ theirs: "acme", absent: "nobody" }),
 };
 /** Query parameters that point at nothing. A cursor is a place in a list, which every tenant has for itself. */
-const PLAIN = new Set(["limit", "cursor", "state", "topic", "updated_after", "updated_before", "include_resolved"]);
+const PLAIN = new Set(
+  "limit cursor state topic updated_after updated_before include_resolved kinds subject".split(" "),
+);
+
 
 /** Members of bodies that name something which could be another tenant's, with the route's whole body. */
 const POINTING_BODIES: { readonly [operation: string]: (id: "theirs" | "absent") => object } = {
@@ -64,7 +68,7 @@ const BODIES: { readonly [operation: string]: object } = {
   rotateKey: { grace_seconds: 60 },
 };
 /** Routes whose answer does not end by itself; said with the test that covers them. */
-const STREAMING: { readonly [operation: string]: string } = {};
+const STREAMING: { readonly [operation: string]: string } = { streamJob: "http/job-stream.test.ts" };
 
 let scene: Scene;
 let routes: readonly RouteRow[];

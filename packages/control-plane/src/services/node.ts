@@ -30,7 +30,7 @@ import {
 import { followFile } from "./followed-file.ts";
 import { openOrigins, readKeys, refuseWithoutKeys } from "./gateway-settings.ts";
 import { type InProcessConnection, inProcessConnection } from "./in-process-connection.ts";
-import { openBus } from "./open-bus.ts";
+import { type OpenedBus, openBus } from "./open-bus.ts";
 import { openSigning } from "./open-signing.ts";
 import { openStores, type Stores } from "./open-stores.ts";
 import { ALL_ROLES, type Role } from "./roles.ts";
@@ -111,7 +111,7 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
     probes: { bus: () => bus.status(), storeNow: (signal) => stores.state.now(signal) },
   };
   await listenForMetrics(config, gatewayParts, opened);
-  const url = servesApi ? await openGateway(config, gatewayParts, opened, drainDeadline) : undefined;
+  const url = servesApi ? await openGateway(config, gatewayParts, opened, { drainDeadline, onGap }) : undefined;
   const parts = opened.move();
   let ending: Promise<void> | undefined;
   return {
@@ -153,9 +153,10 @@ async function openGateway(
   config: Config,
   parts: GatewayParts,
   opened: AsyncDisposableStack,
-  drainDeadline: () => AbortSignal,
+  { drainDeadline, onGap }: Pick<OpenedBus, "onGap"> & { readonly drainDeadline: () => AbortSignal },
 ): Promise<string> {
   const gateway = await createGateway(parts);
+  onGap(() => gateway.catchUp());
   opened.defer(async () => {
     await gateway.stopAccepting(drainDeadline());
     await gateway.close();

@@ -63,6 +63,21 @@ export const METRICS = {
     help: "What connected workers were refused, by reason: job_not_held, payload_forbidden, subject_forbidden, worker_mismatch, foreign_tenant, and others.",
     labels: ["reason"],
   },
+  cordum_gateway_ws_packets_dropped_total: {
+    type: "counter",
+    help: "Packets that no WebSocket got, because too many waited for the store.",
+    labels: [],
+  },
+  cordum_gateway_ws_slow_client_evictions_total: {
+    type: "counter",
+    help: "WebSockets that were closed because they read too slowly, by reason: buffer_full.",
+    labels: ["reason"],
+  },
+  cordum_gateway_streams_active: {
+    type: "gauge",
+    help: "Streams that are open: server-sent events, and WebSockets of packets.",
+    labels: [],
+  },
   cordum_scheduler_jobs_received_total: { type: "counter", help: "Jobs accepted.", labels: ["topic"] },
   cordum_scheduler_jobs_dispatched_total: { type: "counter", help: "Dispatches, repeats included.", labels: ["topic"] },
   cordum_scheduler_jobs_completed_total: {

@@ -4,9 +4,14 @@
 
 import type { FastifyRequest } from "fastify";
 import { assert } from "../../ports/fault.ts";
+import type { WorkerSessions } from "../../worker-sessions/sessions.ts";
+import type { Denials } from "../denials.ts";
+import type { HeldConnections } from "../held-connections.ts";
 import type { Caller } from "../identity.ts";
 import type { GatewayParts } from "../parts.ts";
 import type { Vitals } from "../probe.ts";
+import type { Sockets } from "../sockets.ts";
+import type { Streams } from "../streams/streams.ts";
 
 export interface RouteParts extends GatewayParts {
   /** Fires when a handler that starts now has taken too long, or when the gateway closes. */
@@ -14,6 +19,12 @@ export interface RouteParts extends GatewayParts {
   vitals(): Promise<Vitals>;
   isAccepting(): boolean;
   uptimeS(): number;
+  readonly sockets: Sockets;
+  /** Whatever outlives its request is held there. */
+  readonly held: HeldConnections;
+  readonly streams: Streams;
+  readonly workers: WorkerSessions;
+  readonly denials: Pick<Denials, "note">;
 }
 
 /** The caller of a route that needs a key. */
