@@ -10,7 +10,7 @@ local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 `;
 
-/** KEYS: an index per span. ARGV: keepMs ("" for ever), min, max per span. */
+/** KEYS: an index per span. ARGV: keepMs ("" for ever), min, max per span. Answer: a size per span. */
 export const COUNT = script(`${NOW}
 local sizes = {}
 for i, key in ipairs(KEYS) do
@@ -23,14 +23,12 @@ return sizes
 `);
 
 /**
- * KEYS: the leading index, then those of alsoIn. ARGV: order, min, max, limit, examineMax, "1" and score and member of \`after\` or
- * "0" "" "", then keepMs ("" for ever) of every index.
- * Answer: {examined, is there more, last examined, its score, member, score, …}.
+ * Many queries, each with KEYS: the leading index, then those of alsoIn; and with ARGV: how many keys, order, min, max, limit, examineMax,
+ * "1" and score and member of \`after\` or "0" "" "", then keepMs ("" for ever) of every index.
+ * Answer of each: {examined, is there more, last examined, its score, member, score, …}.
  * Everything is done with ranks: the place of a member that is gone is found by bisection among the entries of its score.
  */
 export const LIST = script(`${NOW}
-local key, up = KEYS[1], ARGV[1] == 'up'
-local min, max, limit, budget = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local call, byte = redis.call, string.byte
 
 local function isBefore(a, b)
@@ -43,67 +41,78 @@ local function isBefore(a, b)
   return #a < #b
 end
 
-if ARGV[9] ~= '' and (min == '-inf' or tonumber(min) < now - ARGV[9]) then min = now - ARGV[9] end
-local lo = min == '-inf' and 0 or call('ZCOUNT', key, '-inf', '(' .. string.format('%.17g', min))
-local hi = (max == '+inf' and call('ZCARD', key) or call('ZCOUNT', key, '-inf', max)) - 1
-
-if ARGV[6] == '1' then
-  local score, member = ARGV[7], ARGV[8]
-  local at, found
+-- Rank of the first entry behind (score, member), or of the entry itself and true.
+local function placeOf(key, score, member)
   local current = call('ZSCORE', key, member)
-  if current and tonumber(current) == tonumber(score) then
-    at = call('ZRANK', key, member)
-    found = true
-  else
-    at = call('ZCOUNT', key, '-inf', '(' .. score)
-    local stop = call('ZCOUNT', key, '-inf', score)
-    while at < stop do
-      local middle = math.floor((at + stop) / 2)
-      if isBefore(call('ZRANGE', key, middle, middle)[1], member) then at = middle + 1 else stop = middle end
-    end
+  if current and tonumber(current) == tonumber(score) then return call('ZRANK', key, member), true end
+  local at = call('ZCOUNT', key, '-inf', '(' .. score)
+  local stop = call('ZCOUNT', key, '-inf', score)
+  while at < stop do
+    local middle = math.floor((at + stop) / 2)
+    if isBefore(call('ZRANGE', key, middle, middle)[1], member) then at = middle + 1 else stop = middle end
   end
-  if up then lo = math.max(lo, found and at + 1 or at) else hi = math.min(hi, at - 1) end
+  return at, false
 end
 
-local others = #KEYS - 1
-local answer = {0, 0, '', ''}
-local n, kept, examined = 4, 0, 0
-while lo <= hi and kept < limit and examined < budget do
-  local step = math.min(hi - lo + 1, budget - examined, others == 0 and limit or math.max(64, 2 * (limit - kept)), 1000)
-  local from, to
-  if up then from, to = lo, lo + step - 1 else from, to = hi - step + 1, hi end
-  local chunk = call('ZRANGE', key, from, to, 'WITHSCORES')
-  local members, tests = {}, {}
-  for i = 1, step do members[i] = chunk[2 * i - 1] end
-  for o = 1, others do tests[o] = call('ZMSCORE', KEYS[o + 1], unpack(members)) end
-  for s = 1, step do
-    local i = up and s or step - s + 1
-    local isKept = true
-    for o = 1, others do
-      local score, keep = tests[o][i], ARGV[9 + o]
-      if not score or (keep ~= '' and tonumber(score) < now - keep) then
-        isKept = false
+-- The query whose keys and arguments lie behind these positions.
+local function list(k, a)
+  local key, others, up = KEYS[k + 1], ARGV[a + 1] - 1, ARGV[a + 2] == 'up'
+  local min, max, limit, budget = ARGV[a + 3], ARGV[a + 4], tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
+  local keep = ARGV[a + 10]
+  if keep ~= '' and (min == '-inf' or tonumber(min) < now - keep) then min = now - keep end
+  local lo = min == '-inf' and 0 or call('ZCOUNT', key, '-inf', '(' .. string.format('%.17g', min))
+  local hi = (max == '+inf' and call('ZCARD', key) or call('ZCOUNT', key, '-inf', max)) - 1
+  if ARGV[a + 7] == '1' and lo <= hi then
+    local at, found = placeOf(key, ARGV[a + 8], ARGV[a + 9])
+    if up then lo = math.max(lo, found and at + 1 or at) else hi = math.min(hi, at - 1) end
+  end
+  local answer = {0, 0, '', ''}
+  local n, kept, examined = 4, 0, 0
+  while lo <= hi and kept < limit and examined < budget do
+    local step = math.min(hi - lo + 1, budget - examined, others == 0 and limit or math.max(64, 2 * (limit - kept)), 1000)
+    local from, to
+    if up then from, to = lo, lo + step - 1 else from, to = hi - step + 1, hi end
+    local chunk = call('ZRANGE', key, from, to, 'WITHSCORES')
+    local members, tests = {}, {}
+    for i = 1, step do members[i] = chunk[2 * i - 1] end
+    for o = 1, others do tests[o] = call('ZMSCORE', KEYS[k + o + 1], unpack(members)) end
+    for s = 1, step do
+      local i = up and s or step - s + 1
+      local isKept = true
+      for o = 1, others do
+        local score, keepOther = tests[o][i], ARGV[a + 10 + o]
+        if not score or (keepOther ~= '' and tonumber(score) < now - keepOther) then
+          isKept = false
+          break
+        end
+      end
+      examined = examined + 1
+      if isKept then
+        answer[n + 1] = members[i]
+        answer[n + 2] = chunk[2 * i]
+        n = n + 2
+        kept = kept + 1
+      end
+      if up then lo = lo + 1 else hi = hi - 1 end
+      if kept == limit or s == step then
+        answer[3] = members[i]
+        answer[4] = chunk[2 * i]
         break
       end
     end
-    examined = examined + 1
-    if isKept then
-      answer[n + 1] = members[i]
-      answer[n + 2] = chunk[2 * i]
-      n = n + 2
-      kept = kept + 1
-    end
-    if up then lo = lo + 1 else hi = hi - 1 end
-    if kept == limit or s == step then
-      answer[3] = members[i]
-      answer[4] = chunk[2 * i]
-      break
-    end
   end
+  answer[1] = examined
+  if lo <= hi and examined > 0 then answer[2] = 1 end
+  return answer
 end
-answer[1] = examined
-if lo <= hi and examined > 0 then answer[2] = 1 end
-return answer
+
+local pages, k, a = {}, 0, 0
+while k < #KEYS do
+  pages[#pages + 1] = list(k, a)
+  local keys = tonumber(ARGV[a + 1])
+  k, a = k + keys, a + 9 + keys
+end
+return pages
 `);
 
 /** KEYS: the log. ARGV: position to go on behind, or "", limit, keepMs. Answer: {is there more, position, entry, …}. */

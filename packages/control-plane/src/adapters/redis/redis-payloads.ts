@@ -2,11 +2,12 @@
 // Owns:          P1–P4 of the port in terms of commands.
 // Must not know: who reads them; which server holds a key (redis-link.ts).
 // Y1. Shares its connection with State: what is put in the same turn as a commit leaves before it, in the same write.
-// Y2. Bytes under way are bounded by `underWayBytesMax`.
+// Y2. Bytes under way are bounded by `underWayBytesMax`. Y3. Keeps travel together, also those of several turns.
 
 import { Fault } from "../../ports/fault.ts";
 import type { Payloads, PayloadTraits } from "../../ports/payloads.ts";
 import type { Ms } from "../../ports/time.ts";
+import { Gather } from "./gather.ts";
 import { slotOf } from "./keys.ts";
 import { type Command, type RedisLink, script, scriptCommand } from "./redis-link.ts";
 import type { Reply } from "./redis-node.ts";
@@ -21,13 +22,20 @@ export interface RedisPayloadsOptions {
 
 const UNDER_WAY_BYTES_MAX = 67_108_864;
 
-/** PTTL: -2 means no such key, -1 a key without an end. A worker that stored without TTL gets one here (P3). */
+/** KEYS: payloads. ARGV: a time to live for each. PTTL: -2 means no such key, -1 a key without an end, which gets one here (P3). */
 const KEEP = script(`
-local left = redis.call('PTTL', KEYS[1])
-if left == -2 then return 0 end
-if left == -1 or left < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-return 1
+local found = {}
+for i, key in ipairs(KEYS) do
+  local left = redis.call('PTTL', key)
+  if left == -1 or left >= 0 and left < tonumber(ARGV[i]) then redis.call('PEXPIRE', key, ARGV[i]) end
+  found[i] = left == -2 and 0 or 1
+end
+return found
 `);
+const KEEPS_PER_CALL_MAX = 500;
+const KEEPS_WAITING_MAX = 20_000;
+/** Nobody waits for a keep: half a call a job is saved by letting them gather. */
+const KEEPS_COLLECT_MS: Ms = 20;
 
 /** Payloads on the servers of `link`, which is closed with the last that uses it. */
 export function redisPayloads(link: RedisLink, options: RedisPayloadsOptions): Payloads {
@@ -37,6 +45,7 @@ export function redisPayloads(link: RedisLink, options: RedisPayloadsOptions): P
 class RedisPayloads implements Payloads {
   readonly traits: PayloadTraits;
   readonly #link: RedisLink;
+  readonly #keeps: Gather<{ readonly key: string; readonly ttlMs: Ms }>;
   readonly #underWayBytesMax: number;
   #underWayBytes = 0;
   #isClosed = false;
@@ -45,6 +54,19 @@ class RedisPayloads implements Payloads {
     this.traits = { bytesMax: options.bytesMax, survives: options.survives, shared: true };
     this.#underWayBytesMax = options.underWayBytesMax ?? UNDER_WAY_BYTES_MAX;
     this.#link = link;
+    this.#keeps = new Gather(link, {
+      code: "PAYLOADS_UNAVAILABLE",
+      waitingMax: KEEPS_WAITING_MAX,
+      weightMax: KEEPS_PER_CALL_MAX,
+      weightOf: () => 1,
+      collectMs: KEEPS_COLLECT_MS,
+      commandFor: (asked) =>
+        scriptCommand(
+          KEEP,
+          asked.map(({ key }) => key),
+          asked.map(({ ttlMs }) => wholeMs(ttlMs)),
+        ),
+    });
     link.hold();
   }
 
@@ -69,7 +91,9 @@ class RedisPayloads implements Payloads {
   }
 
   async keep(key: string, ttlMs: Ms, signal: AbortSignal): Promise<boolean> {
-    return (await this.#run(key, scriptCommand(KEEP, [key], [wholeMs(ttlMs)]), signal)) === 1;
+    this.#requireOpen(signal);
+    const [found] = await this.#keeps.ask([[this.#slotOf(key), { key, ttlMs }]], signal);
+    return found === 1;
   }
 
   async delete(key: string, signal: AbortSignal): Promise<void> {
@@ -90,8 +114,11 @@ class RedisPayloads implements Payloads {
 
   #run(key: string, command: Command, signal: AbortSignal): Promise<Reply> {
     this.#requireOpen(signal);
-    const slot = this.#link.isCluster ? slotOf(key) : 0;
-    return this.#link.run(slot, command, { signal, code: "PAYLOADS_UNAVAILABLE" });
+    return this.#link.run(this.#slotOf(key), command, { signal, code: "PAYLOADS_UNAVAILABLE" });
+  }
+
+  #slotOf(key: string): number {
+    return this.#link.isCluster ? slotOf(key) : 0;
   }
 
   #requireOpen(signal: AbortSignal): void {

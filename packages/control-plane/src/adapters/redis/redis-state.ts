@@ -8,7 +8,6 @@ import { Fault } from "../../ports/fault.ts";
 import type {
   Batch,
   Due,
-  IndexKey,
   IndexRule,
   Layout,
   ListQuery,
@@ -26,6 +25,7 @@ import type {
 import type { EpochMs, Ms } from "../../ports/time.ts";
 import { Admission, positive } from "../state/admission.ts";
 import { CommitLanes, type LaneSettings } from "./commit-lanes.ts";
+import { Gather } from "./gather.ts";
 import {
   alarmsName,
   escapePart,
@@ -48,6 +48,9 @@ import { parseJson } from "./stored.ts";
 export const STATE_LIMITS = { valueBytesMax: 1_048_576, changesMax: 4_096 } as const;
 /** Inner commands get two arguments for each; Lua's stack ends at 8,000. */
 const STEP_MAX = 1_000;
+/** Entries that the lists of one call may look at: about a millisecond and a half of Redis. */
+const EXAMINED_PER_CALL_MAX = 3_000;
+const COUNTS_PER_CALL_MAX = 1_000;
 /** Alarms of records that are gone are skipped this many times in one take. */
 const TAKE_ROUNDS_MAX = 10;
 const LOG_POSITION = /^\d{1,16}-\d{1,16}$/;
@@ -60,6 +63,12 @@ export interface RedisStateParts {
   readonly lanes: LaneSettings;
 }
 
+interface AskedList {
+  readonly query: ListQuery;
+  readonly keys: readonly string[];
+  readonly args: readonly Argument[];
+}
+
 export class RedisState implements State {
   readonly traits: StateTraits;
   readonly #link: RedisLink;
@@ -67,6 +76,8 @@ export class RedisState implements State {
   readonly #admission: Admission;
   readonly #lanes: CommitLanes;
   readonly #reader: RecordReader;
+  readonly #lists: Gather<AskedList>;
+  readonly #counts: Gather<{ readonly key: string; readonly args: readonly Argument[] }>;
   #isClosed = false;
 
   constructor(parts: RedisStateParts) {
@@ -77,6 +88,29 @@ export class RedisState implements State {
     this.#admission = new Admission(this.traits, layout);
     this.#lanes = new CommitLanes(link, this.#admission, lanes);
     this.#reader = new RecordReader(link, lanes.waitingMax);
+    const gathers = { code: "STATE_UNAVAILABLE", waitingMax: lanes.waitingMax } as const;
+    this.#lists = new Gather(link, {
+      ...gathers,
+      weightMax: EXAMINED_PER_CALL_MAX,
+      weightOf: ({ query }) => (query.alsoIn.length === 0 ? Math.min(query.limit, query.examineMax) : query.examineMax),
+      commandFor: (asked) =>
+        scriptCommand(
+          LIST,
+          asked.flatMap(({ keys }) => keys),
+          asked.flatMap(({ args }) => args),
+        ),
+    });
+    this.#counts = new Gather(link, {
+      ...gathers,
+      weightMax: COUNTS_PER_CALL_MAX,
+      weightOf: () => 1,
+      commandFor: (asked) =>
+        scriptCommand(
+          COUNT,
+          asked.map(({ key }) => key),
+          asked.flatMap(({ args }) => args),
+        ),
+    });
     link.hold();
   }
 
@@ -97,26 +131,19 @@ export class RedisState implements State {
     const from = after === undefined ? ["0", "", ""] : ["1", String(after.score), after.member];
     const keeps = [keepOf(lead), ...alsoIn.map((index) => keepOf(this.#admission.index(index)))];
     const keys = [span.index, ...alsoIn].map(indexName);
-    const args = [query.order, ...bounds(span), query.limit, query.examineMax, ...from, ...keeps];
-    const reply = await this.#run(span.index.partition, scriptCommand(LIST, keys, args), signal);
+    const args = [keys.length, query.order, ...bounds(span), query.limit, query.examineMax, ...from, ...keeps];
+    const [reply] = await this.#lists.ask([[this.#slotOf(span.index.partition), { query, keys, args }]], signal);
     return pageOf(reply);
   }
 
   async count(spans: readonly Span[], signal: AbortSignal): Promise<readonly number[]> {
     this.#requireOpen(signal);
-    const rules = spans.map((span) => this.#admission.span(span));
-    const sizes = new Array<number>(spans.length).fill(0);
-    const partitions = Map.groupBy(spans.keys(), (at) => spans[at]?.index.partition ?? 0);
-    const counted = [...partitions].map(async ([partition, places]) => {
-      const keys = places.map((at) => indexNameAt(spans, at));
-      const args = places.flatMap((at) => [keepOf(rules[at]), ...bounds(spans[at])]);
-      const reply = await this.#run(partition, scriptCommand(COUNT, keys, args), signal);
-      places.forEach((at, i) => {
-        sizes[at] = Number(listOf(reply)[i]);
-      });
+    const asked = spans.map((span) => {
+      const keepMs = keepOf(this.#admission.span(span));
+      const { index } = span;
+      return [this.#slotOf(index.partition), { key: indexName(index), args: [keepMs, ...bounds(span)] }] as const;
     });
-    await Promise.all(counted);
-    return sizes;
+    return (await this.#counts.ask(asked, signal)).map(Number);
   }
 
   async read(log: LogKey, after: string | undefined, limit: number, signal: AbortSignal): Promise<LogPage> {
@@ -183,8 +210,11 @@ export class RedisState implements State {
   }
 
   #run(partition: Partition, command: Command, signal: AbortSignal): Promise<Reply> {
-    const slot = this.#link.isCluster ? slotOfPartition(partition) : 0;
-    return this.#link.run(slot, command, { signal, code: "STATE_UNAVAILABLE" });
+    return this.#link.run(this.#slotOf(partition), command, { signal, code: "STATE_UNAVAILABLE" });
+  }
+
+  #slotOf(partition: Partition): number {
+    return this.#link.isCluster ? slotOfPartition(partition) : 0;
   }
 
   #requireOpen(signal: AbortSignal): void {
@@ -206,13 +236,8 @@ function boundOf(score: number): string {
   return score < 0 ? "-inf" : "+inf";
 }
 
-function indexNameAt(spans: readonly Span[], at: number): string {
-  const index: IndexKey | undefined = spans[at]?.index;
-  return index === undefined ? "" : indexName(index);
-}
-
 /** Reply of LIST: {examined, is there more, last member, its score, member, score, …}. */
-function pageOf(reply: Reply): Page {
+function pageOf(reply: Reply | undefined): Page {
   const [examined, isMore, member, score, ...flat] = listOf(reply);
   const entries = pairsOf(flat).map(([kept, at]) => ({ member: kept, score: Number(at) }));
   const page = { entries, examined: Number(examined) };

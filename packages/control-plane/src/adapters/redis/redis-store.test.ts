@@ -94,6 +94,42 @@ describe("redis: lists over 100,000 entries", () => {
   });
 });
 
+describe("redis: reads of one turn", () => {
+  it("S8: travel together, over all partitions", async () => {
+    const partitions = [0, 1, 2, 3];
+    const pass = (ms: number) => passRealTime(opened.state, ms);
+    const indexes = partitions.map((partition) => new Scene({ state: opened.state, pass }, partition).index("rank"));
+    const listAndCount = () =>
+      Promise.all([
+        Promise.all(
+          indexes.map((index) =>
+            opened.state.list({ span: { index }, alsoIn: [], order: "up", limit: 10, examineMax: 10 }, never),
+          ),
+        ),
+        opened.state.count(
+          indexes.map((index) => ({ index })),
+          never,
+        ),
+      ]);
+    await listAndCount(); // the scripts are loaded now
+    await scene.fill(scene.index("rank"), [[memberOf(7), 7]]);
+    const sentBefore = opened.calls();
+    const [pages, sizes] = await listAndCount();
+    expect(opened.calls() - sentBefore).toBe(2);
+    expect(sizes).toEqual([0, 0, 0, 1]);
+    expect(pages.map(({ entries }) => entries)).toEqual([[], [], [], [{ member: memberOf(7), score: 7 }]]);
+  });
+
+  it("S8: do not travel together when they look at much", async () => {
+    const index = scene.index("rank");
+    const query: ListQuery = { span: { index }, alsoIn: [], order: "up", limit: 2_000, examineMax: 2_000 };
+    await opened.state.list(query, never);
+    const sentBefore = opened.calls();
+    await Promise.all([opened.state.list(query, never), opened.state.list(query, never)]);
+    expect(opened.calls() - sentBefore).toBe(2);
+  });
+});
+
 describe("redis: large calls", () => {
   it("S8: batches of the largest size travel one by one when they come at once, and small ones between them", async () => {
     const { changesMax } = opened.state.traits;
@@ -246,5 +282,15 @@ describe("redis: payloads beside State", () => {
       expect(left).toBeGreaterThan(4_000);
       expect(left).toBeLessThanOrEqual(5_000);
     });
+  });
+
+  it("Y3: keeps of several turns share a call", async () => {
+    await opened.payloads.keep("res:loads-the-script", 5_000, never);
+    await opened.payloads.put("res:a", Buffer.from("x"), 1_000, never);
+    const sentBefore = opened.calls();
+    const first = opened.payloads.keep("res:a", 5_000, never);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await Promise.all([first, opened.payloads.keep("res:nobody", 5_000, never)])).toEqual([true, false]);
+    expect(opened.calls() - sentBefore).toBe(1);
   });
 });
