@@ -33,6 +33,8 @@ interface Place {
   /** The roles of each node. */
   readonly nodes: readonly (readonly Role[])[];
   readonly workers: number;
+  /** How they connect: over the bus and the store, or with an API key alone. */
+  readonly by?: "key";
   /** How many jobs are done at once in the last test. */
   readonly crowd: number;
 }
@@ -42,6 +44,7 @@ const SCHEDULER = ["scheduler"] as const;
 const PLACES: readonly Place[] = [
   { name: "memory", state: "memory", bus: "none", nodes: [BOTH], workers: 1, crowd: 1_000 },
   { name: "SQLite", state: "SQLite", bus: "none", nodes: [BOTH], workers: 1, crowd: 1_000 },
+  { name: "memory, by key", state: "memory", bus: "none", nodes: [BOTH], workers: 2, by: "key", crowd: 1_000 },
   { name: "Redis", state: "Redis", bus: "none", nodes: [BOTH], workers: 1, crowd: 200 },
   { name: "Redis Cluster", state: "Redis Cluster", bus: "none", nodes: [BOTH], workers: 1, crowd: 200 },
   { name: "NATS and Redis", state: "Redis", bus: "NATS", nodes: [BOTH], workers: 1, crowd: 200 },
@@ -70,6 +73,15 @@ const PLACES: readonly Place[] = [
     workers: 2,
     crowd: 200,
   },
+  {
+    name: "JetStream, two gateways, by key",
+    state: "Redis",
+    bus: "JetStream",
+    nodes: [GATEWAY, SCHEDULER, SCHEDULER, GATEWAY],
+    workers: 3,
+    by: "key",
+    crowd: 1_000,
+  },
 ];
 
 describe.each(PLACES)("the main job on $name", (place) => {
@@ -89,9 +101,12 @@ describe.each(PLACES)("the main job on $name", (place) => {
     const nodes = opened.use(await startNodes(place.nodes, { ...env, SAFETY_POLICY_PATH: policyPath }));
     const ids = Array.from({ length: place.workers }, (_, at) => `e2e-worker-${at}`);
     servings = await Promise.all(
-      ids.map(async (workerId) => {
+      ids.map(async (workerId, at) => {
+        const gateway = nodes.urls[at % nodes.urls.length] ?? "";
+        const byKey = { gateway, apiKey: "key-wes-0000000000" };
+        const to = place.by === "key" ? byKey : target;
         const connection =
-          target === undefined ? nodes.running[0]?.connection() : await connect(target, { log: QUIET });
+          to === undefined ? nodes.running[0]?.connection() : await connect(to, { log: QUIET, name: workerId });
         if (connection === undefined) throw new Error("no node to connect to");
         opened.defer(() => connection.close());
         const serving = await serve(definitions(), { connection, workerId, log: QUIET });

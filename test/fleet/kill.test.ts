@@ -16,7 +16,7 @@ const TERMINAL = new Set(["SUCCEEDED", "FAILED", "CANCELLED", "TIMEOUT", "DENIED
 const OUTAGE_MS = 10_000;
 const FROZEN_MS = 15_000;
 
-describe("a fleet", () => {
+describe.each(["bus", "key"] as const)("a fleet with workers by %s", (by) => {
   const opened = new AsyncDisposableStack();
   let nats: NatsServer;
   let redis: RedisServer;
@@ -58,7 +58,8 @@ describe("a fleet", () => {
       return new FleetProcess({ name: `scheduler ${n}`, file: main, args: ["serve", "--roles", "scheduler"], env });
     });
     workers = [0, 1].map((n) => {
-      const env = { ...servers, WORKER_ID: `fleet-${n}` };
+      const to = by === "bus" ? servers : { CORDUM_API_URL: urls[n] ?? "", CORDUM_API_KEY: KEY };
+      const env = { ...to, WORKER_ID: `fleet-${n}` };
       return new FleetProcess({ name: `worker ${n}`, file: "../programs/fleet-worker.ts", args: [], env });
     });
     for (const each of all()) opened.use(each);

@@ -12,6 +12,8 @@ export const KEYS = [
   { key: "key-bob-0000000000", tenant: "acme", role: "approver", principal_id: "bob" },
   { key: "key-ops-0000000000", tenant: "acme", role: "admin", principal_id: "ops" },
   { key: "key-eve-0000000000", tenant: "evil", role: "admin", principal_id: "eve" },
+  { key: "key-wes-0000000000", tenant: "acme", role: "worker", principal_id: "wes" },
+  { key: "key-wim-0000000000", tenant: "evil", role: "worker", principal_id: "wim" },
 ];
 
 /** What tests want of every node: free ports, known keys, no limit of rate. */
