@@ -18,6 +18,7 @@ import { jobListRoutes } from "./http/job-list.ts";
 import { streamRoutes } from "./http/job-stream.ts";
 import { jobRoutes } from "./http/jobs.ts";
 import { keyRoutes } from "./http/keys.ts";
+import { lockRoutes } from "./http/locks.ts";
 import type { RouteParts } from "./http/route-parts.ts";
 import { statusRoutes } from "./http/status.ts";
 import { workerConnectRoute } from "./http/worker-connect.ts";
@@ -85,6 +86,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       deadLetterRoutes,
       workerRoutes,
       workerConnectRoute,
+      lockRoutes,
       keyRoutes,
       statusRoutes,
     ]) {

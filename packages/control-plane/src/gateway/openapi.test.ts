@@ -12,6 +12,18 @@ beforeAll(async () => {
 });
 afterAll(() => scene[Symbol.asyncDispose]());
 
+const lock = { resource: "r", owner: "o" };
+const LOCK_CALLS: readonly (readonly [string, "GET" | "POST", string, object?])[] = [
+  ["acquireLock", "POST", "/api/v1/locks/acquire", { payload: lock }],
+  ["renewLock", "POST", "/api/v1/locks/renew", { payload: { ...lock, ttl_ms: 5_000 } }],
+  ["getLock", "GET", "/api/v1/locks?resource=r"],
+  ["getLock", "GET", "/api/v1/locks?held=true"],
+  ["releaseLock", "POST", "/api/v1/locks/release", { payload: lock }],
+  ["releaseLock", "POST", "/api/v1/locks/release", { payload: lock }],
+  ["acquireLock", "POST", "/api/v1/locks/acquire", { payload: { ...lock, mode: "Shared" } }],
+  ["breakLock", "POST", "/api/v1/locks/break", { payload: { ...lock, reason: "gone" } }],
+];
+
 describe("the description of the API", () => {
   it("is OpenAPI 3.1 and names every operation once", async () => {
     expect((await descriptionOf(scene)).openapi).toBe("3.1.0");
@@ -77,6 +89,7 @@ describe("the description of the API", () => {
       ["getDeadLetter", "GET", `/api/v1/dlq/${no}`],
       ["listWorkers", "GET", "/api/v1/workers"],
       ["listWorkers", "GET", "/api/v1/workers", named],
+      ...LOCK_CALLS,
       ["getStatus", "GET", "/api/v1/status"],
       ["getHealth", "GET", "/api/v1/health"],
       ["getReadiness", "GET", "/readyz"],

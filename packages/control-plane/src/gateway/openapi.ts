@@ -27,6 +27,7 @@ export async function describeApi(app: App, version: string): Promise<void> {
         { name: "approvals" },
         { name: "dead letters" },
         { name: "workers" },
+        { name: "locks" },
         { name: "keys" },
         { name: "status" },
         { name: "health" },

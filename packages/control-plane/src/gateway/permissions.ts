@@ -22,6 +22,9 @@ const GRANTS = {
   "workers.read": ["admin", "operator", "viewer"],
   "stream.read": OPERATORS,
   "workers.connect": ["admin", "worker"],
+  "locks.read": ROLES,
+  "locks.write": ["admin", "operator", "submitter", "worker"],
+  "locks.break": OPERATORS,
   "keys.read": ["admin"],
   "keys.write": ["admin"],
 } as const satisfies { readonly [permission: string]: readonly Role[] };

@@ -27,6 +27,8 @@ async function furnish(scene: Scene): Promise<Fixtures> {
   const job = (topic: string) => made("submitter-key", "/api/v1/jobs", { ...marked, topic });
   const [done, asked, denied] = [await job("job.echo"), await job("job.ask"), await job("job.no.x")];
   const jobs = [done, asked, denied].map((theirs) => ({ theirs, absent: "nowhere" }));
+  const lock = { resource: MARKER, owner: "o" };
+  expect((await scene.post("admin-key", "/api/v1/locks/acquire", lock)).statusCode).toBe(200);
   const key = await made("admin-key", "/api/v1/keys", { name: MARKER, roles: ["viewer"] });
   return {
     "jobs/{id}": jobs,
@@ -41,6 +43,7 @@ const NOTHING: Thing = { theirs: "", absent: "" };
 /** Query parameters that point at something of acme's, with what they would say. */
 const POINTING: { readonly [name: string]: (things: Fixtures) => Thing } = {
   trace_id: (things) => things["traces/{id}"]?.[0] ?? NOTHING,
+  resource: () => ({ theirs: MARKER, absent: "no-such-lock-either" }),
   team: () => ({ theirs: MARKER, absent: "no-such-team" }),
   tenant: () => ({ theirs: "acme", absent: "nobody" }),
   tenant_id: () => ({ theirs: "acme", absent: "nobody" }),
@@ -51,13 +54,21 @@ const PLAIN = new Set(
 );
 
 
+const lockOf = (id: "theirs" | "absent") => ({
+  resource: id === "theirs" ? MARKER : "no-such-lock-either",
+  owner: "o",
+});
+
 /** Members of bodies that name something which could be another tenant's, with the route's whole body. */
 const POINTING_BODIES: { readonly [operation: string]: (id: "theirs" | "absent") => object } = {
+  renewLock: (id) => lockOf(id),
+  breakLock: (id) => lockOf(id),
+  releaseLock: (id) => lockOf(id),
   submitJob: (id) => ({ prompt: "x", tenant_id: id === "theirs" ? "acme" : "nobody" }),
 };
 /** Members of bodies that look like names of things and are none: the caller's own words, or names of the caller's own. */
 const PLAIN_MEMBERS = new Set([
-  ..."adapter_id memory_id team_id project_id principal_id actor_id pack_id org_id tenant_id idempotency_key".split(
+  ..."adapter_id memory_id team_id project_id principal_id actor_id pack_id org_id tenant_id idempotency_key resource".split(
     " ",
   ),
 ]);

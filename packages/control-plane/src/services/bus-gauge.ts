@@ -6,7 +6,7 @@ import type { Bus } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Meter } from "../ports/telemetry.ts";
 
-const LOOK_MS = 1_000;
+const LOOK_MS = 5_000;
 
 /** Runs until `signal` fires. */
 export async function watchBus(

@@ -23,6 +23,8 @@ import { keyLayout, openKeyStore } from "../keys/key-store.ts";
 import { KEY_USE_KIND, KEY_USE_SHAPE } from "../keys/last-use.ts";
 import { KEY_KIND, KEY_SHAPE } from "../keys/managed-key.ts";
 import { wakeKey } from "../keys/wake.ts";
+import { LOCK_SHAPE } from "../locks/lock.ts";
+import { LOCK_KIND, lockLayout } from "../locks/use-locks.ts";
 import type { Policy } from "../policy/decision.ts";
 import type { Bus, Subscription } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -87,6 +89,7 @@ export const SHAPES_READ: Shapes = {
   [DEAD_LETTER_KIND]: DEAD_LETTER_SHAPE,
   [SLOT_KIND]: SLOT_SHAPE,
   [KEY_KIND]: KEY_SHAPE,
+  [LOCK_KIND]: LOCK_SHAPE,
   [KEY_USE_KIND]: KEY_USE_SHAPE,
 };
 
@@ -100,6 +103,7 @@ export function stateLayout(retention: Retention): Layout {
       ...slotLayout(),
       ...processLayout(),
       ...keyLayout(),
+      ...lockLayout(),
     },
     logs: { ...auditLayout(retention.auditKeepMs) },
   };

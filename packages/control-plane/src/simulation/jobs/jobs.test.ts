@@ -8,7 +8,7 @@ const SEEDS = 500;
 const STEPS = 2_500;
 
 describe("the life of a job, simulated", () => {
-  it(`keeps its promises for ${SEEDS} seeds`, { timeout: 120_000 }, async () => {
+  it(`keeps its promises for ${SEEDS} seeds`, { timeout: 300_000 }, async () => {
     const did = new Map<string, number>();
     for (let seed = 1; seed <= SEEDS; seed++) {
       const run = await runJobs({ seed, steps: STEPS });
