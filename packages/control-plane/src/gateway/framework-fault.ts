@@ -12,7 +12,7 @@ export function asFault(error: unknown): unknown {
   if (typeof statusCode !== "number" || statusCode < 400 || statusCode >= 500) return error;
   switch (Reflect.get(error, "code")) {
     case "FST_ERR_CTP_BODY_TOO_LARGE":
-      return new Fault("BODY_TOO_LARGE", "the request body is larger than this route accepts", { cause: error });
+      return new Fault("BODY_TOO_LARGE", TOO_LARGE, { cause: error, fields: [{ field: "body", reason: TOO_LARGE }] });
     case "FST_ERR_CTP_INVALID_JSON_BODY":
       return invalid(
         "invalid json",
@@ -28,6 +28,8 @@ export function asFault(error: unknown): unknown {
       return new Fault("INVALID_REQUEST", "the request could not be read", { cause: error });
   }
 }
+
+const TOO_LARGE = "the request body is larger than this route accepts";
 
 function invalid(detail: string, field: string, reason: string, cause: Error): Fault {
   return new Fault("INVALID_REQUEST", detail, { cause, fields: [{ field, reason }] });

@@ -20,6 +20,8 @@ const PRIORITY_CHARS_MAX = 64;
 export interface SubmissionHead {
   /** "" without one. */
   readonly idempotencyKey: string;
+  /** The key is one that a job's own may replace; otherwise the two must not differ. */
+  readonly isPreset?: boolean;
   /** W3C trace context; "" without one. */
   readonly traceparent: string;
 }
@@ -45,7 +47,7 @@ export function commandOf(body: Submission, head: SubmissionHead, caller: Caller
     projectId: body.project_id ?? "",
     actorId: trimmed(body.actor_id),
     actorType: actorTypeOf(trimmed(body.actor_type)),
-    idempotencyKey: idempotencyKeyOf(trimmed(body.idempotency_key), head.idempotencyKey),
+    idempotencyKey: idempotencyKeyOf(trimmed(body.idempotency_key), head),
     packId: trimmed(body.pack_id),
     capability: trimmed(body.capability),
     riskTags: body.risk_tags ?? [],
@@ -84,8 +86,8 @@ function actorTypeOf(text: string): SubmitCommand["actorType"] {
   throw refusal("actor_type", "actor_type must be 'human' or 'service'");
 }
 
-function idempotencyKeyOf(ofBody: string, ofHeader: string): string {
-  if (ofBody !== "" && ofHeader !== "" && ofBody !== ofHeader) {
+function idempotencyKeyOf(ofBody: string, { idempotencyKey: ofHeader, isPreset }: SubmissionHead): string {
+  if (ofBody !== "" && ofHeader !== "" && ofBody !== ofHeader && isPreset !== true) {
     throw refusal("idempotency_key", "idempotency_key and the header Idempotency-Key differ");
   }
   return ofBody === "" ? ofHeader : ofBody;

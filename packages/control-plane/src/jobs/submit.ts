@@ -23,6 +23,7 @@ export interface Submitted {
   readonly jobId: string;
   readonly traceId: string;
   readonly state: JobState;
+  readonly job: Job;
   /** The answer of an earlier submit with the same idempotency key. */
   readonly isRepeat: boolean;
 }
@@ -51,10 +52,10 @@ async function createFrom(
   const request = toRequest(command, jobId, pointerTo(key), now);
   const encoded = encodeJobRequest(request.message);
   if (encoded.byteLength > REQUEST_BYTES_MAX)
-    throw new Fault(
-      "PAYLOAD_TOO_LARGE",
-      `labels, tags and the like take more than ${REQUEST_BYTES_MAX} bytes together`,
-    );
+    throw tooLarge("labels", `labels, tags and the like take more than ${REQUEST_BYTES_MAX} bytes together`);
+  const { bytesMax } = parts.payloads.traits;
+  if (request.context.byteLength > bytesMax)
+    throw tooLarge("context", `context and prompt take more than ${bytesMax} bytes together`);
   await parts.payloads.put(
     key,
     request.context,
@@ -73,6 +74,10 @@ async function createFrom(
   };
   const created = await createJob(draft, parts, signal);
   return created.kind === "created" ? answerOf(created.job, false) : repeatOf(created.seen.record, bodyHash);
+}
+
+function tooLarge(field: string, reason: string): Fault {
+  return new Fault("PAYLOAD_TOO_LARGE", reason, { fields: [{ field, reason }] });
 }
 
 export interface JobDraft {
@@ -140,7 +145,7 @@ export async function createJob(draft: JobDraft, parts: JobParts, signal: AbortS
 }
 
 function answerOf(job: Job, isRepeat: boolean): Submitted {
-  return { jobId: job.id, traceId: job.traceId, state: job.phase.state, isRepeat };
+  return { jobId: job.id, traceId: job.traceId, state: job.phase.state, job, isRepeat };
 }
 
 function repeatOf(job: Job, bodyHash: string): Submitted {

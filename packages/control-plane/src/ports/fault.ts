@@ -63,6 +63,8 @@ export const FAULTS = {
   APPROVAL_STALE_POLICY: { status: 409, retry: "never", title: "Policy has changed; look at the request again" },
   APPROVAL_STALE_REQUEST: { status: 409, retry: "never", title: "The request is not the one that policy asked about" },
   SELF_APPROVAL_DENIED: { status: 403, retry: "never", title: "Nobody approves a request of their own" },
+  JOB_DENIED: { status: 403, retry: "never", title: "Policy denies this job" },
+  JOB_THROTTLED: { status: 429, retry: "later", title: "Policy lets this job wait" },
   POLICY_UNAVAILABLE: { status: 503, retry: "later", title: "No policy is loaded" },
   POLICY_INVALID: { status: 400, retry: "never", title: "The policy is invalid" },
   CURSOR_INVALID: { status: 400, retry: "never", title: "Invalid cursor" },

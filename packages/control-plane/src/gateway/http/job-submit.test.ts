@@ -1,0 +1,143 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openScene, type Scene } from "../testing/gateway-scene.ts";
+
+const JOBS = "/api/v1/jobs";
+let scene: Scene;
+beforeEach(async () => {
+  scene = await openScene();
+});
+afterEach(() => scene[Symbol.asyncDispose]());
+
+const batch = (jobs: unknown, headers: Record<string, string> = {}) =>
+  scene.call("submitter-key", "POST", `${JOBS}/batch`, { payload: JSON.stringify({ jobs }), headers });
+
+describe("POST /api/v1/jobs/batch", () => {
+  it("answers each job by itself, in order, with what is wrong in it", async () => {
+    const answer = await batch([
+      { prompt: "a" },
+      { prompt: 5 },
+      { prompt: "b", topic: "job.no.x" },
+      { prompt: "c", labels: { x: 1 } },
+      { prompt: "d", actor_type: "robot" },
+      null,
+      "text",
+      { prompt: "e", tenant_id: "other" },
+      { prompt: "f", deadline_ms: -1 },
+    ]);
+    expect(answer.statusCode).toBe(200);
+    const { accepted, refused, items } = answer.json();
+    expect([accepted, refused, items.map((item: { index: number }) => item.index)]).toEqual([
+      2,
+      7,
+      [0, 1, 2, 3, 4, 5, 6, 7, 8],
+    ]);
+    expect(items[0]).toMatchObject({ state: "SCHEDULED", trace_id: items[0].job_id });
+    expect(items[2]).toMatchObject({ state: "DENIED" });
+    const problems = items.map((item: { problem?: { status: number; errors: { field: string }[] } }) =>
+      item.problem === undefined ? "" : `${item.problem.status} ${item.problem.errors.map(({ field }) => field)}`,
+    );
+    expect(problems).toEqual([
+      "",
+      "400 prompt",
+      "",
+      "400 labels.x",
+      "400 actor_type",
+      "400 body",
+      "400 body",
+      "403 ",
+      "400 deadline_ms",
+    ]);
+  });
+
+  it("takes a thousand, and neither more nor none", async () => {
+    const jobs = Array.from({ length: 1_000 }, (_, n) => ({ prompt: `p${n}` }));
+    const { accepted, items } = (await batch(jobs)).json();
+    expect([accepted, new Set(items.map((item: { job_id: string }) => item.job_id)).size]).toEqual([1_000, 1_000]);
+    for (const wrong of [[...jobs, { prompt: "x" }], [], {}, null, "x"])
+      expect((await batch(wrong)).json()).toMatchObject({ status: 400, errors: [{ field: "jobs" }] });
+    const empty = await scene.call("submitter-key", "POST", `${JOBS}/batch`, { payload: "" });
+    expect(empty.statusCode).toBe(400);
+  });
+
+  it("gives each job the key of its own, or one of the header's", async () => {
+    const jobs = [{ prompt: "a", idempotency_key: "own" }, { prompt: "b" }, { prompt: "c", idempotency_key: "own2" }];
+    const first = (await batch(jobs, { "idempotency-key": "h" })).json().items;
+    const again = (await batch(jobs, { "idempotency-key": "h" })).json();
+    expect(again.items.map((item: { job_id: string }) => item.job_id)).toEqual(
+      first.map((item: { job_id: string }) => item.job_id),
+    );
+    expect(again.items.every((item: { repeated?: boolean }) => item.repeated === true)).toBe(true);
+    const single = await scene.post("submitter-key", JOBS, jobs[0]);
+    expect(single.json().job_id).toBe(first[0].job_id);
+    const [, moved] = (await batch([{ prompt: "a" }, { prompt: "other" }], { "idempotency-key": "h" })).json().items;
+    expect(moved.problem).toMatchObject({ code: "IDEMPOTENCY_CONFLICT", status: 409 });
+  });
+
+  it("may be larger than one submit, but not without end", async () => {
+    const jobs = (count: number) =>
+      Array.from({ length: count }, () => ({ prompt: "x", context: "y".repeat(1_500_000) }));
+    expect((await batch(jobs(2))).json().accepted).toBe(2);
+    const large = await batch(jobs(6));
+    expect([large.statusCode, large.json().errors[0].field]).toEqual([413, "body"]);
+  });
+
+  it("is for those who may submit", async () => {
+    for (const key of ["viewer-key", "approver-key", "worker-key"])
+      expect((await scene.post(key, `${JOBS}/batch`, { jobs: [{ prompt: "x" }] })).statusCode).toBe(403);
+  });
+});
+
+describe("POST /api/v1/jobs?evaluate=true", () => {
+  const ask = async (topic: string) => {
+    const answer = await scene.post("submitter-key", `${JOBS}?evaluate=true`, { prompt: "x", topic });
+    return { status: answer.statusCode, body: answer.json(), headers: answer.headers };
+  };
+
+  it("tells what policy decided, always with both ids", async () => {
+    const ids = { job_id: expect.any(String), trace_id: expect.any(String) };
+    expect((await ask("job.echo")).body).toEqual({ ...ids, status: "submitted" });
+    expect((await ask("job.ask")).body).toEqual({ ...ids, status: "approval_required", reason: "a person must look" });
+    const denied = await ask("job.no.x");
+    expect([denied.status, denied.headers["content-type"]]).toEqual([403, "application/problem+json; charset=utf-8"]);
+    expect(denied.body).toMatchObject({ ...ids, code: "JOB_DENIED", error: "never" });
+    const state = (await scene.call("viewer-key", "GET", `${JOBS}/${denied.body.job_id}`)).json().state;
+    expect(state).toBe("DENIED");
+    const slow = await ask("job.slow");
+    expect(slow).toMatchObject({ status: 429, body: { ...ids, code: "JOB_THROTTLED", error: "too many" } });
+    expect(Number(slow.headers["retry-after"])).toBeGreaterThan(0);
+  });
+
+  it("is not what other clients get", async () => {
+    const answer = await scene.post("submitter-key", JOBS, { prompt: "x", topic: "job.no.x" });
+    expect([answer.statusCode, Object.keys(answer.json())]).toEqual([200, ["job_id", "trace_id"]]);
+  });
+});
+
+describe("submitting", () => {
+  it("takes a time before which the job must not run, in two spellings", async () => {
+    const send = async (over: object) => (await scene.post("submitter-key", JOBS, { prompt: "x", ...over })).json();
+    const soon = scene.clock.now() + 3_600_000;
+    for (const over of [{ not_before: new Date(soon).toISOString() }, { not_before: soon }]) {
+      const { job_id } = await send(over);
+      const job = (await scene.call("viewer-key", "GET", `${JOBS}/${job_id}`)).json();
+      expect(job).toMatchObject({ state: "SCHEDULED", waiting: "not_before", not_before: soon * 1_000 });
+    }
+    for (const none of [{ not_before: null, delay_ms: null }, { not_before: "" }, { not_before: 0, delay_ms: 0 }])
+      expect((await send(none)).job_id).toEqual(expect.any(String));
+    for (const [over, field] of [
+      [{ not_before: "tomorrow" }, "not_before"],
+      [{ not_before: "2026-02-30T00:00:00Z" }, "not_before"],
+      [{ delay_ms: -1 }, "delay_ms"],
+      [{ delay_ms: 1e15 }, "delay_ms"],
+    ] as const)
+      expect(await send(over)).toMatchObject({ status: 400, errors: [{ field }] });
+  });
+
+  it("says which part is too large", async () => {
+    const labels = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`l${n}`, "x".repeat(4_096)]));
+    const answer = await scene.post("submitter-key", JOBS, { prompt: "x", labels });
+    expect([answer.statusCode, answer.json().errors[0].field]).toEqual([413, "labels"]);
+    const big = await scene.post("submitter-key", JOBS, { prompt: "x", context: "y".repeat(2_200_000) });
+    expect([big.statusCode, big.json().errors[0].field]).toEqual([413, "body"]);
+  });
+});
