@@ -232,6 +232,15 @@ describe("events of all jobs", () => {
       await new Promise((resolve) => socket.once("data", resolve));
   });
 
+  it("outlive the time that an answer may take", async () => {
+    await serve({ requestReadMs: 50, handlerMs: 50 });
+    const events = await follow("/api/v1/jobs/stream");
+    const end = scene.clock.mono() + 400;
+    while (scene.clock.mono() < end) expect((await fetch(`${url}/health`)).status).toBe(200);
+    const jobId = await submit("submitter-key", { topic: "job.ask" });
+    await events.until(is(jobId, "APPROVAL_REQUIRED"));
+  });
+
   it("are limited by key", async () => {
     const limits = { ...DEFAULT_HELD_SETTINGS.limits, stream: { ofKeyMax: 2, max: 3 } };
     await serve({ held: { ...DEFAULT_HELD_SETTINGS, limits } });

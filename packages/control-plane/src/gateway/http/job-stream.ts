@@ -49,6 +49,12 @@ const FRAME_BYTES_MAX = 4_096;
 const KINDS_MAX = 16;
 
 export function streamRoutes(app: App, parts: RouteParts): void {
+  jobsRoute(app, parts);
+  jobRoute(app, parts);
+  packetsRoute(app, parts);
+}
+
+function jobsRoute(app: App, parts: RouteParts): void {
   app.get(
     "/api/v1/jobs/stream",
     {
@@ -68,6 +74,9 @@ export function streamRoutes(app: App, parts: RouteParts): void {
       return reply;
     },
   );
+}
+
+function jobRoute(app: App, parts: RouteParts): void {
   app.get(
     "/api/v1/jobs/:id/stream",
     {
@@ -93,6 +102,9 @@ export function streamRoutes(app: App, parts: RouteParts): void {
       return reply;
     },
   );
+}
+
+function packetsRoute(app: App, parts: RouteParts): void {
   app.get(
     "/api/v1/stream",
     {
