@@ -12,6 +12,7 @@ import { NO_TRACING } from "../ports/tracing.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../scheduling/routing.ts";
 import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION, stateLayout } from "../services/core.ts";
 import { BASE_COMMAND } from "../simulation/jobs/node.ts";
+import { person } from "../testing/people.ts";
 import { approveJob } from "./answer.ts";
 
 const never = new AbortController().signal;
@@ -56,7 +57,7 @@ describe("answering an approval", () => {
 
   it("tells the second approver when policy goes back to a rule that the first has answered", async () => {
     const { parts } = core;
-    const by = (person: string) => ({ tenant: "acme", by: person, role: "approver", reason: "", note: "" });
+    const by = (name: string) => ({ tenant: "acme", actor: person(name), reason: "", note: "" });
     policy.replace(asking("once"));
     const { jobId } = await submitJob({ ...BASE_COMMAND, topic: "job.ask" }, parts, never);
     await approveJob(jobId, by("bob"), parts, never);

@@ -6,9 +6,11 @@
 // Y3. When the rule itself has changed, policy judges again: a denial or another question stops the approval, an allowance lets it pass.
 // Y4. Nobody approves a request of their own, whatever key they use.
 
+import type { Actor } from "../audit/audit-entry.ts";
 import { capText } from "../jobs/cap-text.ts";
 import { type Changed, changeSeen } from "../jobs/change.ts";
 import type { ApprovalAnswer, Job } from "../jobs/job.ts";
+import type { Deed } from "../jobs/job-audit.ts";
 import type { JobEvent } from "../jobs/job-event.ts";
 import type { JobParts } from "../jobs/job-parts.ts";
 import { hashOfRequest, policyInputOf } from "../jobs/job-request.ts";
@@ -17,9 +19,8 @@ import { Fault } from "../ports/fault.ts";
 
 export interface Answer {
   readonly tenant: string;
-  /** The principal of the credential. */
-  readonly by: string;
-  readonly role: string;
+  /** What the credential stands for. */
+  readonly actor: Actor;
   /** Both capped at 512 characters. */
   readonly reason: string;
   readonly note: string;
@@ -45,7 +46,9 @@ async function resolve(
 ): Promise<Changed> {
   const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
   if (seen === undefined || seen.record.tenant !== answer.tenant) throw notFound();
-  const changed = await changeSeen(seen, (job) => eventFor(job, answer, verdict, parts), parts, signal);
+  const by = answer.actor.principal;
+  const deedOf = (before: Job | undefined, next: Job) => deedFor(before, next, answer, verdict);
+  const changed = await changeSeen(seen, (job) => eventFor(job, answer, verdict, parts), parts, signal, deedOf);
   if (changed === undefined) throw notFound();
   if (changed.job.phase.state === "APPROVAL_REQUIRED" && changed.moved) {
     throw new Fault(
@@ -54,26 +57,44 @@ async function resolve(
     );
   }
   const { approval } = changed.job;
-  if (approval?.answer !== verdict || approval.by !== answer.by) {
+  if (approval?.answer !== verdict || approval.by !== by) {
     // Policy went back to a rule that somebody had answered before: that answer stands, this one is in no record.
     throw new Fault("APPROVAL_ALREADY_RESOLVED", `${approval?.answer} by ${approval?.by}`);
   }
-  parts.log.info(`approval.${verdict}`, { jobId, tenant: answer.tenant, by: answer.by });
+  parts.log.info(`approval.${verdict}`, { jobId, tenant: answer.tenant, by });
   return changed;
+}
+
+/** An answer that did not stand, since policy asked anew, is nobody's deed. */
+function deedFor(
+  before: Job | undefined,
+  next: Job,
+  { actor, reason, note }: Answer,
+  verdict: "approved" | "rejected",
+): Deed | undefined {
+  const { approval } = next;
+  if (approval === undefined || approval === before?.approval) return undefined;
+  const facts = { to: next.phase.state, rule: ruleOf(before), jobHash: approval.jobHash, note: cap(note) };
+  return { actor, action: verdict === "approved" ? "job.approve" : "job.reject", reason: cap(reason), facts };
+}
+
+function ruleOf(asked: Job | undefined): string {
+  return asked?.phase.state === "APPROVAL_REQUIRED" ? asked.phase.ask.ruleId : "";
 }
 
 /** Undefined: this very answer stands already. */
 function eventFor(job: Job, answer: Answer, verdict: "approved" | "rejected", parts: JobParts): JobEvent | undefined {
   const { phase, approval } = job;
+  const { principal: by, role } = answer.actor;
   if (phase.state !== "APPROVAL_REQUIRED") {
-    if (approval?.answer === verdict && approval.by === answer.by) return undefined;
+    if (approval?.answer === verdict && approval.by === by) return undefined;
     if (approval !== undefined) throw new Fault("APPROVAL_ALREADY_RESOLVED", `${approval.answer} by ${approval.by}`);
     throw new Fault("APPROVAL_NOT_ACTIONABLE", `the job is ${phase.state}`);
   }
   const stands = {
     answer: verdict,
-    by: answer.by,
-    role: answer.role,
+    by,
+    role,
     reason: cap(answer.reason),
     note: cap(answer.note),
     at: parts.clock.now(),
@@ -87,8 +108,8 @@ function eventFor(job: Job, answer: Answer, verdict: "approved" | "rejected", pa
   if (verdict === "rejected") return { kind: "rejected", answer: bound };
   if (isDue(job, "approval", stands.at))
     throw new Fault("APPROVAL_NOT_ACTIONABLE", "the time in which it could be approved is over");
-  if (isSamePerson(answer.by, job.principal) && !parts.settings.allowsSelfApproval) {
-    throw new Fault("SELF_APPROVAL_DENIED", `${answer.by} submitted this job; somebody else must approve it`);
+  if (isSamePerson(by, job.principal) && !parts.settings.allowsSelfApproval) {
+    throw new Fault("SELF_APPROVAL_DENIED", `${by} submitted this job; somebody else must approve it`);
   }
   if (hashOfRequest(job) !== phase.ask.jobHash)
     throw new Fault("APPROVAL_STALE_REQUEST", "the stored request is not the one that was asked about");

@@ -6,6 +6,7 @@ import { cancelJob } from "../jobs/cancel.ts";
 import { JOB_KIND } from "../jobs/job-store.ts";
 import { wakeJob } from "../jobs/wake.ts";
 import { type JobScene, NEVER, openJobScene, POLICY, resultsOf } from "../testing/job-scene.ts";
+import { person } from "../testing/people.ts";
 import { addWorker, type SceneWorker } from "../testing/scene-worker.ts";
 import { type Answer, approveJob, rejectJob } from "./answer.ts";
 import { listApprovals } from "./list-approvals.ts";
@@ -22,16 +23,16 @@ beforeEach(async () => {
 });
 afterEach(() => scene.settle());
 
-const answer = (over: Partial<Answer> = {}): Answer => ({
+type Over = Partial<Omit<Answer, "actor">> & { readonly by?: string; readonly role?: string };
+const answer = ({ by = "bob", role = "approver", ...over }: Over = {}): Answer => ({
   tenant: "acme",
-  by: "bob",
-  role: "approver",
+  actor: person(by, { role }),
   reason: "",
   note: "",
   ...over,
 });
-const approve = (over: Partial<Answer> = {}) => approveJob(jobId, answer(over), scene.parts, NEVER);
-const reject = (over: Partial<Answer> = {}) => rejectJob(jobId, answer(over), scene.parts, NEVER);
+const approve = (over: Over = {}) => approveJob(jobId, answer(over), scene.parts, NEVER);
+const reject = (over: Over = {}) => rejectJob(jobId, answer(over), scene.parts, NEVER);
 const load = () => scene.load(jobId);
 const codes = (results: readonly PromiseSettledResult<unknown>[]): readonly string[] =>
   results.map((result) => (result.status === "fulfilled" ? "ok" : String(result.reason.code)));

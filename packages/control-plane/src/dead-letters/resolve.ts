@@ -3,11 +3,13 @@
 // Must not know: how a job is repeated.
 // V1. A dead letter of another tenant does not exist. V2. Who loses a race looks again; a mark that is there stays.
 
+import { type Actor, type AuditEntry, auditChange } from "../audit/audit-entry.ts";
 import type { Clock } from "../ports/clock.ts";
 import { Fault } from "../ports/fault.ts";
 import type { Json } from "../ports/json.ts";
 import { partitionOf } from "../ports/partition.ts";
 import type { Change, RecordKey, State } from "../ports/state.ts";
+import type { EpochMs } from "../ports/time.ts";
 import { DEAD_LETTER_KIND, type DeadLetter, parseDeadLetter, unlistChanges } from "./dead-letter.ts";
 
 export interface SeenDeadLetter {
@@ -54,7 +56,7 @@ export async function markRetried(
 /** Removing what does not exist, or is another's, changes nothing. Faults: JOB_CONTENDED, STATE_*. */
 export async function discardDeadLetter(
   jobId: string,
-  tenant: string,
+  { tenant, actor }: Discarder,
   parts: ResolveParts,
   signal: AbortSignal,
 ): Promise<void> {
@@ -63,7 +65,19 @@ export async function discardDeadLetter(
   await resolve(seen, parts, signal, ({ letter, key }) => [
     { do: "delete", key },
     ...unlistChanges(letter, key.partition),
+    auditChange(entryOf(letter, actor, parts.clock.now()), key.partition),
   ]);
+}
+
+export interface Discarder {
+  readonly tenant: string;
+  readonly actor: Actor;
+}
+
+function entryOf(letter: DeadLetter, actor: Actor, at: EpochMs): Omit<AuditEntry, "shape"> {
+  const { tenant, jobId, topic, code, retriedAs } = letter;
+  const facts = { topic, code, ...(retriedAs === undefined ? {} : { retriedAs }) };
+  return { at, tenant, actor, action: "dlq.delete", of: { kind: "dead_letter", id: jobId }, reason: "", facts };
 }
 
 async function resolve(

@@ -5,6 +5,7 @@
 //     credential may work for it; naming one's own is always fine. I3. A request may say in whose name it calls (X-Principal-Id) only where
 //     the credential may act for others; elsewhere what it says is ignored, as by servers that bind principals to keys. A role is never named.
 
+import type { Actor } from "../audit/audit-entry.ts";
 import { Fault } from "../ports/fault.ts";
 import type { Role } from "./permissions.ts";
 
@@ -76,6 +77,12 @@ export function callerOf(identity: Identity, claims: Claims): Caller {
   }
   const own = { identity: acting, tenant: identity.tenant };
   return { ...own, tenant: resolveTenant(own, tenantId === "" ? cordumTenant : tenantId), namesTenant: true };
+}
+
+/** The caller as records name it. */
+export function actorOf({ identity }: Caller): Actor {
+  const { tenant, principal, role, keyId } = identity;
+  return { tenant, principal, role, keyId };
 }
 
 function actingFor(identity: Identity, principal: string): Identity {

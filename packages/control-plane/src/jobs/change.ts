@@ -9,6 +9,7 @@ import { Fault } from "../ports/fault.ts";
 import { countMove } from "./count-move.ts";
 import { carryOut, type DeliveryHistory } from "./effects.ts";
 import { type Dispatch, isTerminal, type Job } from "./job.ts";
+import type { DeedOf } from "./job-audit.ts";
 import type { JobEvent } from "./job-event.ts";
 import type { Transition } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -34,12 +35,14 @@ export async function changeJob(
   return seen === undefined ? undefined : changeSeen(seen, () => event, parts, signal);
 }
 
-/** As changeJob, from a record that was read already. `decide` is asked again after each lost race; undefined: nothing to do any more. */
+/** As changeJob, from a record that was read already. `decide` is asked again after each lost race; undefined: nothing to do any more.
+ *  `deedOf`: whose doing it is, written in the commit of the change and never without it. */
 export async function changeSeen(
   first: SeenJob,
   decide: (job: Job) => JobEvent | "pull" | undefined,
   parts: JobParts,
   signal: AbortSignal,
+  deedOf?: DeedOf,
 ): Promise<Changed | undefined> {
   let seen: SeenJob | undefined = first;
   for (let attempt = 1; seen !== undefined; attempt++) {
@@ -47,7 +50,7 @@ export async function changeSeen(
     if (event === undefined) return { job: seen.record, moved: false };
     const before: SeenJob = seen;
     const { moved, saved } = await settleAndCommit(before.record, event, parts, signal, (next) =>
-      parts.jobs.replace(before, next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
+      parts.jobs.replace(before, next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs), deedOf),
     );
     if (saved === "unchanged") return { job: before.record, moved: false };
     if (saved.kind === "committed") {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { approveJob, rejectJob } from "../approvals/answer.ts";
 import { createMeter, DEFAULT_METER_SETTINGS, type ReadableMeter } from "../telemetry/meter.ts";
 import { type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
+import { person } from "../testing/people.ts";
 import { addWorker } from "../testing/scene-worker.ts";
 import { measure } from "./gauges.ts";
 
@@ -43,7 +44,7 @@ describe("the meter of jobs", () => {
     await measure([], scene.parts, NEVER);
     expect(await read("cordum_approval_queue_depth")).toBe(3);
     expect(await read("cordum_approval_oldest_seconds")).toBeGreaterThanOrEqual(30);
-    const by = { tenant: "acme", by: "eve", role: "approver", reason: "", note: "" };
+    const by = { tenant: "acme", actor: person("eve"), reason: "", note: "" };
     const [first, second, third] = asked.map(({ jobId }) => jobId);
     await approveJob(first ?? "", by, scene.parts, NEVER);
     await rejectJob(second ?? "", by, scene.parts, NEVER);

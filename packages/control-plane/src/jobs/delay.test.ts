@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { approveJob } from "../approvals/answer.ts";
 import { type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
+import { person } from "../testing/people.ts";
 import { addWorker, type SceneWorker } from "../testing/scene-worker.ts";
 import { cancelJob } from "./cancel.ts";
 
@@ -44,7 +45,7 @@ describe("a job that is not to run yet", () => {
   it("asks a person at once, whose early yes does not hurry it", async () => {
     const { jobId, state } = await scene.submit({ topic: "job.ask", delayMs: HOUR });
     expect(state).toBe("APPROVAL_REQUIRED");
-    const by = { tenant: "acme", by: "bob", role: "approver", reason: "", note: "" } as const;
+    const by = { tenant: "acme", actor: person("bob"), reason: "", note: "" } as const;
     await approveJob(jobId, by, scene.parts, NEVER);
     expect((await scene.load(jobId)).phase).toMatchObject({ state: "SCHEDULED", waiting: "not_before" });
     await scene.clock.advance(HOUR - 1_000);

@@ -9,6 +9,7 @@ import type { Ms } from "../ports/time.ts";
 import { RecordStore, type Saved, type Seen } from "../records/record-store.ts";
 import { nameLane } from "../scheduling/backlog-lanes.ts";
 import { alarmOf, isTerminal, type Job } from "./job.ts";
+import { type DeedOf, deedChanges } from "./job-audit.ts";
 import { parseJob, writeJob } from "./job-codec.ts";
 import { entriesOfJob } from "./job-indexes.ts";
 import { isDeadLetter } from "./job-moves.ts";
@@ -30,11 +31,13 @@ export interface JobRetention {
 export class JobStore {
   readonly #records: RecordStore<Job>;
   readonly #retention: JobRetention;
+  readonly #clock: Clock;
   /** Jobs that this process has sent out, as it wrote them. They may be out of date: a commit on them tells. */
   readonly #sent = new Map<string, SeenJob>();
 
   constructor(state: State, clock: Clock, retention: JobRetention) {
     this.#retention = retention;
+    this.#clock = clock;
     this.#records = new RecordStore(state, clock, {
       kind: JOB_KIND,
       idOf: (job) => job.id,
@@ -60,12 +63,15 @@ export class JobStore {
   }
 
   /** Conflict when the id is taken; the conflict brings the job that has it. */
-  async create(job: Job, signal: AbortSignal): Promise<SavedJob> {
-    return this.#remember(await this.#records.create(job, { also: this.#alsoFor(job) }, signal), job.id);
+  async create(job: Job, signal: AbortSignal, deedOf?: DeedOf): Promise<SavedJob> {
+    const also = this.#alsoFor(undefined, job, deedOf);
+    return this.#remember(await this.#records.create(job, { also }, signal), job.id);
   }
 
-  async replace(seen: SeenJob, next: Job, signal: AbortSignal): Promise<SavedJob> {
-    return this.#remember(await this.#records.replace(seen, next, { also: this.#alsoFor(next) }, signal), next.id);
+  /** `deedOf`: whose doing the change is, for the audit; absent where it is nobody's. */
+  async replace(seen: SeenJob, next: Job, signal: AbortSignal, deedOf?: DeedOf): Promise<SavedJob> {
+    const also = this.#alsoFor(seen.record, next, deedOf);
+    return this.#remember(await this.#records.replace(seen, next, { also }, signal), next.id);
   }
 
   #remember(saved: SavedJob, id: string): SavedJob {
@@ -81,7 +87,13 @@ export class JobStore {
     return saved;
   }
 
-  #alsoFor(job: Job): readonly Change[] {
+  #alsoFor(before: Job | undefined, next: Job, deedOf: DeedOf | undefined): readonly Change[] {
+    if (deedOf === undefined) return this.#companionsOf(next);
+    const { partition } = this.#records.key(next.id);
+    return [...this.#companionsOf(next), ...deedChanges(deedOf(before, next), next, partition, this.#clock.now())];
+  }
+
+  #companionsOf(job: Job): readonly Change[] {
     const { phase, tenant, priority } = job;
     const { partition } = this.#records.key(job.id);
     if (phase.state === "SCHEDULED") return phase.pools.map((pool) => nameLane({ pool, priority, tenant }, partition));

@@ -10,6 +10,7 @@ import { LANES_INDEX, nameLane } from "../scheduling/backlog-lanes.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../scheduling/routing.ts";
 import { SLOT_KIND } from "../scheduling/slots.ts";
 import { type JobScene, NEVER, openJobScene, POLICY } from "../testing/job-scene.ts";
+import { person } from "../testing/people.ts";
 import { addWorker, type SceneWorker } from "../testing/scene-worker.ts";
 import { cancelJob } from "./cancel.ts";
 import { alarmOf, isTerminal, type Job } from "./job.ts";
@@ -71,12 +72,13 @@ class Play {
   async act({ kind, which }: Act): Promise<void> {
     const { scene, worker, ids } = this;
     const id = ids[which % Math.max(1, ids.length)] ?? "nothing";
-    const answer = { tenant: which % 4 === 0 ? "other" : "acme", by: `p${which % 3}`, role: "", reason: "", note: "" };
+    const tenant = which % 4 === 0 ? "other" : "acme";
+    const answer = { tenant, actor: person(`p${which % 3}`), reason: "", note: "" };
     switch (kind) {
       case "submit":
         return this.#submit(which);
       case "cancel":
-        await cancelJob(id, { tenant: undefined, by: "ada", reason: "" }, scene.parts, NEVER);
+        await cancelJob(id, { tenant: undefined, by: person("ada"), reason: "" }, scene.parts, NEVER);
         return;
       case "approve":
         await approveJob(id, answer, scene.parts, NEVER);

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { listDeadLetters } from "../dead-letters/list-dead-letters.ts";
 import { discardDeadLetter, loadDeadLetter } from "../dead-letters/resolve.ts";
 import { type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
+import { person } from "../testing/people.ts";
 import { addWorker } from "../testing/scene-worker.ts";
 import { policyInputOf, requestOf } from "./job-request.ts";
 import { readJob } from "./read-job.ts";
@@ -15,7 +16,7 @@ beforeEach(async () => {
 afterEach(() => scene.settle());
 
 const retry = (jobId: string, tenant = "acme") =>
-  retryDeadLetter(jobId, { tenant, by: "op" }, scene.parts, NEVER).then((retried) => retried.jobId);
+  retryDeadLetter(jobId, { tenant, actor: person("op") }, scene.parts, NEVER).then((retried) => retried.jobId);
 const listed = async (code?: string) => {
   const query = { tenant: "acme", limit: 50, ...(code === undefined ? {} : { code }) };
   return (await listDeadLetters(scene.state, query, NEVER)).letters.map((letter) => letter.jobId);
@@ -156,10 +157,10 @@ describe("retry of a dead letter", () => {
 describe("removal of a dead letter", () => {
   it("takes the record and its entries, and only of the own tenant", async () => {
     const [jobId, kept] = [await failed(), await failed()];
-    await discardDeadLetter(jobId, "other", scene.parts, NEVER);
+    await discardDeadLetter(jobId, { tenant: "other", actor: person("op") }, scene.parts, NEVER);
     expect((await listed()).toSorted()).toEqual([jobId, kept].toSorted());
-    await discardDeadLetter(jobId, "acme", scene.parts, NEVER);
-    await discardDeadLetter(jobId, "acme", scene.parts, NEVER);
+    await discardDeadLetter(jobId, { tenant: "acme", actor: person("op") }, scene.parts, NEVER);
+    await discardDeadLetter(jobId, { tenant: "acme", actor: person("op") }, scene.parts, NEVER);
     expect([await listed(), await listed("E1")]).toEqual([[kept], [kept]]);
     await expect(letterOf(jobId)).rejects.toMatchObject({ code: "DEAD_LETTER_NOT_FOUND" });
     await expect(retry(jobId)).rejects.toMatchObject({ code: "DEAD_LETTER_NOT_FOUND" });

@@ -6,11 +6,13 @@
 //     approvals are not, so the job is judged like any submit. T4. Without its context a job would be another one: it is refused.
 
 import { contextKey, encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
+import type { Actor } from "../audit/audit-entry.ts";
 import type { DeadLetter } from "../dead-letters/dead-letter.ts";
 import { loadDeadLetter, markRetried } from "../dead-letters/resolve.ts";
 import { Fault } from "../ports/fault.ts";
 import { derivedUuid } from "./ids.ts";
 import type { Job } from "./job.ts";
+import type { DeedOf } from "./job-audit.ts";
 import type { JobParts } from "./job-parts.ts";
 import { REQUEST_BYTES_MAX, RESERVED_ENV, RESERVED_LABELS, requestOf, withoutKeys } from "./job-request.ts";
 import { ownContextKey } from "./read-job.ts";
@@ -18,7 +20,7 @@ import { createJob } from "./submit.ts";
 
 export interface Retrier {
   readonly tenant: string;
-  readonly by: string;
+  readonly actor: Actor;
 }
 
 export interface Retried {
@@ -30,7 +32,7 @@ export interface Retried {
 /** Faults: DEAD_LETTER_NOT_FOUND, JOB_NOT_RETRYABLE, PAYLOAD_TOO_LARGE, JOB_CONTENDED, STATE_*, PAYLOADS_UNAVAILABLE. */
 export async function retryDeadLetter(
   jobId: string,
-  { tenant, by }: Retrier,
+  { tenant, actor }: Retrier,
   parts: JobParts,
   signal: AbortSignal,
 ): Promise<Retried> {
@@ -39,12 +41,19 @@ export async function retryDeadLetter(
   if (seen.letter.retriedAs !== undefined) return { jobId: seen.letter.retriedAs };
   const newId = retryIdOf(seen.letter);
   const before = await parts.jobs.load(newId, within());
+  const deedOf: DeedOf = () => ({
+    actor,
+    action: "dlq.retry",
+    reason: "",
+    of: { kind: "dead_letter", id: jobId },
+    facts: { code: seen.letter.code, retriedAs: newId },
+  });
   const made =
-    before?.record ?? (await repeatJob(await originalOf(seen.letter, parts, within()), newId, parts, signal));
+    before?.record ?? (await repeatJob(await originalOf(seen.letter, parts, within()), newId, { parts, deedOf }, signal));
   if (made.tenant !== tenant || requestOf(made).parentJobId !== jobId)
     throw new Fault("JOB_NOT_RETRYABLE", "another job has the id that the retry would have");
   await markRetried(seen, newId, parts, within());
-  parts.log.info("job.retried", { jobId, tenant, by, retriedAs: newId });
+  parts.log.info("job.retried", { jobId, tenant, by: actor.principal, retriedAs: newId });
   return { jobId: newId, traceId: made.traceId };
 }
 
@@ -60,7 +69,12 @@ async function originalOf(letter: DeadLetter, parts: JobParts, signal: AbortSign
 }
 
 /** The new job, or the one that has its id already. */
-async function repeatJob(original: Job, newId: string, parts: JobParts, signal: AbortSignal): Promise<Job> {
+async function repeatJob(
+  original: Job,
+  newId: string,
+  { parts, deedOf }: { readonly parts: JobParts; readonly deedOf: DeedOf },
+  signal: AbortSignal,
+): Promise<Job> {
   const old = requestOf(original);
   const from = ownContextKey(original, old);
   const request = requestOfRetry(old, original.id, newId, from === undefined ? old.contextPtr : undefined);
@@ -78,7 +92,7 @@ async function repeatJob(original: Job, newId: string, parts: JobParts, signal: 
     bodyHash: "",
     deadlineMs: Number.isSafeInteger(deadlineMs) ? deadlineMs : 0,
   };
-  const created = await createJob(draft, parts, signal);
+  const created = await createJob(draft, parts, signal, deedOf);
   return created.kind === "created" ? created.job : created.seen.record;
 }
 

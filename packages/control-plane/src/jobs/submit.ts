@@ -14,6 +14,7 @@ import type { EpochMs, Ms } from "../ports/time.ts";
 import { followThrough, settleAndCommit } from "./change.ts";
 import { derivedUuid, newUuid } from "./ids.ts";
 import { JOB_SHAPE, type Job, type JobPriority, type JobState } from "./job.ts";
+import type { DeedOf } from "./job-audit.ts";
 import type { JobParts } from "./job-parts.ts";
 import { contextKeyFor, hashRequest, REQUEST_BYTES_MAX } from "./job-request.ts";
 import type { SeenJob } from "./job-store.ts";
@@ -102,7 +103,12 @@ export type Creation =
   | { readonly kind: "taken"; readonly seen: SeenJob };
 
 /** Creates the job of a request that is complete, in the state that it can reach now; or brings the job that has the id already. */
-export async function createJob(draft: JobDraft, parts: JobParts, signal: AbortSignal): Promise<Creation> {
+export async function createJob(
+  draft: JobDraft,
+  parts: JobParts,
+  signal: AbortSignal,
+  deedOf?: DeedOf,
+): Promise<Creation> {
   const now = parts.clock.now();
   const accepted: Job = {
     shape: JOB_SHAPE,
@@ -132,7 +138,7 @@ export async function createJob(draft: JobDraft, parts: JobParts, signal: AbortS
     decisions: [],
   };
   const { moved, saved } = await settleAndCommit(accepted, { kind: "woke" }, parts, signal, (next) =>
-    parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs)),
+    parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs), deedOf),
   );
   assert(saved !== "unchanged", "a new job is judged or waits for policy", { jobId: accepted.id });
   if (saved.kind === "conflict") {

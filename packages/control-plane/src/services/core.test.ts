@@ -6,6 +6,7 @@ import { approveJob, rejectJob } from "../approvals/answer.ts";
 import { listDeadLetters } from "../dead-letters/list-dead-letters.ts";
 import { cancelJob } from "../jobs/cancel.ts";
 import { type JobScene, NEVER, openJobScene, POLICY } from "../testing/job-scene.ts";
+import { person } from "../testing/people.ts";
 import { addWorker } from "../testing/scene-worker.ts";
 
 describe("the life of a job", () => {
@@ -61,11 +62,11 @@ describe("the life of a job", () => {
     const { seen } = await addWorker(scene, { topics: ["job.ask"], answer: succeed });
     const { jobId, state } = await scene.submit({ topic: "job.ask" });
     expect(state).toBe("APPROVAL_REQUIRED");
-    const answer = { tenant: "acme", by: "bob", role: "approver", reason: "fine", note: "" };
+    const answer = { tenant: "acme", actor: person("bob"), reason: "fine", note: "" };
     scene.policy.replace(POLICY.replace("too many", "far too many"));
     const both = await Promise.allSettled([
       approveJob(jobId, answer, scene.parts, NEVER),
-      rejectJob(jobId, { ...answer, by: "eve" }, scene.parts, NEVER),
+      rejectJob(jobId, { ...answer, actor: person("eve") }, scene.parts, NEVER),
     ]);
     expect(both.map((result) => result.status)).toEqual(["fulfilled", "rejected"]);
     const job = await scene.until(jobId, "SUCCEEDED");

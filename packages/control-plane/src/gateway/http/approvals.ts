@@ -10,7 +10,7 @@ import { JOB_INDEX } from "../../jobs/job-indexes.ts";
 import type { JobParts } from "../../jobs/job-parts.ts";
 import type { App } from "../app.ts";
 import { parseCursor } from "../cursor.ts";
-import type { Caller } from "../identity.ts";
+import { actorOf, type Caller } from "../identity.ts";
 import { announceNext } from "../link.ts";
 import { fillPage, type PageSource } from "../paging.ts";
 import { pathId, queryLimit, queryText } from "../query.ts";
@@ -116,8 +116,8 @@ function answerRoutes(app: App, { jobParts, deadline }: RouteParts): void {
 
 type AnswerBody = { readonly reason?: string | null; readonly note?: string | null } | undefined | null;
 
-function answerOf(body: AnswerBody, { tenant, identity }: Caller): Answer {
-  return { tenant, by: identity.principal, role: identity.role, reason: body?.reason ?? "", note: body?.note ?? "" };
+function answerOf(body: AnswerBody, caller: Caller): Answer {
+  return { tenant: caller.tenant, actor: actorOf(caller), reason: body?.reason ?? "", note: body?.note ?? "" };
 }
 
 function jobIdOf(from: unknown): string {

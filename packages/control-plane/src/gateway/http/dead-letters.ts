@@ -13,6 +13,7 @@ import type { State } from "../../ports/state.ts";
 import type { App } from "../app.ts";
 import { parseCursor } from "../cursor.ts";
 import { filled } from "../filled.ts";
+import { actorOf } from "../identity.ts";
 import { announceNext } from "../link.ts";
 import { fillPage, type PageSource } from "../paging.ts";
 import { pathId, queryLimit, queryText } from "../query.ts";
@@ -128,7 +129,9 @@ function letterRoutes(app: App, { jobParts, deadline }: RouteParts): void {
       },
     },
     async (request, reply) => {
-      await discardDeadLetter(jobIdOf(request), callerOf(request).tenant, jobParts, deadline());
+      const caller = callerOf(request);
+      const by = { tenant: caller.tenant, actor: actorOf(caller) };
+      await discardDeadLetter(jobIdOf(request), by, jobParts, deadline());
       return reply.code(204).send(null);
     },
   );
@@ -150,9 +153,9 @@ function retryRoute(app: App, { jobParts, deadline }: RouteParts): void {
       },
     },
     async (request, reply) => {
-      const { tenant, identity } = callerOf(request);
-      const by = identity.principal;
-      const { jobId, traceId } = await retryDeadLetter(jobIdOf(request), { tenant, by }, jobParts, deadline());
+      const caller = callerOf(request);
+      const by = { tenant: caller.tenant, actor: actorOf(caller) };
+      const { jobId, traceId } = await retryDeadLetter(jobIdOf(request), by, jobParts, deadline());
       if (traceId !== undefined) reply.header("x-trace-id", traceId);
       return { job_id: jobId };
     },

@@ -10,6 +10,7 @@ import { loadOwnJob, readJob } from "../../jobs/read-job.ts";
 import { decisionToRest } from "../../policy/decision-forms.ts";
 import type { App } from "../app.ts";
 import { actorOf } from "../identity.ts";
+import { actorOf } from "../identity.ts";
 import { pathId, queryLimit } from "../query.ts";
 import { jobDetailView } from "../views.ts";
 import { DecisionSchema, JobDetailSchema, JobStateSchema } from "./job-schemas.ts";
@@ -80,8 +81,8 @@ function cancelRoute(app: App, { jobParts, deadline }: RouteParts): void {
       },
     },
     async (request) => {
-      const { tenant, identity } = callerOf(request);
-      const cancellation = { tenant, by: identity.principal, reason: "cancelled via api" };
+      const caller = callerOf(request);
+      const cancellation = { tenant: caller.tenant, by: actorOf(caller), reason: "cancelled via api" };
       const { job, moved } = await cancelJob(jobIdOf(request), cancellation, jobParts, deadline());
       const { state } = job.phase;
       return moved || state === "CANCELLED"

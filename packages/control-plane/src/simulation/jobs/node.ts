@@ -181,7 +181,7 @@ async function answerOne(job: Job, { parts, ports, options }: User): Promise<voi
   const { ledger } = options;
   const by = APPROVERS[ports.chance.below(APPROVERS.length)] ?? "bob";
   const yes = ports.chance.below(10) < 7;
-  const answer = { tenant: TENANT, by, role: "approver", reason: "because", note: "" };
+  const answer = { tenant: TENANT, actor: actorNamed(by), reason: "because", note: "" };
   if (yes && by !== job.principal) note(ledger.approvers, job.id, by);
   await ignoringFaults(async () => {
     await (yes ? approveJob : rejectJob)(job.id, answer, parts, ports.signal);
@@ -191,6 +191,10 @@ async function answerOne(job: Job, { parts, ports, options }: User): Promise<voi
   });
 }
 
+function actorNamed(principal: string) {
+  return { tenant: TENANT, principal, role: "approver", keyId: "" };
+}
+
 async function cancelSome({ parts, ports, options }: User): Promise<void> {
   const { chance, clock, signal } = ports;
   while (await clock.sleep(3_000 + chance.below(9_000), signal)) {
@@ -198,7 +202,8 @@ async function cancelSome({ parts, ports, options }: User): Promise<void> {
     const jobId = known[chance.below(Math.max(1, known.length))];
     if (jobId === undefined || options.ledger.isHealed) continue;
     await ignoringFaults(async () => {
-      const { moved } = await cancelJob(jobId, { tenant: TENANT, by: "ada", reason: "not needed" }, parts, signal);
+      const cancellation = { tenant: TENANT, by: actorNamed("ada"), reason: "not needed" };
+      const { moved } = await cancelJob(jobId, cancellation, parts, signal);
       if (moved) options.ledger.count("cancelled");
     });
   }
