@@ -8,7 +8,7 @@
 
 import { timingSafeEqual } from "node:crypto";
 import type { KnownKeys } from "../keys/known-keys.ts";
-import type { ManagedKey } from "../keys/managed-key.ts";
+import { endOfUse, type ManagedKey } from "../keys/managed-key.ts";
 import { hasChecksum, keyIdOfSecret } from "../keys/secret.ts";
 import { Fault } from "../ports/fault.ts";
 import type { EpochMs } from "../ports/time.ts";
@@ -36,7 +36,7 @@ export interface ManagedKeys {
 
 /** A managed key as it is checked. */
 export interface KeyEntry {
-  readonly expiresAt: EpochMs | "never";
+  readonly endsAt: EpochMs | "never";
   readonly secrets: readonly SecretEntry[];
 }
 
@@ -116,11 +116,11 @@ export function entryOfKey(key: ManagedKey): KeyEntry {
   const [tenant = ""] = key.tenants;
   const roles = key.roles.flatMap((name) => parseRole(name) ?? []);
   const [role] = roles;
-  if (role === undefined || tenant === "" || key.revokedAt !== "never") return { expiresAt: 0, secrets: [] };
-  const { tenants, allTenants, principal, actsForOthers, expiresAt, id } = key;
+  if (role === undefined || tenant === "") return { endsAt: 0, secrets: [] };
+  const { tenants, allTenants, principal, actsForOthers, id } = key;
   const common = { tenant, tenants, allowCrossTenant: allTenants, principal, roles, role, actsForOthers, keyId: id };
   return {
-    expiresAt,
+    endsAt: endOfUse(key),
     secrets: key.secrets.map(({ hash, validUntil }) => ({
       digest: Buffer.from(hash, "hex"),
       validUntil,
@@ -134,13 +134,13 @@ function admitted(entry: KeyEntry | undefined, hashed: string, now: EpochMs, man
   const digest = Buffer.from(hashed, "hex");
   const found = entry.secrets.find((secret) => timingSafeEqual(secret.digest, digest));
   if (found === undefined) throw unauthenticated();
-  if (!isBefore(now, entry.expiresAt) || !isBefore(now, found.validUntil)) throw unauthenticated(found.identity);
+  if (!isBefore(now, entry.endsAt) || !isBefore(now, found.validUntil)) throw unauthenticated(found.identity);
   managed.note(found.identity.keyId, now);
   return found.identity;
 }
 
 function secretsAt(entry: KeyEntry, now: EpochMs): readonly SecretEntry[] {
-  return isBefore(now, entry.expiresAt) ? entry.secrets.filter(({ validUntil }) => isBefore(now, validUntil)) : [];
+  return isBefore(now, entry.endsAt) ? entry.secrets.filter(({ validUntil }) => isBefore(now, validUntil)) : [];
 }
 
 interface ConfiguredKeys {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { virtualClock } from "../adapters/system/virtual-clock.ts";
+import { newKeyId, newSecret } from "../keys/secret.ts";
 import { Fault } from "../ports/fault.ts";
 import { createMetricsServer } from "./gateway.ts";
 import { parseOrigins } from "./origins.ts";
@@ -39,6 +40,42 @@ describe("limits of rate", () => {
     expect((await call("x", "2001:db8:1:3::1")).statusCode).toBe(401);
     await clock.advance(1_000);
     expect((await call("viewer-key", "10.0.0.1")).statusCode).toBe(200);
+  });
+
+  it("stop an address that makes up keys of our form, without asking State for each", async () => {
+    const clock = virtualClock();
+    await using scene = await openScene({ publicRateLimit: { rps: 1, burst: 5 } }, clock);
+    const { state } = scene.core.parts;
+    let reads = 0;
+    const get = state.get.bind(state);
+    state.get = (keys, signal) => {
+      reads++;
+      return get(keys, signal);
+    };
+    const call = (remoteAddress: string, key = newSecret(newKeyId(clock), clock)) =>
+      scene.call(key, "GET", "/api/v1/traces/x", { remoteAddress });
+    const answers = await Promise.all(Array.from({ length: 100 }, () => call("10.0.0.1")));
+    const statuses = answers.map(({ statusCode }) => statusCode);
+    expect([
+      statuses.filter((status) => status === 401).length,
+      statuses.filter((status) => status === 429).length,
+    ]).toEqual([5, 95]);
+    expect(reads).toBe(5);
+  });
+
+  it("cost a new key's first use nothing", async () => {
+    await using scene = await openScene({ publicRateLimit: { rps: 0.001, burst: 1 } }, virtualClock());
+    for (let n = 0; n < 5; n++) {
+      const { secret } = (await scene.post("admin-key", "/api/v1/keys", { name: "k", roles: ["viewer"] })).json();
+      expect((await scene.call(secret, "GET", "/api/v1/jobs")).statusCode).toBe(200);
+    }
+  });
+
+  it("are per tenant too, where that is configured: more keys are not more requests", async () => {
+    await using scene = await openScene({ tenantRateLimit: { rps: 1, burst: 3 } }, virtualClock());
+    const call = async (key: string) => (await scene.call(key, "GET", "/api/v1/jobs")).statusCode;
+    for (const key of ["viewer-key", "admin-key", "operator-key"]) expect(await call(key)).toBe(200);
+    expect([await call("submitter-key"), await call("other-admin-key")]).toEqual([429, 200]);
   });
 
   it("do not trust X-Forwarded-For, unless it comes from a proxy of ours", async () => {

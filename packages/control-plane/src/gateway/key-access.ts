@@ -3,10 +3,9 @@
 // Must not know: which adapters stand behind the ports, HTTP.
 
 import { listenForKeys } from "../keys/key-news.ts";
-import { openKeyStore } from "../keys/key-store.ts";
 import { KnownKeys } from "../keys/known-keys.ts";
 import { LastUse } from "../keys/last-use.ts";
-import type { ManageParts } from "../keys/manage.ts";
+import { type ManageParts, openKeys } from "../keys/manage.ts";
 import type { Bus, Subscription } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { State } from "../ports/state.ts";
@@ -42,7 +41,7 @@ export interface ConfiguredAccess {
 export function createKeyAccess(ports: KeyAccessPorts, access: ConfiguredAccess): KeyAccess {
   const { state, bus, clock, log } = ports;
   const life = new AbortController();
-  const store = openKeyStore(state, clock);
+  const store = openKeys(state, clock);
   const known = new KnownKeys<KeyEntry>({ keys: store, clock, log }, entryOfKey, life.signal);
   const uses = new LastUse({ state, clock, log });
   const managed = { known, note: (keyId: string, at: number) => uses.note(keyId, at) };

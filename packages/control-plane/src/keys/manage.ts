@@ -16,8 +16,9 @@ import type { Log } from "../ports/telemetry.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { countAcross, listAcross } from "../records/across-partitions.ts";
 import type { Seen } from "../records/record-store.ts";
+import { KEY_INDEX } from "./key-indexes.ts";
 import { announceKey } from "./key-news.ts";
-import { KEY_INDEX, type KeyStore } from "./key-store.ts";
+import { type KeyStore, openKeyStore } from "./key-store.ts";
 import { lastUses } from "./last-use.ts";
 import { type KeyWish, type ManagedKey, makeKey, repeat, revoke, rotate } from "./managed-key.ts";
 import { hashSecret, isKeyId, keyIdFor, newKeyId, newSecret } from "./secret.ts";
@@ -30,6 +31,11 @@ export interface ManageParts {
   readonly keys: KeyStore;
   /** What this process remembers of the key counts no more. */
   readonly forget: (keyId: string) => void;
+}
+
+/** The keys of this State, for whoever looks them up. */
+export function openKeys(state: State, clock: Clock): KeyStore {
+  return openKeyStore(state, clock);
 }
 
 /** Who manages, and what it could give away. */

@@ -46,6 +46,8 @@ export interface ManagedKey {
   /** Newest first; one or two. */
   readonly secrets: readonly KeySecret[];
   readonly revokedAt: EpochMs | "never";
+  /** When it ended, by revocation or expiry, as far as that is noted (tidy). Its secrets stay: who still presents one is recognised. */
+  readonly endedAt: EpochMs | "never";
 }
 
 /** `principal` "" = the key itself. */
@@ -79,6 +81,7 @@ export function makeKey(
     createdBy: by.owner,
     secrets: [{ ...by.secret, createdAt: now, validUntil: "never" }],
     revokedAt: "never",
+    endedAt: "never",
   };
 }
 
@@ -122,26 +125,29 @@ export function repeat(key: ManagedKey, secret: NewSecret, now: EpochMs): Manage
 
 /** Undefined: it is revoked already. A key that has expired can still be revoked. */
 export function revoke(key: ManagedKey, now: EpochMs): ManagedKey | undefined {
-  return key.revokedAt === "never" ? { ...key, revokedAt: now, secrets: [] } : undefined;
+  if (key.revokedAt !== "never") return undefined;
+  return { ...key, revokedAt: now, endedAt: key.endedAt === "never" ? now : key.endedAt };
 }
 
-/** Without secrets whose time is over; the same object when there is nothing to do. */
+/** Without earlier secrets whose grace is over, and with its end noted; the same object when there is nothing to do. */
 export function tidy(key: ManagedKey, now: EpochMs): ManagedKey {
+  if (key.endedAt !== "never") return key;
+  if (!isLive(key, now)) return { ...key, endedAt: key.expiresAt };
   const secrets = validSecrets(key, now);
   return secrets.length === key.secrets.length ? key : { ...key, secrets };
 }
 
 /** When somebody must look again: the end of a grace, or of the key. */
 export function alarmOfKey(key: ManagedKey): EpochMs | "never" {
-  if (key.secrets.length === 0) return "never";
+  if (key.endedAt !== "never") return "never";
   const times = [key.expiresAt, ...key.secrets.map(({ validUntil }) => validUntil)].filter((time) => time !== "never");
   return times.length === 0 ? "never" : Math.min(...times);
 }
 
-/** When it ended, by revocation or expiry; undefined for a live key. Needs tidy before it: an ended key has no secrets. */
-export function endOf(key: ManagedKey): EpochMs | undefined {
-  if (key.secrets.length > 0) return undefined;
-  return key.revokedAt === "never" ? (key.expiresAt === "never" ? undefined : key.expiresAt) : key.revokedAt;
+/** From then on nobody comes in with the key. */
+export function endOfUse({ expiresAt, revokedAt }: ManagedKey): EpochMs | "never" {
+  const ends = [expiresAt, revokedAt].filter((end) => end !== "never");
+  return ends.length === 0 ? "never" : Math.min(...ends);
 }
 
 /** Throws on a shape that this process cannot read. */

@@ -6,10 +6,12 @@
 
 import type { Ms } from "../ports/time.ts";
 import { type UnknownName, unknownNames } from "./configuration-names.ts";
+import { type ConfigProblem, type Environment, Reader } from "./configuration-reader.ts";
 import { SETTINGS, type Setting } from "./configuration-settings.ts";
 import type { Address } from "./configuration-values.ts";
 import { ALL_ROLES, type Role } from "./roles.ts";
 
+export type { ConfigProblem } from "./configuration-reader.ts";
 export type { Address } from "./configuration-values.ts";
 
 export interface Config {
@@ -107,13 +109,6 @@ export interface SigningConfig {
   readonly reloadIntervalMs: Ms;
 }
 
-export interface ConfigProblem {
-  readonly name: string;
-  readonly expected: string;
-  /** What was found, as it is shown: quoted, shortened, masked when secret. */
-  readonly got: string;
-}
-
 export type ParsedConfiguration =
   | { readonly kind: "valid"; readonly config: Config; readonly warnings: readonly UnknownName[] }
   | {
@@ -121,8 +116,6 @@ export type ParsedConfiguration =
       readonly problems: readonly ConfigProblem[];
       readonly warnings: readonly UnknownName[];
     };
-
-type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Reads all settings; `roles` say which of them must be there. Names that begin with CORDUM_ and are no setting become warnings.
  *  Throws nothing. */
@@ -142,42 +135,6 @@ export function describeProblems(problems: readonly ConfigProblem[]): string {
     `invalid configuration, ${problems.length} ${problems.length === 1 ? "problem" : "problems"}:`,
     ...lines,
   ].join("\n");
-}
-
-class Reader {
-  readonly problems: ConfigProblem[] = [];
-  readonly #env: Environment;
-
-  constructor(env: Environment) {
-    this.#env = env;
-  }
-
-  has(setting: Setting<unknown>): boolean {
-    return this.#given(setting) !== "";
-  }
-
-  read<T>(setting: Setting<T>): T {
-    const given = this.#given(setting);
-    if (given === "") return setting.otherwise;
-    const value = setting.parse(given);
-    if (value !== undefined) return value;
-    this.problems.push({
-      name: setting.name,
-      expected: setting.expected,
-      got: setting.isSecret ? "a value that is not shown" : quoted(given),
-    });
-    return setting.otherwise;
-  }
-
-  #given(setting: Setting<unknown>): string {
-    return (Object.hasOwn(this.#env, setting.name) ? (this.#env[setting.name] ?? "") : "").trim();
-  }
-}
-
-const SHOWN_CHARS_MAX = 80;
-
-function quoted(given: string): string {
-  return JSON.stringify(given.length <= SHOWN_CHARS_MAX ? given : `${given.slice(0, SHOWN_CHARS_MAX)}…`);
 }
 
 function readConfig(reader: Reader, roles: ReadonlySet<Role>): Config {

@@ -19,8 +19,9 @@ import { listenToPackets, listenToWorkers } from "../jobs/packet-intake.ts";
 import { leavePeers, listenToPeers, meetPeers, runPresence } from "../jobs/peers.ts";
 import { ProgressBoard } from "../jobs/progress-board.ts";
 import { wakeJob } from "../jobs/wake.ts";
-import { keyLayout, openKeyStore } from "../keys/key-store.ts";
+import { keyLayout } from "../keys/key-indexes.ts";
 import { KEY_USE_KIND, KEY_USE_SHAPE } from "../keys/last-use.ts";
+import { openKeys } from "../keys/manage.ts";
 import { KEY_KIND, KEY_SHAPE } from "../keys/managed-key.ts";
 import { wakeKey } from "../keys/wake.ts";
 import { LOCK_SHAPE } from "../locks/lock.ts";
@@ -118,7 +119,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   const backlog = new Backlog(parts, signals);
   parts.congestion.listen((pool) => backlog.pull(pool));
   parts.limitHints.listen((limitId) => backlog.pullHeldBack(limitId));
-  const keys = openKeyStore(ports.state, ports.clock);
+  const keys = openKeys(ports.state, ports.clock);
   const handlers = new Map([
     [JOB_KIND, (id: string, signal: AbortSignal) => wakeJob(id, parts, signal)],
     [SLOT_KIND, (id: string, signal: AbortSignal) => wakeSlot(id, parts, signal)],

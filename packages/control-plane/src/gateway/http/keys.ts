@@ -5,9 +5,9 @@
 import { Type } from "@fastify/type-provider-typebox";
 import type { FastifyRequest } from "fastify";
 import type { Static } from "typebox";
-import { KEY_INDEX } from "../../keys/key-store.ts";
+import { KEY_INDEX } from "../../keys/key-indexes.ts";
 import { createKey, getKey, type KeyView, listKeys, type Manager, revokeKey, rotateKey } from "../../keys/manage.ts";
-import { endOf, GRACE_MS_MAX, isLive, type KeyWish, type ManagedKey, validSecrets } from "../../keys/managed-key.ts";
+import { GRACE_MS_MAX, isLive, type KeyWish, type ManagedKey, validSecrets } from "../../keys/managed-key.ts";
 import { Fault } from "../../ports/fault.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import type { App } from "../app.ts";
@@ -278,7 +278,7 @@ function keySource(
       const { items, next } = await listKeys(query, manager, keys, signal);
       return { items, ...(next === undefined ? {} : { next: { lead, ...next } }) };
     },
-    scoreOf: ({ key }) => (which === "live" ? key.createdAt : (endOf(key) ?? key.createdAt)),
+    scoreOf: ({ key }) => (which === "live" || key.endedAt === "never" ? key.createdAt : key.endedAt),
     idOf: ({ key }) => key.id,
     leadByTime: lead,
   };
