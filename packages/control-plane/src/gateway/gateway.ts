@@ -16,10 +16,8 @@ import { deadLetterRoutes } from "./http/dead-letters.ts";
 import { healthRoutes, metricsRoute } from "./http/health.ts";
 import { jobListRoutes } from "./http/job-list.ts";
 import { streamRoutes } from "./http/job-stream.ts";
-import { submitRoutes } from "./http/job-submit.ts";
 import { jobRoutes } from "./http/jobs.ts";
 import { keyRoutes } from "./http/keys.ts";
-import { lockRoutes } from "./http/locks.ts";
 import type { RouteParts } from "./http/route-parts.ts";
 import { statusRoutes } from "./http/status.ts";
 import { workerConnectRoute } from "./http/worker-connect.ts";
@@ -62,7 +60,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const held = new HeldConnections({ auth, clock, meter }, settings.held);
   const sockets = new Sockets(app, { clock, log, meter }, settings.sockets);
   const workers = new WorkerSessions({ ...parts.jobParts, limits: DEFAULT_SESSION_SETTINGS });
-  const streams = new Streams(parts.jobParts);
+  const streams = new Streams(parts.jobParts, settings.streams);
   await describeApi(app, parts.build.version);
   const routeParts: RouteParts = {
     ...parts,
@@ -80,7 +78,6 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     openapiRoute(app);
     healthRoutes(app, routeParts);
     for (const register of [
-      submitRoutes,
       jobRoutes,
       jobListRoutes,
       streamRoutes,
@@ -88,7 +85,6 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       deadLetterRoutes,
       workerRoutes,
       workerConnectRoute,
-      lockRoutes,
       keyRoutes,
       statusRoutes,
     ]) {

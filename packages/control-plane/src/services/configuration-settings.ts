@@ -120,6 +120,26 @@ export const SETTINGS = {
       "Proxies before the gateway, whose `X-Forwarded-For` says where a request comes from. Otherwise all behind a proxy count as one address.",
     ),
     bodyBytesMax: preset("GATEWAY_MAX_JSON_BODY_BYTES", bodyBytes, "2097152", "Largest request body."),
+    streamsMax: preset(
+      "GATEWAY_STREAMS_MAX",
+      integer({ min: 1, max: 100_000 }),
+      "2000",
+      "Streams that a process holds at once: server-sent events, and WebSockets of packets.",
+    ),
+    streamsOfKeyMax: preset(
+      "GATEWAY_STREAMS_PER_KEY_MAX",
+      integer({ min: 1, max: 100_000 }),
+      "100",
+      "Of these, how many one key may hold.",
+    ),
+    streamWaitingMax: preset(
+      "CORDUM_WS_CLIENT_BUFFER_SIZE",
+      integer({ min: 1, max: 10_000 }),
+      "256",
+      "What may wait for one reader of a stream. Events are taken from the store instead when more would; a WebSocket is closed.",
+    ),
+    pingMs: preset("GATEWAY_WS_PING_INTERVAL", interval, "30s", "After how long a silent WebSocket is asked."),
+    pongMs: preset("GATEWAY_WS_PONG_TIMEOUT", interval, "10s", "How long it has to answer."),
   },
   Policy: {
     policyPath: optional("SAFETY_POLICY_PATH", path, "Policy file. Without a policy every job waits."),

@@ -78,6 +78,7 @@ describe("configuration", () => {
         auditMs: 365 * 86_400_000,
       },
       log: { format: "json", level: "info" },
+      streams: { max: 2_000, ofKeyMax: 100, waitingMax: 256, pingMs: 30_000, pongMs: 10_000 },
       limits: {
         ratePerSecond: 50,
         rateBurst: 100,

@@ -8,6 +8,7 @@ import type { Ms } from "../ports/time.ts";
 import { type UnknownName, unknownNames } from "./configuration-names.ts";
 import { type ConfigProblem, type Environment, Reader } from "./configuration-reader.ts";
 import { SETTINGS, type Setting } from "./configuration-settings.ts";
+import { readStreams, type StreamsConfig } from "./configuration-streams.ts";
 import type { Address } from "./configuration-values.ts";
 import { ALL_ROLES, type Role } from "./roles.ts";
 
@@ -57,6 +58,7 @@ export interface Config {
     readonly trustedProxies: readonly string[];
     readonly bodyBytesMax: number;
   };
+  readonly streams: StreamsConfig;
 }
 
 export type StateConfig =
@@ -153,6 +155,7 @@ function readConfig(reader: Reader, roles: ReadonlySet<Role>): Config {
     retention: readRetention(reader),
     log: { format: reader.read(SETTINGS.Logs.logFormat), level: reader.read(SETTINGS.Logs.logLevel) },
     limits: readLimits(reader),
+    streams: readStreams(reader),
   };
 }
 

@@ -198,8 +198,10 @@ function coreConfigOf(config: Config): Omit<CoreConfig, "drives"> {
 }
 
 function gatewaySettingsOf(config: Config, origins: OriginRules): GatewaySettings {
-  const { limits } = config;
+  const { limits, streams } = config;
   const { tenantRate } = limits;
+  const { max, ofKeyMax, waitingMax, pingMs, pongMs } = streams;
+  const { held } = DEFAULT_GATEWAY_SETTINGS;
   return {
     ...DEFAULT_GATEWAY_SETTINGS,
     origins,
@@ -210,6 +212,9 @@ function gatewaySettingsOf(config: Config, origins: OriginRules): GatewaySetting
     publicRateLimit: { rps: limits.publicRatePerSecond, burst: limits.publicRateBurst },
     trustedProxies: limits.trustedProxies,
     exposesMetrics: config.http.metricsAddress === "off",
+    held: { ...held, limits: { ...held.limits, stream: { max, ofKeyMax } } },
+    streams: { waitingMax },
+    sockets: { pingMs, pongMs },
   };
 }
 

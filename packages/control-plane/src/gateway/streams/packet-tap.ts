@@ -32,8 +32,7 @@ export interface Listener {
 const TAPPED = ["sys.job.>", SUBJECTS.heartbeat, "sys.audit.>"];
 const IN_FLIGHT_MAX = 64;
 const WAITING_MAX = 2_048;
-/** Of one listener's bound of frames a part, and then the network has its turn: who reads as fast as it can is not dropped for a burst. */
-const AT_ONCE = 64;
+const AT_ONCE_MAX = 64;
 const PAUSE_MS: Ms = 5;
 const KNOWN_MAX = 10_000;
 const JOB_ID_CHARS_MAX = 256;
@@ -57,6 +56,8 @@ type Heard =
 
 export class PacketTap {
   readonly #parts: JobParts;
+  /** A part of what a listener keeps, and then the network has its turn: who reads as fast as it can is not dropped for a burst. */
+  readonly #atOnce: number;
   readonly #listeners = new Set<Listener>();
   readonly #life = new AbortController();
   readonly #known = new Map<string, Known>();
@@ -64,8 +65,10 @@ export class PacketTap {
   #sorting: Promise<void> | undefined;
   #listening: Promise<readonly Subscription[]> | undefined;
 
-  constructor(parts: JobParts) {
+  /** `keptMax`: frames that a listener keeps. */
+  constructor(parts: JobParts, keptMax: number) {
     this.#parts = parts;
+    this.#atOnce = Math.max(1, Math.min(AT_ONCE_MAX, Math.floor(keptMax / 4)));
   }
 
   /** From the moment at which this resolves. Gives back what ends it. Fault: BUS_UNAVAILABLE. */
@@ -149,7 +152,7 @@ export class PacketTap {
 
   async #sort(): Promise<void> {
     while (this.#waiting.length > 0 && !this.#life.signal.aborted) {
-      const some = this.#waiting.splice(0, AT_ONCE);
+      const some = this.#waiting.splice(0, this.#atOnce);
       const records = await this.#load(some);
       for (const heard of some) {
         const job = heard.jobId === undefined ? undefined : records.get(heard.jobId);

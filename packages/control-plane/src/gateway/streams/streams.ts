@@ -17,9 +17,9 @@ export class Streams {
   readonly feed: JobFeed;
   readonly tap: PacketTap;
 
-  constructor(parts: JobParts) {
+  constructor(parts: JobParts, { waitingMax }: StreamSettings) {
     this.feed = new JobFeed(parts);
-    this.tap = new PacketTap(parts);
+    this.tap = new PacketTap(parts, waitingMax);
   }
 
   /** Until `signal` fires. */
