@@ -16,8 +16,10 @@ import { deadLetterRoutes } from "./http/dead-letters.ts";
 import { healthRoutes, metricsRoute } from "./http/health.ts";
 import { jobListRoutes } from "./http/job-list.ts";
 import { streamRoutes } from "./http/job-stream.ts";
+import { submitRoutes } from "./http/job-submit.ts";
 import { jobRoutes } from "./http/jobs.ts";
 import { keyRoutes } from "./http/keys.ts";
+import { lockRoutes } from "./http/locks.ts";
 import type { RouteParts } from "./http/route-parts.ts";
 import { statusRoutes } from "./http/status.ts";
 import { workerConnectRoute } from "./http/worker-connect.ts";
@@ -78,6 +80,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     openapiRoute(app);
     healthRoutes(app, routeParts);
     for (const register of [
+      submitRoutes,
       jobRoutes,
       jobListRoutes,
       streamRoutes,
@@ -85,6 +88,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       deadLetterRoutes,
       workerRoutes,
       workerConnectRoute,
+      lockRoutes,
       keyRoutes,
       statusRoutes,
     ]) {
