@@ -58,6 +58,7 @@ export function createProgram(machine: Machine): Command {
   addServe(program, machine);
   addJobs(program, machine);
   addApprovals(program, machine);
+  addKeys(program, machine);
   addSystem(program, machine);
   addCompletion(program, machine);
   return program;
@@ -136,11 +137,19 @@ function addJobs(program: Command, machine: Machine): void {
     .option("--limit <n>", "how many (default 20)");
   remote(list, machine, async () => (await import("./commands/jobs.ts")).listJobs);
   remote(one("cancel", "stop a job"), machine, async () => (await import("./commands/jobs.ts")).cancelJob);
-  const watch = one("watch", "follow a job to its end and print its result").option(
-    "--timeout <time>",
-    "how long (default 5m)",
-  );
-  remote(watch, machine, async () => (await import("./commands/jobs.ts")).watchJob);
+  const watch = job
+    .command("watch")
+    .argument("[job]")
+    .description("follow a job to its end and print its result; without a job, follow all of them")
+    .option("--timeout <time>", "how long (default 5m; without a job: for ever)")
+    .option("--count <n>", "without a job: end after so many changes");
+  remote(watch, machine, async () => {
+    const [{ watchJob }, { watchAll }] = await Promise.all([
+      import("./commands/jobs.ts"),
+      import("./commands/watch-all.ts"),
+    ]);
+    return (session, jobId) => (jobId === undefined ? watchAll(session) : watchJob(session, jobId));
+  });
 }
 
 function addApprovals(program: Command, machine: Machine): void {
@@ -164,6 +173,40 @@ function addApprovals(program: Command, machine: Machine): void {
       return (session, jobId) => answer(session, jobId, verb);
     });
   }
+}
+
+function addKeys(program: Command, machine: Machine): void {
+  const keys = program.command("keys").alias("key").description("API keys: make, list, rotate and revoke them");
+  const list = keys
+    .command("list")
+    .description("keys that were made, newest first")
+    .option("--ended", "revoked and expired ones instead")
+    .option("--limit <n>", "how many (default 100)");
+  remote(list, machine, async () => (await import("./commands/keys.ts")).listKeys);
+  const create = keys
+    .command("create")
+    .description("make a key; prints it, this once")
+    .option("--name <text>", "what it is for")
+    .option("--role <roles>", "admin, operator, approver, submitter, viewer or worker; several separated by commas")
+    .option("--principal <name>", "who acts when it is used (default: the key itself)")
+    .option("--tenant <tenants>", "tenants that it works for, separated by commas (default: that of your key)")
+    .option("--all-tenants", "let it name any tenant")
+    .option("--acts-for-others", "let its requests say in whose name they come (X-Principal-Id)")
+    .option("--expires <days>", "end it after that many days, e.g. 90d (default: never)");
+  remote(create, machine, async () => (await import("./commands/keys.ts")).createKey);
+  const one = (name: string, description: string) =>
+    keys
+      .command(name)
+      .argument("<key>")
+      .description(description)
+      .option("--reason <text>", "why; kept in the audit log");
+  const rotate = one("rotate", "give a key a new secret; prints it, this once").option(
+    "--grace <time>",
+    "how long the old secret stays valid, e.g. 24h; 0 ends it now",
+  );
+  remote(rotate, machine, async () => (await import("./commands/keys.ts")).rotateKey);
+  const revoke = one("revoke", "end a key for good, everywhere");
+  remote(revoke, machine, async () => (await import("./commands/keys.ts")).revokeKey);
 }
 
 function addSystem(program: Command, machine: Machine): void {

@@ -64,6 +64,42 @@ describe("cordum dev", () => {
     expect((await cordum("reject", jobId, "--as", "approver")).code).toBe(5);
   }, 60_000);
 
+  it("lets all jobs be followed as they change", async () => {
+    await dev();
+    const following = cordum("job", "watch", "--count", "1", "--timeout", "20s", "--json");
+    const ended = { isSo: false };
+    void following.then(() => {
+      ended.isSo = true;
+    });
+    for (let n = 0; n < 50 && !ended.isSo; n++)
+      await cordum("job", "submit", "job.echo", "--input", String(n), "--wait");
+    const { code, out } = await following;
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ topic: "job.echo", tenant: "default" });
+    expect(await cordum("job", "watch", "--timeout", "10ms")).toMatchObject({ code: 6, out: "" });
+  }, 60_000);
+
+  it("makes keys that open the API, and takes them away again", async () => {
+    await dev();
+    const made = await cordum("keys", "create", "--name", "ci", "--role", "submitter,viewer", "--expires", "90d");
+    expect(made).toMatchObject({ code: 0, err: expect.stringContaining("(ci); it is shown this once") });
+    const [key, id] = [made.out.trim(), /key (\w+)/.exec(made.err)?.[1] ?? ""];
+    const submit = (apiKey: string) =>
+      cordumWith({ CORDUM_API_KEY: apiKey }, "job", "submit", "job.echo", "--input", "1");
+    expect((await submit(key)).code).toBe(0);
+    expect(await cordumWith({ CORDUM_API_KEY: key }, "keys", "list")).toMatchObject({ code: 3 });
+    expect((await cordum("keys", "list")).out).toMatch(
+      new RegExp(`${id} +ci +default +submitter,viewer +key:${id} +active`),
+    );
+    const rotated = await cordum("keys", "rotate", id, "--grace", "1h", "--reason", "yearly");
+    expect([(await submit(key)).code, (await submit(rotated.out.trim())).code]).toEqual([0, 0]);
+    expect((await cordum("keys", "rotate", id, "--grace", "1h")).code).toBe(5);
+    expect((await cordum("keys", "revoke", id)).out).toContain(`revoked ${id}`);
+    expect((await submit(rotated.out.trim())).code).toBe(3);
+    expect((await cordum("keys", "list", "--ended", "--json")).out).toContain('"revoked"');
+    expect((await cordum("keys", "revoke", "nosuchkey00")).err).toContain("cordum keys list");
+  }, 60_000);
+
   it("uses a changed policy within a second or so, and keeps the old one when the new one is no good", async () => {
     const policyPath = join(home, "policy.yaml");
     writeFileSync(policyPath, "default_decision: allow\n");
