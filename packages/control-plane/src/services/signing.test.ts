@@ -123,6 +123,22 @@ describe("signatures required on both sides", () => {
     expect(alerts).toEqual([]);
   });
 
+  it("ask nothing of a worker that is connected with a key: the gateway signs for it", async () => {
+    const url = { gateway: running.url, apiKey: API_KEY };
+    const held = worker(
+      "job.key",
+      (_, { signal }) => new Promise((_end, stop) => signal.addEventListener("abort", stop)),
+    );
+    const told = worker("job.told", () => "done");
+    await using serving = await serve([held, told], { url, workerId: "kim", log: QUIET });
+    expect(await ending(await submit("job.told"))).toEqual(SUCCEEDED);
+    const jobId = await submit("job.key");
+    await expect.poll(async () => (await client.get(jobId)).state).toBe("RUNNING");
+    await client.cancel(jobId);
+    await expect.poll(() => serving.activeJobs).toBe(0);
+    expect(alerts).toEqual([]);
+  });
+
   it("let nobody end another's job, cancel it, or pass for a worker", async () => {
     const { promise, resolve } = Promise.withResolvers<string>();
     await using _serving = await serveAs("ann", ann, promise);
@@ -150,7 +166,9 @@ describe("signatures required on both sides", () => {
       "eve packet refused: PROTOCOL_SIGNATURE_INVALID (unknown_sender)",
       "eve packet refused: PROTOCOL_SIGNATURE_MISSING (missing)",
     ]);
-    expect((await client.workers()).map(({ worker_id }) => worker_id)).toEqual(["ann"]);
+    expect((await client.workers()).map(({ worker_id }) => worker_id).filter((id) => id !== "default.kim")).toEqual([
+      "ann",
+    ]);
     resolve("done");
     expect(await ending(jobId)).toEqual(SUCCEEDED);
   });

@@ -177,23 +177,26 @@ describe("what is judged", () => {
     expect(await stage().isHeard("cordum.placer", Uint8Array.of(1))).toBe(true);
   });
 
-  it("judges overheard results too, and tells of them once", async () => {
-    const { bus, wire, quiet, counts, sent } = stage();
-    const heard: string[] = [];
-    const listen = (name: string, group: { readonly group?: string }) =>
-      bus.subscribe({ subject: SUBJECTS.jobResult, keep: false, inFlightMax: 1, ...group }, async () => {
-        heard.push(name);
-        return { kind: "ack" };
-      });
-    await listen("overhears", {});
-    await listen("handles", { group: "g" });
-    await wire.publish(SUBJECTS.jobResult, encodePacket(result("ann")), never);
-    await quiet();
-    expect([heard, [...counts.values()], sent.length]).toEqual([[], [1], 2]);
-    await wire.publish(SUBJECTS.jobResult, ann.sign(result("ann")), never);
-    await quiet();
-    expect(heard.toSorted()).toEqual(["handles", "overhears"]);
-  });
+  it.each([SUBJECTS.jobResult, SUBJECTS.jobCancel])(
+    "judges what is overheard on %s too, and tells of it once",
+    async (subject) => {
+      const { bus, wire, quiet, counts, sent } = stage();
+      const heard: string[] = [];
+      const listen = (name: string, group: { readonly group?: string }) =>
+        bus.subscribe({ subject, keep: false, inFlightMax: 1, ...group }, async () => {
+          heard.push(name);
+          return { kind: "ack" };
+        });
+      await listen("overhears", {});
+      await listen("handles", { group: "g" });
+      await wire.publish(subject, encodePacket(result("ann")), never);
+      await quiet();
+      expect([heard, [...counts.values()], sent.length]).toEqual([[], [1], 2]);
+      await wire.publish(subject, ann.sign(result("ann")), never);
+      await quiet();
+      expect(heard.toSorted()).toEqual(["handles", "overhears"]);
+    },
+  );
 
   const minute = 60_000;
   const day = 86_400_000;

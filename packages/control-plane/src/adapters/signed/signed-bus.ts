@@ -6,7 +6,7 @@
 // Z2. What comes in is judged by the bytes that came, before the handler sees them.
 // Z3. Out of scope, and passed on as they are: the control plane's own doorbells that are no packets (`cordum.placer`, `cordum.event.*`) –
 //     they may cost time, never a job – and questions and answers (`answer`), which have proofs of their own.
-// Z4. Results that a process overhears, beside its group, are judged too, but a refusal is told by whoever was to handle the result.
+// Z4. Results and cancels that a process overhears, beside its group, are judged too, but a refusal is told by whoever was to handle the result.
 // Z5. With verification off a subscription is the inner bus's own: no cost, no change.
 
 import { decodePacket, matchesSubject, type SigningKey, SUBJECTS, signPacket } from "@cordum/protocol";
@@ -62,6 +62,8 @@ const JUDGED: readonly Subject[] = [
   SUBJECTS.heartbeat,
   SUBJECTS.handshake,
 ];
+/** Somebody else, in a group, handles what comes on these. */
+const OVERHEARD: readonly Subject[] = [SUBJECTS.jobResult, SUBJECTS.jobCancel];
 /** Tag, length and DER of a signature have at most 74 bytes. */
 const SIGNATURE_ROOM_BYTES = 80;
 
@@ -104,7 +106,7 @@ function judge(
     keysOf: (senderId: string) => keys.keysOf(senderId),
   };
   return (spec, handle) => {
-    const isOverheard = spec.subject === SUBJECTS.jobResult && spec.group === undefined;
+    const isOverheard = OVERHEARD.includes(spec.subject) && spec.group === undefined;
     if (!JUDGED.some((subject) => matchesSubject(spec.subject, subject))) return handle;
     return async (bytes, about, signal) => {
       if (spec.subject !== about.subject && !JUDGED.includes(about.subject)) return handle(bytes, about, signal);
