@@ -42,6 +42,12 @@ describe("the command line", () => {
     [["job", "list", "--limit", "many"], "--limit expects a number"],
     [["job", "watch", "j1", "--timeout", "soon"], "--timeout expects a time"],
     [["status", "--url", "ftp://x"], "url"],
+    [["keys", "create", "--role", "viewer"], "--name is needed"],
+    [["keys", "create", "--name", "n"], "--role is needed"],
+    [["keys", "create", "--name", "n", "--role", "viewer", "--expires", "soon"], "--expires expects days"],
+    [["keys", "rotate", "k"], "--grace is needed"],
+    [["keys", "rotate", "k", "--grace", "soon"], "--grace expects a time"],
+    [["keys", "revoke"], "missing required argument"],
     [["dev", "--as", "admin"], "is the server itself"],
     [["dev", "--port", "70000"], "--port expects a number from 0 to 65535"],
   ])("refuses %j with exit code 2 and says why", async (argv, says) => {

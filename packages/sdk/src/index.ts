@@ -13,6 +13,8 @@ export {
 export type { Call, Fetch, QueryValue } from "./client/http.ts";
 export { CordumError, type CordumErrorParts, type FieldProblem } from "./client/problem.ts";
 export {
+  type ApiKeyRecord,
+  type ApiKeyWish,
   type Approval,
   type ApprovedJob,
   type CancelledJob,
@@ -28,6 +30,7 @@ export {
   type JobStep,
   type JobSubmission,
   type JobUpdate,
+  type MadeApiKey,
   type Remediation,
   type RetriedJob,
   type SubmittedJob,

@@ -117,6 +117,27 @@ describe("client: calls", () => {
     expect(await client.request({ method: "GET", path: "/api/v1/anything" })).toMatchObject({ id: "j1" });
   });
 
+  it("makes, lists, rotates and revokes keys", async () => {
+    const key = { id: "k1", name: "ci", state: "active", tenants: ["acme"], roles: ["viewer"], secrets: [] };
+    await using server = await startServer(({ method, url }, response) => {
+      if (url.startsWith("/api/v1/keys?")) return json(response, 200, { items: [key], next_cursor: null });
+      json(response, 200, method === "GET" || url.endsWith("/revoke") ? key : { ...key, secret: "cordum_x" });
+    });
+    const { keys } = new Client({ url: server.url });
+    expect((await keys.create({ name: "ci", roles: ["viewer"] })).secret).toBe("cordum_x");
+    expect((await keys.rotate("k1", 60, { reason: "yearly" })).secret).toBe("cordum_x");
+    expect(await all(keys.list({ state: "ended" }))).toEqual([key]);
+    expect(await keys.get("k1")).toEqual(key);
+    expect(await keys.revoke("k1", { reason: "leaked" })).toEqual(key);
+    expect(server.asked.map(({ method, url, body }) => [method, url, body])).toEqual([
+      ["POST", "/api/v1/keys", '{"name":"ci","roles":["viewer"]}'],
+      ["POST", "/api/v1/keys/k1/rotate", '{"grace_seconds":60,"reason":"yearly"}'],
+      ["GET", "/api/v1/keys?state=ended&limit=100", ""],
+      ["GET", "/api/v1/keys/k1", ""],
+      ["POST", "/api/v1/keys/k1/revoke", '{"reason":"leaked"}'],
+    ]);
+  });
+
   it("refuses answers that are not what the API sends", async () => {
     const bodies = ["<html>", "[]", '{"id":7,"state":"RUNNING"}', "null", ""];
     await using server = await startServer((_asked, response, n) => void response.end(bodies[n - 1]));

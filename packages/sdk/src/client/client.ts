@@ -9,6 +9,8 @@ import { follow } from "./follow.ts";
 import { type Call, type Fetch, Http } from "./http.ts";
 import {
   type Page,
+  parseApiKeyPage,
+  parseApiKey as parseApiKeyRecord,
   parseApprovalPage,
   parseApproved,
   parseCancelled,
@@ -19,6 +21,7 @@ import {
   parseJobEvent,
   parseJobPage,
   parseJson,
+  parseMadeApiKey,
   parseRetried,
   parseStatus,
   parseSubmitted,
@@ -26,6 +29,8 @@ import {
 } from "./parse.ts";
 import { CordumError } from "./problem.ts";
 import type {
+  ApiKeyRecord,
+  ApiKeyWish,
   Approval,
   ApprovedJob,
   CancelledJob,
@@ -36,6 +41,7 @@ import type {
   JobQuery,
   JobRecord,
   JobSubmission,
+  MadeApiKey,
   RetriedJob,
   SubmittedJob,
   SystemStatus,
@@ -206,6 +212,31 @@ export class Client {
     },
   };
 
+  /** API keys that were made through the API. Needs the role admin. */
+  readonly keys = {
+    /** Without a state: those that can be used. */
+    list: (options: ListOptions & { readonly state?: "active" | "ended" } = {}): AsyncIterable<ApiKeyRecord> =>
+      this.#pages({ method: "GET", path: "/api/v1/keys", query: { state: options.state } }, options, parseApiKeyPage),
+    get: async (id: string, options: CallOptions = {}): Promise<ApiKeyRecord> =>
+      parseApiKeyRecord(await this.#text({ method: "GET", path: `/api/v1/keys/${segment(id)}`, ...sending(options) })),
+    /** The answer holds the key; it is shown this once. Repeats of this one call make one key. */
+    create: async (wish: ApiKeyWish, options: CallOptions = {}): Promise<MadeApiKey> =>
+      parseMadeApiKey(await this.#text({ method: "POST", path: "/api/v1/keys", body: wish, ...sending(options) })),
+    /** A new secret; the one before stays valid for `graceSeconds`. */
+    rotate: (
+      id: string,
+      graceSeconds: number,
+      options: CallOptions & { readonly reason?: string } = {},
+    ): Promise<MadeApiKey> => this.#rotate(id, graceSeconds, options),
+    /** Ends the key for good, everywhere. */
+    revoke: async (id: string, options: CallOptions & { readonly reason?: string } = {}): Promise<ApiKeyRecord> => {
+      const path = `/api/v1/keys/${segment(id)}/revoke`;
+      return parseApiKeyRecord(
+        await this.#text({ method: "POST", path, body: { reason: options.reason }, ...sending(options) }),
+      );
+    },
+  };
+
   async workers(options: CallOptions = {}): Promise<readonly WorkerRecord[]> {
     return parseWorkers(await this.#text({ method: "GET", path: "/api/v1/workers", ...sending(options) }));
   }
@@ -229,6 +260,16 @@ export class Client {
   async request(call: Call): Promise<unknown> {
     if (!call.path.startsWith("/")) throw new TypeError(`path ${call.path} does not begin with "/"`);
     return parseJson(await this.#text(call));
+  }
+
+  async #rotate(
+    id: string,
+    graceSeconds: number,
+    options: CallOptions & { readonly reason?: string },
+  ): Promise<MadeApiKey> {
+    const body = { grace_seconds: graceSeconds, reason: options.reason };
+    const path = `/api/v1/keys/${segment(id)}/rotate`;
+    return parseMadeApiKey(await this.#text({ method: "POST", path, body, ...sending(options) }));
   }
 
   async #resolve(

@@ -5,6 +5,7 @@
 
 import { CordumError } from "./problem.ts";
 import type {
+  ApiKeyRecord,
   Approval,
   ApprovedJob,
   CancelledJob,
@@ -14,6 +15,7 @@ import type {
   JobEvent,
   JobRecord,
   JobUpdate,
+  MadeApiKey,
   RetriedJob,
   SubmittedJob,
   SystemStatus,
@@ -36,6 +38,9 @@ export const parseStatus = (text: string): SystemStatus => withText<SystemStatus
 export const parseJobDetail = (text: string): JobDetail => withText<JobDetail>(parseJson(text), "id", "state");
 export const parseDecisions = (text: string): readonly JobDecision[] =>
   itemsOf(parseJson(text)).map((item) => withText<JobDecision>(item));
+export const parseApiKey = (text: string): ApiKeyRecord => apiKeyOf(parseJson(text));
+export const parseMadeApiKey = (text: string): MadeApiKey => withText<MadeApiKey>(parseJson(text), "id", "secret");
+export const parseApiKeyPage = (text: string): Page<ApiKeyRecord> => pageOf(parseJson(text), apiKeyOf);
 export const parseWorkers = (text: string): readonly WorkerRecord[] =>
   itemsOf(parseJson(text)).map((item) => withText<WorkerRecord>(item, "worker_id"));
 
@@ -69,6 +74,13 @@ export function parseJson(text: string): unknown {
   } catch (cause) {
     throw invalid("the answer is not JSON", cause);
   }
+}
+
+function apiKeyOf(value: unknown): ApiKeyRecord {
+  const key = withText<ApiKeyRecord>(value, "id", "name", "state");
+  if (![key.tenants, key.roles, key.secrets].every(Array.isArray))
+    throw invalid("a key without tenants, roles or secrets");
+  return key;
 }
 
 /** The one place where an answer gets its type: an object whose members `names` are texts. */

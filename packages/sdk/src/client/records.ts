@@ -309,3 +309,41 @@ export interface JobQuery {
   readonly updated_after?: number;
   readonly updated_before?: number;
 }
+
+/** Who may come in with an API key, and for what. The key itself is shown when it is made or rotated, and never again. */
+export interface ApiKeyRecord {
+  readonly id: string;
+  readonly name: string;
+  /** The first is meant when a request names none. */
+  readonly tenants: readonly string[];
+  readonly all_tenants: boolean;
+  readonly roles: readonly string[];
+  readonly principal_id: string;
+  readonly acts_for_others: boolean;
+  readonly state: "active" | "expired" | "revoked" | (string & Record<never, never>);
+  /** RFC 3339, as the other times. */
+  readonly created_at: string;
+  readonly created_by: string;
+  readonly expires_at?: string;
+  /** To the minute. */
+  readonly last_used_at?: string;
+  readonly revoked_at?: string;
+  /** Valid ones, newest first: two during the grace of a rotation. */
+  readonly secrets: readonly { readonly created_at: string; readonly valid_until?: string }[];
+}
+
+export interface MadeApiKey extends ApiKeyRecord {
+  /** The key. */
+  readonly secret: string;
+}
+
+export interface ApiKeyWish {
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly tenants?: readonly string[];
+  readonly all_tenants?: boolean;
+  readonly principal_id?: string;
+  readonly acts_for_others?: boolean;
+  /** RFC 3339. */
+  readonly expires_at?: string;
+}
