@@ -14,9 +14,16 @@ export interface Found {
   readonly member: string;
 }
 
+export interface PageRead<T> {
+  readonly items: readonly T[];
+  readonly next?: Found;
+  /** This page may look no further. */
+  readonly isSpent?: boolean;
+}
+
 export interface PageSource<T> {
   /** Up to `limit` items behind `after` (undefined: from the top), newest first. */
-  read(after: Found | undefined, limit: number): Promise<{ readonly items: readonly T[]; readonly next?: Found }>;
+  read(after: Found | undefined, limit: number): Promise<PageRead<T>>;
   /** The score by which `lead` lists the item. */
   scoreOf(item: T, lead: string): EpochMs;
   idOf(item: T): string;
@@ -54,6 +61,7 @@ export async function fillPage<T>(start: Start, limit: number, source: PageSourc
     if (page.next === undefined) return { items };
     if (items.length === limit) return { items, next: tally.place(page.next) };
     after = page.next;
+    if (page.isSpent === true) break;
   }
   return after === undefined ? { items } : { items, next: tally.place(after) };
 }

@@ -7,7 +7,7 @@ import { type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
 import { addWorker } from "../testing/scene-worker.ts";
 import { cancelJob } from "./cancel.ts";
 import { type Job, type JobState, OPEN_STATES, TERMINAL_STATES } from "./job.ts";
-import { type JobCursor, type JobQuery, listJobs } from "./list-jobs.ts";
+import { EXAMINED_MAX, type JobCursor, type JobQuery, listJobs } from "./list-jobs.ts";
 
 const TOPICS = ["job.echo", "job.ask", "job.no.way", "job.slow"];
 const TEAMS = ["", "red", "blue"];
@@ -54,7 +54,7 @@ beforeEach(async () => {
 });
 afterEach(() => scene.settle());
 
-type Filter = Omit<JobQuery, "limit" | "after">;
+type Filter = Omit<JobQuery, "limit" | "after" | "examineMax">;
 
 function expected(filter: Filter): readonly string[] {
   return jobs
@@ -130,7 +130,7 @@ describe("a list", () => {
   it("refuses the cursor of a list with other filters", async () => {
     const page = await listJobs({ tenant: "acme", topic: "job.echo", limit: 2 }, scene.parts, NEVER);
     if (page.next === undefined) throw new Error("one page only");
-    for (const other of [{ team: "red" }, {}, { topic: "job.echo", updatedAfter: start }]) {
+    for (const other of [{ team: "red" }, {}, { state: "SCHEDULED" as const }]) {
       const query = { tenant: "acme", limit: 2, after: page.next, ...other };
       await expect(listJobs(query, scene.parts, NEVER)).rejects.toMatchObject({ code: "CURSOR_INVALID" });
     }
@@ -144,10 +144,16 @@ describe("a list", () => {
       NEVER,
     );
     expect(asked).toHaveLength(3); // one call for each partition
-    for (const query of asked) expect(query.examineMax).toBeLessThanOrEqual(60);
+    expect(page.examined).toBeLessThanOrEqual(EXAMINED_MAX);
     expect(page.jobs.length).toBeLessThanOrEqual(3);
-    await listJobs({ tenant: "acme", limit: 500 }, scene.parts, NEVER);
-    expect(Math.max(...asked.map((query) => query.examineMax))).toBeLessThanOrEqual(2_000);
+    const narrow = await listJobs(
+      { tenant: "acme", topic: "job.nothing", limit: 500, examineMax: 9 },
+      scene.parts,
+      NEVER,
+    );
+    expect(narrow).toEqual({ jobs: [], examined: 0 });
+    const wide = { tenant: "acme", state: "SUCCEEDED", team: "blue", limit: 500, examineMax: 9 } as const;
+    expect((await listJobs(wide, scene.parts, NEVER)).examined).toBeLessThanOrEqual(9);
   });
 
   it("is stable while new jobs come in", async () => {

@@ -6,7 +6,7 @@ import { Type } from "@fastify/type-provider-typebox";
 import { type Job, type JobState, OPEN_STATES, TERMINAL_STATES } from "../../jobs/job.ts";
 import { JOB_INDEX } from "../../jobs/job-indexes.ts";
 import type { JobParts } from "../../jobs/job-parts.ts";
-import { type JobQuery, listJobs } from "../../jobs/list-jobs.ts";
+import { EXAMINED_MAX, type JobQuery, listJobs } from "../../jobs/list-jobs.ts";
 import type { App } from "../app.ts";
 import { parseCursor } from "../cursor.ts";
 import { resolveTenant } from "../identity.ts";
@@ -82,7 +82,7 @@ export function jobListRoutes(app: App, parts: RouteParts): void {
   );
 }
 
-type Filter = Omit<JobQuery, "limit" | "after">;
+type Filter = Omit<JobQuery, "limit" | "after" | "examineMax">;
 
 /** `nothing`: no job can match. */
 function filterOf(query: unknown, tenant: string): Filter | "nothing" {
@@ -104,15 +104,18 @@ function filterOf(query: unknown, tenant: string): Filter | "nothing" {
   };
 }
 
+/** Once: what has been looked at counts for the whole page. */
 function jobSource(filter: Filter, parts: JobParts, signal: AbortSignal): PageSource<Job> {
+  let left = EXAMINED_MAX;
   return {
     async read(after, limit) {
-      const { jobs, next } = await listJobs(
-        { ...filter, ...boundOf(filter, after), limit, ...(after === undefined ? {} : { after }) },
+      const { jobs, next, examined } = await listJobs(
+        { ...filter, ...boundOf(filter, after), limit, examineMax: left, ...(after === undefined ? {} : { after }) },
         parts,
         signal,
       );
-      return { items: jobs, ...(next === undefined ? {} : { next }) };
+      left -= examined;
+      return { items: jobs, isSpent: left <= 0, ...(next === undefined ? {} : { next }) };
     },
     scoreOf: (job, lead) => (lead === JOB_INDEX.byTenant || lead === JOB_INDEX.byState ? job.updatedAt : job.listedAt),
     idOf: (job) => job.id,

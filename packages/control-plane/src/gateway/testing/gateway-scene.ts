@@ -7,9 +7,11 @@ import { inProcessBus } from "../../adapters/inprocess/bus.ts";
 import { memoryPayloads } from "../../adapters/memory/memory-payloads.ts";
 import { memoryState } from "../../adapters/memory/memory-state.ts";
 import { systemClock } from "../../adapters/system/clock.ts";
-import { NO_TRACING, type Tracing } from "../../ports/tracing.ts";
 import { PolicySource } from "../../policy/policy-source.ts";
 import type { Clock } from "../../ports/clock.ts";
+import type { Payloads } from "../../ports/payloads.ts";
+import type { State } from "../../ports/state.ts";
+import { NO_TRACING, type Tracing } from "../../ports/tracing.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../../scheduling/routing.ts";
 import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION, stateLayout } from "../../services/core.ts";
 import { silentLog } from "../../telemetry/log.ts";
@@ -50,13 +52,15 @@ export async function openScene(
   clock: Clock = systemClock(),
   probes?: GatewayParts["probes"],
   tracing: Tracing = NO_TRACING,
+  /** Opened with stateLayout(DEFAULT_RETENTION); the scene does not close them. */
+  stores?: { readonly state: State; readonly payloads: Payloads },
 ): Promise<Scene> {
   const log = silentLog();
   const meter = createMeter({ ...DEFAULT_METER_SETTINGS, process: false });
   const policy = new PolicySource();
   policy.replace(POLICY);
-  const state = memoryState({ partitions: 3, layout: stateLayout(DEFAULT_RETENTION), clock });
-  const payloads = memoryPayloads({ clock, bytesMax: 4_194_304 });
+  const state = stores?.state ?? memoryState({ partitions: 3, layout: stateLayout(DEFAULT_RETENTION), clock });
+  const payloads = stores?.payloads ?? memoryPayloads({ clock, bytesMax: 4_194_304 });
   const bus = inProcessBus({ clock, log });
   const core = composeCore(
     { state, payloads, bus, clock, log, meter, tracing, policy },
