@@ -185,6 +185,53 @@ describe("cost", () => {
   });
 });
 
+/** Counts what is asked of State. */
+const counted = (asked: { lists: number; gets: number }): SceneOptions => ({
+  state: (real) => ({
+    traits: real.traits,
+    get: (...call) => {
+      asked.gets++;
+      return real.get(...call);
+    },
+    commit: (...call) => real.commit(...call),
+    list: (...call) => {
+      asked.lists++;
+      return real.list(...call);
+    },
+    count: (...call) => real.count(...call),
+    read: (...call) => real.read(...call),
+    take: (...call) => real.take(...call),
+    sweep: (...call) => real.sweep(...call),
+    now: (...call) => real.now(...call),
+    close: () => real.close(),
+  }),
+});
+
+describe("W5: slots that come free one by one where many wait", () => {
+  it("ask State for the next jobs once for many of them", async () => {
+    const asked = { lists: 0, gets: 0 };
+    await open({ partitions: 1, ...counted(asked) });
+    const ids = await submitMany(60);
+    const worker = await addWorker(scene, { capacity: 1 });
+    await scene.quiet();
+    Object.assign(asked, { lists: 0, gets: 0 });
+    await workOff(worker, 31);
+    expect(idsSeen(worker)).toEqual(ids.slice(0, worker.seen.length));
+    expect(asked.lists).toBeLessThanOrEqual(8);
+    expect(asked.gets).toBeLessThanOrEqual(8);
+  });
+
+  it("go to a more urgent job at once, though others were read ahead", async () => {
+    await open({ partitions: 1 });
+    const ids = await submitMany(20);
+    const worker = await addWorker(scene, { capacity: 1 });
+    await scene.quiet();
+    const urgent = (await scene.submit({ priority: "critical" })).jobId;
+    await workOff(worker, 2);
+    expect(idsSeen(worker).slice(0, 3)).toEqual([ids[0], urgent, ids[1]]);
+  });
+});
+
 describe("lanes", () => {
   it("lose their name when they are empty, and get it back", async () => {
     await open();
@@ -265,28 +312,14 @@ describe("new routing", () => {
 
 describe("a look at pools where nothing waits", () => {
   it("is rare: heartbeats and ticks ask for nothing", async () => {
-    let lists = 0;
-    await open({
-      state: (real) => ({
-        ...real,
-        traits: real.traits,
-        get: (...call) => real.get(...call),
-        commit: (...call) => real.commit(...call),
-        count: (...call) => real.count(...call),
-        take: (...call) => real.take(...call),
-        sweep: (...call) => real.sweep(...call),
-        list(...call) {
-          lists++;
-          return real.list(...call);
-        },
-      }),
-    });
+    const asked = { lists: 0, gets: 0 };
+    await open(counted(asked));
     for (let n = 0; n < 10; n++)
       await addWorker(scene, { id: `w${n}`, topics: ["job.a", "job.b"], heartbeatMs: 1_000 });
     await scene.pass(5_000);
-    lists = 0;
+    asked.lists = 0;
     await scene.pass(30_000);
-    expect(lists).toBeLessThanOrEqual(3 * 3 * 4); // three pools in three partitions, every ten seconds
+    expect(asked.lists).toBeLessThanOrEqual(3 * 3 * 4); // three pools in three partitions, every ten seconds
   });
 
   it("finds a job that only a worker with a new label can take", async () => {

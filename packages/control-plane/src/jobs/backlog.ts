@@ -1,18 +1,29 @@
 // The backlog: jobs that wait for a worker are pulled by free slots.
 // Owns:          when a pool is looked at, and in which order its waiting jobs are tried.
-// Must not know: how a worker is chosen (placement.ts), how lanes are named (backlog-lanes.ts).
+// Must not know: how a worker is chosen (placement.ts), how lanes are named (backlog-lanes.ts), for how long what was seen is believed
+//                (backlog-memory.ts).
 // W1. A pool is looked at when one of its workers appears, has a slot again or announces a topic, when a job of it ends, and while slots
 //     are free: once a second where jobs are known to wait, else every ten seconds. A missed hint costs at most that. W2. One look at a pool at a time in a process; who loses a job to another process takes the next.
 // W3. Jobs that nobody can take block nobody: a look goes on behind them, and for a moment later looks begin there.
 // W4. Slots that are free at once are shared among the tenants that wait; of one tenant the oldest job comes first, in whatever partition.
+// W5. A slot that comes free where many wait takes one of the jobs that were read ahead. That nobody waits any more is said by State alone.
 
 import type { StopSignals } from "../alarms/stop-signals.ts";
 import type { Page, Position } from "../ports/state.ts";
 import type { EpochMs } from "../ports/time.ts";
-import { type IndexName, listAcross, type MergedPage } from "../records/across-partitions.ts";
-import { dropEmptyLane, joinLanes, type Lane, lanesOf, nextLane, parseLane } from "../scheduling/backlog-lanes.ts";
+import { type IndexName, listAcross } from "../records/across-partitions.ts";
+import {
+  dropEmptyLane,
+  joinLanes,
+  type Lane,
+  type LaneName,
+  lanesOf,
+  nextLane,
+  parseLane,
+} from "../scheduling/backlog-lanes.ts";
 import { servesTenant, type Worker } from "../scheduling/registry.ts";
 import { poolsFor, type Routing } from "../scheduling/routing.ts";
+import { BacklogMemory, type LanePage, laneName } from "./backlog-memory.ts";
 import { changeJob, changeSeen } from "./change.ts";
 import type { Job } from "./job.ts";
 import { JOB_INDEX } from "./job-indexes.ts";
@@ -21,6 +32,8 @@ import type { JobParts } from "./job-parts.ts";
 const LANES_PER_PAGE = 500;
 const LANES_MAX = 5_000;
 const JOBS_AT_ONCE = 100;
+/** Jobs that are read beyond those there are slots for. With other placers about, they would be gone before their turn. */
+const AHEAD = 32;
 /** Jobs of a lane that one look takes in. */
 const EXAMINED_MAX = 500;
 const SKIP_MS = 2_000;
@@ -46,6 +59,7 @@ export class Backlog {
   readonly #running = new Set<string>();
   /** Pools in which the last look found more than there were slots for. */
   readonly #waiting = new Set<string>();
+  readonly #memory = new BacklogMemory();
   #ticks = 0;
   /** Lanes that begin with jobs which found no place, and where the next look begins. */
   readonly #skips = new Map<string, { readonly after: Position; readonly at: EpochMs }>();
@@ -86,6 +100,12 @@ export class Backlog {
     for (const pool of this.#waiting) this.pull(pool);
   }
 
+  /** A job of this process waits for a slot of the pool. */
+  noteWaiting(lane: LaneName, acceptedAt: EpochMs): void {
+    this.#memory.note(lane, acceptedAt);
+    this.pull(lane.pool);
+  }
+
   pull(pool: string): void {
     this.#wanted.add(pool);
     if (!this.#running.has(pool)) this.#follow(this.#run(pool));
@@ -108,6 +128,7 @@ export class Backlog {
       if (count < 1) this.#served.delete(tenant);
       else this.#served.set(tenant, count * SERVED_DECAY);
     }
+    this.#memory.forgetStale(now);
     for (const [name, { at }] of this.#skips) if (now - at >= SKIP_MS) this.#skips.delete(name);
     const isForAll = this.#ticks++ % TICKS_PER_SWEEP === 0;
     for (const pool of this.#freePools()) if (isForAll || this.#waiting.has(pool)) this.pull(pool);
@@ -141,14 +162,24 @@ export class Backlog {
       this.#waiting.add(pool); // nobody knows; the end of a job looks again
       return;
     }
-    const looks = new Set((await this.#lanes(pool)).map((lane) => this.#lookAt(lane)));
-    if (looks.size === 0) this.#waiting.delete(pool);
+    const known = this.#memory.lanesOf(pool, this.#parts.clock.now());
+    if (known !== undefined && (await this.#look(pool, known)) === "no slots") return;
+    this.#memory.forgetPool(pool);
+    const lanes = await this.#lanes(pool);
+    this.#memory.keepLanes(pool, lanes, this.#parts.clock.now());
+    if (lanes.length === 0) this.#waiting.delete(pool);
     else this.#waiting.add(pool);
+    if ((await this.#look(pool, lanes)) === "no jobs") this.#parts.congestion.clear(pool);
+  }
+
+  /** Serves the lanes until nothing is free, or nobody is left who could be placed. */
+  async #look(pool: string, lanes: readonly Lane[]): Promise<"no slots" | "no jobs" | "no jobs for what is free"> {
+    const looks = new Set(lanes.map((lane) => this.#lookAt(lane)));
     let isShort = false;
     for (;;) {
-      if (this.#freeSlots(pool) === 0) return;
+      if (this.#freeSlots(pool) === 0) return "no slots";
       const look = nextLane(looks, this.#served);
-      if (look === undefined) break;
+      if (look === undefined) return isShort ? "no jobs for what is free" : "no jobs";
       const free = this.#freeSlots(pool, look.tenant);
       if (free === 0) {
         // What is free belongs to workers of other tenants. Jobs that have no worker at all keep nobody waiting (W3).
@@ -156,7 +187,6 @@ export class Backlog {
         looks.delete(look);
       } else if (await this.#serveLane(look, Math.ceil(free / tenantsBeside(look, looks)))) looks.delete(look);
     }
-    if (!isShort) this.#parts.congestion.clear(pool);
   }
 
   /** Those of all partitions, each with the partitions where it is named. */
@@ -193,7 +223,7 @@ export class Backlog {
   }
 
   #lookAt(lane: Lane): Look {
-    const skip = this.#skips.get(nameOf(lane));
+    const skip = this.#skips.get(laneName(lane));
     const isFresh = skip !== undefined && this.#parts.clock.now() - skip.at < SKIP_MS;
     return { ...lane, after: isFresh ? skip.after : undefined, examined: 0, isStuck: false };
   }
@@ -202,26 +232,31 @@ export class Backlog {
   async #serveLane(look: Look, turn: number): Promise<boolean> {
     const isFirst = look.after === undefined;
     const limit = look.isStuck ? JOBS_AT_ONCE : Math.min(turn, JOBS_AT_ONCE);
-    const page = await this.#list(look, limit, look.after);
-    if (page.entries.length === 0 && page.next === undefined && isFirst) {
+    const page = this.#memory.take(look, limit, this.#parts.clock.now()) ?? (await this.#readOn(look, limit));
+    if (page.jobs.length === 0 && page.next === undefined && isFirst) {
       await this.#drop(look);
       return true;
     }
     const placed = await this.#tryAll(page);
     if (placed > 0) this.#served.set(look.tenant, (this.#served.get(look.tenant) ?? 0) + placed);
     look.after = page.next;
-    look.examined += page.entries.length;
-    look.isStuck = placed < page.entries.length;
+    look.examined += page.jobs.length;
+    look.isStuck = placed < page.jobs.length;
+    if (look.isStuck) this.#memory.forgetLane(look);
     this.#noteSkip(look);
     return page.next === undefined || look.examined >= EXAMINED_MAX;
   }
 
+  async #readOn(look: Look, limit: number): Promise<LanePage> {
+    const isAlone = this.#parts.placers.alive(this.#parts.clock.now()).length === 1;
+    const page = await this.#read(look, look.isStuck || !isAlone ? limit : limit + AHEAD, look.after);
+    return this.#memory.keepBehind(look, page, limit, this.#parts.clock.now());
+  }
+
   /** How many of them found a place. */
-  async #tryAll(page: Pick<Page, "entries">): Promise<number> {
-    const ids = page.entries.map(({ member }) => member);
-    const seen = await this.#parts.jobs.loadMany(ids, this.#deadline());
+  async #tryAll({ jobs }: LanePage): Promise<number> {
     const tried = await Promise.all(
-      seen.map((job) =>
+      jobs.map((job) =>
         job === undefined ? undefined : changeSeen(job, pullIfWaiting, this.#parts, this.#signals.work),
       ),
     );
@@ -230,13 +265,13 @@ export class Backlog {
 
   /** Jobs that found no place although slots are free are passed over for a moment. */
   #noteSkip(lane: Look): void {
-    if (lane.after === undefined) this.#skips.delete(nameOf(lane));
+    if (lane.after === undefined) this.#skips.delete(laneName(lane));
     else if (lane.isStuck && this.#freeSlots(lane.pool, lane.tenant) > 0)
-      this.#skips.set(nameOf(lane), { after: lane.after, at: this.#parts.clock.now() });
+      this.#skips.set(laneName(lane), { after: lane.after, at: this.#parts.clock.now() });
   }
 
   async #drop(lane: Lane): Promise<void> {
-    this.#skips.delete(nameOf(lane));
+    this.#skips.delete(laneName(lane));
     const { state, clock } = this.#parts;
     for (const partition of lane.partitions) {
       const batch = { id: clock.id(), partition, ...dropEmptyLane(lane, { partition, ...backlogOf(lane) }) };
@@ -262,16 +297,18 @@ export class Backlog {
   async #reviewLane(lane: Lane): Promise<void> {
     let after: Position | undefined;
     do {
-      const page = await this.#list(lane, JOBS_AT_ONCE, after);
+      const page = await this.#read(lane, JOBS_AT_ONCE, after);
       await this.#tryAll(page);
       after = page.next;
     } while (after !== undefined);
   }
 
-  #list(lane: Lane, limit: number, after: Position | undefined): Promise<MergedPage> {
+  async #read(lane: Lane, limit: number, after: Position | undefined): Promise<LanePage> {
     const from = after === undefined ? {} : { after };
     const query = { lead: backlogOf(lane), alsoIn: [], order: "up", limit, examineMax: limit, ...from } as const;
-    return listAcross(this.#parts.state, query, this.#deadline());
+    const { entries, next } = await listAcross(this.#parts.state, query, this.#deadline());
+    const ids = entries.map(({ member }) => member);
+    return { jobs: await this.#parts.jobs.loadMany(ids, this.#deadline()), places: entries, next };
   }
 
   #deadline(): AbortSignal {
@@ -294,10 +331,6 @@ export class Backlog {
 
 function backlogOf({ pool, priority, tenant }: Lane): IndexName {
   return { index: JOB_INDEX.backlog, of: [pool, priority, tenant] };
-}
-
-function nameOf({ pool, priority, tenant }: Lane): string {
-  return JSON.stringify([pool, priority, tenant]);
 }
 
 /** How many tenants wait with the lane's priority, its own included. */

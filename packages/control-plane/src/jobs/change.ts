@@ -137,6 +137,7 @@ function settleBooks(before: Job, next: Job, parts: JobParts, signal: AbortSigna
   const hasMovedOn = !("dispatch" in phase) || phase.dispatch.id !== dispatchBefore?.id;
   if (dispatchBefore !== undefined && hasMovedOn) giveSlotsBack(dispatchBefore, parts, signal);
   if (phase.state === "SCHEDULED" && phase.waiting === "pool_overloaded")
-    for (const pool of phase.pools) congestion.note(pool);
+    for (const pool of phase.pools)
+      congestion.note({ pool, priority: next.priority, tenant: next.tenant }, next.acceptedAt);
   announcer.tell(next);
 }

@@ -18,6 +18,8 @@ export interface Lane {
   readonly partitions: readonly Partition[];
 }
 
+export type LaneName = Omit<Lane, "partitions">;
+
 export function laneLayout(): Layout["indexes"] {
   return { [LANES_INDEX]: { score: "rank" } };
 }
@@ -27,7 +29,7 @@ export function lanesOf(partition: Partition, pool: string): IndexKey {
 }
 
 /** Names the lane; harmless when it is named already. */
-export function nameLane(lane: Omit<Lane, "partitions">, partition: Partition): Change {
+export function nameLane(lane: LaneName, partition: Partition): Change {
   return {
     do: "enter",
     index: lanesOf(partition, lane.pool),
@@ -83,6 +85,6 @@ function comesBefore(a: Lane, b: Lane, served: ReadonlyMap<string, number>): boo
   return byRank === 0 ? (served.get(a.tenant) ?? 0) < (served.get(b.tenant) ?? 0) : byRank < 0;
 }
 
-function memberOf(lane: Omit<Lane, "partitions">): string {
+function memberOf(lane: LaneName): string {
   return `${lane.priority} ${encodeURIComponent(lane.tenant)}`;
 }

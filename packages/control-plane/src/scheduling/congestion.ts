@@ -1,22 +1,25 @@
 // Pools that have more jobs than slots, as far as this process knows.
 // Owns:          the list, and telling whoever serves them that a job began to wait.
-// Must not know: jobs, workers.
+// Must not know: jobs' records, workers.
 // C1. In a congested pool a new job waits its turn like all others: else freed slots would go to whoever asks first, and under load those
 //     that wait already would wait for ever. C2. It is a hint: another process may know better for as long as a second.
 
+import type { EpochMs } from "../ports/time.ts";
+import type { LaneName } from "./backlog-lanes.ts";
+
 export class Congestion {
   readonly #pools = new Set<string>();
-  #listener: (pool: string) => void = () => undefined;
+  #listener: (lane: LaneName, acceptedAt: EpochMs) => void = () => undefined;
 
   /** `listener` must not throw. */
-  listen(listener: (pool: string) => void): void {
+  listen(listener: (lane: LaneName, acceptedAt: EpochMs) => void): void {
     this.#listener = listener;
   }
 
-  /** A job waits in the pool for a slot. */
-  note(pool: string): void {
-    this.#pools.add(pool);
-    this.#listener(pool);
+  /** A job waits in the lane for a slot of its pool. */
+  note(lane: LaneName, acceptedAt: EpochMs): void {
+    this.#pools.add(lane.pool);
+    this.#listener(lane, acceptedAt);
   }
 
   /** Every job of the pool that could be placed has been. */

@@ -117,7 +117,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   const scheduling = { current: config.scheduling };
   const parts = partsOf(ports, config, scheduling, work.signal);
   const backlog = new Backlog(parts, signals);
-  parts.congestion.listen((pool) => backlog.pull(pool));
+  parts.congestion.listen((lane, acceptedAt) => backlog.noteWaiting(lane, acceptedAt));
   parts.limitHints.listen((limitId) => backlog.pullHeldBack(limitId));
   const keys = openKeys(ports.state, ports.clock);
   const handlers = new Map([
