@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { silentLog } from "../telemetry/log.ts";
 import { createApp, registerRoutes } from "./app.ts";
@@ -5,7 +6,8 @@ import { createAuth } from "./auth.ts";
 import { Flight } from "./flight.ts";
 import { parseOrigins } from "./origins.ts";
 import { DEFAULT_GATEWAY_SETTINGS } from "./parts.ts";
-import { isPermitted, PERMISSIONS, parseRole, ROLES } from "./permissions.ts";
+import { isPermitted, mayDo, mayGive, PERMISSIONS, parseRole, ROLES } from "./permissions.ts";
+import { rolesPage } from "./roles-page.ts";
 import { openScene, type Scene } from "./testing/gateway-scene.ts";
 import { pathFor, type RouteRow, routesOf } from "./testing/route-table.ts";
 
@@ -36,6 +38,10 @@ describe("roles", () => {
     }
   });
 
+  it("are documented as they are", async () => {
+    await expect(rolesPage(routes)).toMatchFileSnapshot("../../../../docs/reference/roles.md");
+  });
+
   it("leave no permission that nobody holds, and no unknown name with any", () => {
     for (const permission of PERMISSIONS) expect(ROLES.filter((role) => isPermitted(role, permission))).not.toEqual([]);
     expect(["Operator", "SECOPS", "user", "king", "__proto__", ""].map(parseRole)).toEqual([
@@ -45,6 +51,25 @@ describe("roles", () => {
       undefined,
       undefined,
       undefined,
+    ]);
+  });
+});
+
+describe("a key with several roles", () => {
+  it("can do what one of them can, and gives away no role with more than that", () => {
+    fc.assert(
+      fc.property(fc.subarray([...ROLES], { minLength: 1 }), fc.constantFrom(...ROLES), (roles, other) => {
+        for (const right of PERMISSIONS) {
+          expect(mayDo(roles, right)).toBe(roles.some((role) => isPermitted(role, right)));
+          if (mayGive(roles, other) && isPermitted(other, right)) expect(mayDo(roles, right)).toBe(true);
+        }
+        expect(roles.every((role) => mayGive(roles, role))).toBe(true);
+      }),
+    );
+    expect([mayGive(["operator"], "admin"), mayGive(["admin"], "worker"), mayGive(["admin"], "king")]).toEqual([
+      false,
+      true,
+      false,
     ]);
   });
 });

@@ -176,9 +176,9 @@ export const origins: ValueKind<readonly string[]> = {
   },
 };
 
-/** A `*.` at the beginning of the host stands for every host below it. */
+/** A `*.` at the beginning of the host stands for every host below it; a whole top-level domain is never meant. */
 function isOrigin(text: string): boolean {
-  const plain = text.replace(/^(https?:\/\/)\*\./i, "$1");
+  const plain = text.replace(/^(https?:\/\/)\*\.(?=[^./:]+\.[^./:])/i, "$1");
   return URL.canParse(plain) && new URL(plain).host !== "" && !/[*\s]/.test(plain) && !plain.endsWith("/");
 }
 

@@ -77,6 +77,10 @@ describe("configuration", () => {
         deadLetterMs: 30 * 86_400_000,
         auditMs: 365 * 86_400_000,
       },
+      artifacts: {
+        bytesMax: 10_485_760,
+        keep: { short: 86_400_000, standard: 7 * 86_400_000, audit: 30 * 86_400_000 },
+      },
       log: { format: "json", level: "info" },
       streams: { max: 2_000, ofKeyMax: 100, waitingMax: 256, pingMs: 30_000, pongMs: 10_000 },
       limits: {
@@ -89,6 +93,30 @@ describe("configuration", () => {
         bodyBytesMax: 2_097_152,
       },
     });
+  });
+
+  it("needs a key, unless it is told that those in State are enough, or that nobody needs one", () => {
+    const bare = (env: Record<string, string>) => parseConfiguration({ GATEWAY_HTTP_ADDR: ":0", ...env }).kind;
+    expect([
+      bare({}),
+      bare({ CORDUM_MANAGED_KEYS_ONLY: "true" }),
+      bare({ CORDUM_ALLOW_INSECURE_NO_AUTH: "1" }),
+    ]).toEqual(["invalid", "valid", "valid"]);
+  });
+
+  it("reads limits per tenant and per address, trusted proxies, and how long the audit is kept", () => {
+    const { limits, retention } = valid({
+      API_TENANT_RATE_LIMIT_RPS: "500",
+      API_PUBLIC_RATE_LIMIT_RPS: "5",
+      CORDUM_TRUSTED_PROXIES: "10.0.0.0/8",
+      CORDUM_AUDIT_RETENTION: "720h",
+    });
+    expect(limits).toMatchObject({
+      tenantRate: { perSecond: 500, burst: 1_000 },
+      publicRatePerSecond: 5,
+      trustedProxies: ["10.0.0.0/8"],
+    });
+    expect(retention.auditMs).toBe(30 * 86_400_000);
   });
 
   it("reports all faults at once, each with what was expected and what was found", () => {

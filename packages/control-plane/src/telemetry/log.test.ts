@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Fault } from "../ports/fault.ts";
 import { createLog, type LogSettings } from "./log.ts";
 
+const KEY = `cordum_${"aB3".repeat(20)}`;
 const AT = Date.UTC(2026, 0, 2, 3, 4, 5, 6);
 function open(over: Partial<LogSettings> = {}) {
   const lines: string[] = [];
@@ -47,10 +48,12 @@ describe("the log", () => {
       password: "hunter2",
       url: "redis://:hunter2@host:6379/0",
       note: "use secret://vault/hunter2, please",
+      quoted: `sent ${KEY} twice: ${KEY.slice(0, 50)}`,
       keyId: "visible",
     });
     log.error("c.d", new Error("connect redis://user:hunter2@host", { cause: new Error("SECRET://x/hunter2") }));
     expect(lines.join("")).not.toContain("hunter2");
+    expect(lines.join("")).not.toContain(KEY.slice(0, 30));
     expect(lines.join("")).toContain("visible");
     expect(lines.join("")).toContain("[redacted]@host");
   });

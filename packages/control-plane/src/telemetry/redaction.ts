@@ -5,6 +5,8 @@
 
 export const HIDDEN = "[redacted]";
 const TEXT_CHARS_MAX = 8_192;
+/** Of keys that were made through the API. One that is cut off in the middle is hidden as well. */
+const KEY_PREFIX = "cordum_";
 
 /** Whole words of a field's name that make its value a secret. */
 const SECRET_WORDS = new Set([
@@ -30,9 +32,10 @@ export function isSecretName(field: string): boolean {
   return SECRET_WORDS.has(words.at(-1) ?? "");
 }
 
-/** The text without references to secrets and without passwords inside URLs, cut to 8,192 characters. */
+/** The text without API keys, references to secrets and passwords inside URLs, cut to 8,192 characters. */
 export function redactText(text: string): string {
-  const cut = text.length <= TEXT_CHARS_MAX ? text : `${text.slice(0, TEXT_CHARS_MAX)}…`;
+  const whole = text.length <= TEXT_CHARS_MAX ? text : `${text.slice(0, TEXT_CHARS_MAX)}…`;
+  const cut = whole.includes(KEY_PREFIX) ? whole.replace(/cordum_[0-9A-Za-z]{40,60}/g, HIDDEN) : whole;
   if (!cut.includes("://")) return cut;
   return cut
     .replace(/secret:\/\/[^\s"'<>,;)\]}]+/gi, `secret://${HIDDEN}`)
