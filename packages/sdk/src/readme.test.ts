@@ -147,15 +147,25 @@ describe("README", () => {
     type Example = {
       sendMail(url: string, apiKey: string, signal: AbortSignal): Promise<unknown>;
       waiting(client: Client): Promise<readonly string[]>;
+      follow(client: Client, jobId: string, signal: AbortSignal): Promise<readonly string[]>;
     };
-    const { sendMail, waiting } = await load<Example>("client");
+    const { sendMail, waiting, follow } = await load<Example>("client");
     await using server = await startServer((asked, response) => {
       if (asked.method === "POST") return json(response, 200, { job_id: "j1", trace_id: "t1" });
       if (asked.url.startsWith("/api/v1/approvals"))
         return json(response, 200, { items: [{ job: { id: "j2", state: "APPROVAL_REQUIRED" } }] });
+      if (asked.url.endsWith("/stream")) {
+        const events = ["RUNNING", "SUCCEEDED"].map(
+          (state) => `event: job.status_changed\ndata: {"job":{"id":"j1","state":"${state}"}}\n\n`,
+        );
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        return response.end(events.join(""));
+      }
       json(response, 200, { id: "j1", state: "SUCCEEDED", result: { sentTo: "ada" } });
     });
     expect(await sendMail(server.url, "key", new AbortController().signal)).toEqual({ sentTo: "ada" });
     expect(await waiting(new Client({ url: server.url }))).toEqual(["j2"]);
+    const never = new AbortController().signal;
+    expect(await follow(new Client({ url: server.url }), "j1", never)).toEqual(["RUNNING", "SUCCEEDED"]);
   });
 });

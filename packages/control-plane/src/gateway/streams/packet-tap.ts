@@ -29,7 +29,7 @@ export interface Listener {
   full(): void;
 }
 
-const TAPPED = ["sys.job.>", SUBJECTS.heartbeat, "sys.audit.>"];
+const TAPPED = ["sys.job.>", SUBJECTS.heartbeat, SUBJECTS.alert, "sys.audit.>"];
 const IN_FLIGHT_MAX = 64;
 const WAITING_MAX = 2_048;
 const AT_ONCE_MAX = 64;
