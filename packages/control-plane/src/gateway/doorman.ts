@@ -30,6 +30,8 @@ declare module "fastify" {
     permission?: RoutePermission;
     /** Refuses the methods that its path does not have. */
     isFallback?: boolean;
+    /** What the rest of the path is, where the path ends in `*`. */
+    rest?: string;
   }
   interface FastifyRequest {
     /** Undefined on routes that need no key. */

@@ -12,6 +12,7 @@ import { Denials } from "./denials.ts";
 import { Flight } from "./flight.ts";
 import { HeldConnections } from "./held-connections.ts";
 import { approvalRoutes } from "./http/approvals.ts";
+import { artifactRoutes } from "./http/artifacts.ts";
 import { deadLetterRoutes } from "./http/dead-letters.ts";
 import { healthRoutes, metricsRoute } from "./http/health.ts";
 import { jobListRoutes } from "./http/job-list.ts";
@@ -89,6 +90,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
       workerRoutes,
       workerConnectRoute,
       lockRoutes,
+      artifactRoutes,
       keyRoutes,
       statusRoutes,
     ]) {

@@ -24,6 +24,13 @@ const LOCK_CALLS: readonly (readonly [string, "GET" | "POST", string, object?])[
   ["breakLock", "POST", "/api/v1/locks/break", { payload: { ...lock, reason: "gone" } }],
 ];
 
+const uploaded = async () => (await scene.post("admin-key", "/api/v1/artifacts", { content: "x" })).json().artifact_ptr;
+const artifactCalls = async (): Promise<readonly (readonly [string, "GET" | "POST", string, object?])[]> => [
+  ["uploadArtifact", "POST", "/api/v1/artifacts", { payload: { content: "x", content_type: "text/plain" } }],
+  ["getArtifact", "GET", `/api/v1/artifacts/${await uploaded()}`],
+  ["listArtifacts", "GET", "/api/v1/artifacts?limit=1"],
+];
+
 describe("the description of the API", () => {
   it("is OpenAPI 3.1 and names every operation once", async () => {
     expect((await descriptionOf(scene)).openapi).toBe("3.1.0");
@@ -90,6 +97,7 @@ describe("the description of the API", () => {
       ["listWorkers", "GET", "/api/v1/workers"],
       ["listWorkers", "GET", "/api/v1/workers", named],
       ...LOCK_CALLS,
+      ...(await artifactCalls()),
       ["getStatus", "GET", "/api/v1/status"],
       ["getHealth", "GET", "/api/v1/health"],
       ["getReadiness", "GET", "/readyz"],
@@ -121,7 +129,7 @@ describe("the description of the API", () => {
       .filter((operationId) => ![...calls, ...ofKeys].some(([called]) => called === operationId));
     // What does not answer with one JSON: http/job-stream.test.ts, http/worker-connect.test.ts.
     const streams = ["connectWorker", "streamJob", "streamJobs", "streamPackets"];
-    const others = ["createKey", "deleteDeadLetter", "getAlive", "getMetrics", "getOpenApi"];
+    const others = ["createKey", "deleteArtifact", "deleteDeadLetter", "getAlive", "getMetrics", "getOpenApi"];
     expect(unseen.toSorted()).toEqual([...streams, ...others].toSorted());
   });
 

@@ -9,7 +9,11 @@ import type { App } from "./app.ts";
 
 export async function describeApi(app: App, version: string): Promise<void> {
   await app.register(swagger, {
-    transform: ({ schema, url, route }) => ({ schema: { ...schema, "x-permission": permissionOf(route) }, url }),
+    transform: ({ schema, url, route }) => ({
+      schema: { ...schema, "x-permission": permissionOf(route) },
+      // What is the rest of a path for the router has a name for the reader.
+      url: url.replace(/\*$/, `:${route.config?.rest ?? "rest"}`),
+    }),
     openapi: {
       openapi: "3.1.0",
       info: {
@@ -28,6 +32,7 @@ export async function describeApi(app: App, version: string): Promise<void> {
         { name: "dead letters" },
         { name: "workers" },
         { name: "locks" },
+        { name: "artifacts" },
         { name: "keys" },
         { name: "status" },
         { name: "health" },

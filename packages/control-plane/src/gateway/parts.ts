@@ -2,6 +2,7 @@
 // Owns:          the list of parts and settings; services builds them.
 // Must not know: which adapters stand behind, where settings come from.
 
+import { type ArtifactSettings, DEFAULT_ARTIFACT_SETTINGS } from "../artifacts/use-artifacts.ts";
 import type { JobParts } from "../jobs/job-parts.ts";
 import type { ManageParts } from "../keys/manage.ts";
 import type { Log } from "../ports/telemetry.ts";
@@ -41,6 +42,7 @@ export interface GatewaySettings {
   /** Streams and sockets. */
   readonly held: HeldSettings;
   readonly streams: StreamSettings;
+  readonly artifacts: ArtifactSettings;
 }
 
 export const DEFAULT_GATEWAY_SETTINGS: Omit<GatewaySettings, "origins"> = {
@@ -59,6 +61,7 @@ export const DEFAULT_GATEWAY_SETTINGS: Omit<GatewaySettings, "origins"> = {
   sockets: DEFAULT_SOCKET_SETTINGS,
   held: DEFAULT_HELD_SETTINGS,
   streams: DEFAULT_STREAM_SETTINGS,
+  artifacts: DEFAULT_ARTIFACT_SETTINGS,
 };
 
 export interface Build {

@@ -25,6 +25,9 @@ const GRANTS = {
   "locks.read": ROLES,
   "locks.write": ["admin", "operator", "submitter", "worker"],
   "locks.break": OPERATORS,
+  "artifacts.read": ROLES,
+  "artifacts.write": ["admin", "operator", "submitter", "worker"],
+  "artifacts.delete": OPERATORS,
   "keys.read": ["admin"],
   "keys.write": ["admin"],
 } as const satisfies { readonly [permission: string]: readonly Role[] };

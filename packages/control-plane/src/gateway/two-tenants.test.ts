@@ -29,12 +29,15 @@ async function furnish(scene: Scene): Promise<Fixtures> {
   const jobs = [done, asked, denied].map((theirs) => ({ theirs, absent: "nowhere" }));
   const lock = { resource: MARKER, owner: "o" };
   expect((await scene.post("admin-key", "/api/v1/locks/acquire", lock)).statusCode).toBe(200);
+  const uploaded = await scene.post("admin-key", "/api/v1/artifacts", { content: MARKER });
+  const artifact: string = uploaded.json().artifact_ptr;
   const key = await made("admin-key", "/api/v1/keys", { name: MARKER, roles: ["viewer"] });
   return {
     "jobs/{id}": jobs,
     "traces/{id}": jobs.slice(0, 1),
     "approvals/{job_id}": jobs.slice(1, 2),
     "dlq/{job_id}": jobs.slice(2, 3),
+    "artifacts/{artifact_ptr}": [{ theirs: artifact, absent: "redis://art:00000000-0000-4000-8000-000000000000" }],
     "keys/{id}": [{ theirs: key, absent: "00000000000" }],
   };
 }
@@ -50,9 +53,8 @@ const POINTING: { readonly [name: string]: (things: Fixtures) => Thing } = {
 };
 /** Query parameters that point at nothing. A cursor is a place in a list, which every tenant has for itself. */
 const PLAIN = new Set(
-  "limit cursor state topic updated_after updated_before include_resolved kinds subject".split(" "),
+  "limit cursor state topic updated_after updated_before include_resolved kinds subject held max_bytes".split(" "),
 );
-
 
 const lockOf = (id: "theirs" | "absent") => ({
   resource: id === "theirs" ? MARKER : "no-such-lock-either",
@@ -122,7 +124,7 @@ type Answer = Awaited<ReturnType<typeof ask>>;
 /** All that an answer says, without the ids that were asked for and what differs from call to call. */
 function told(answer: Answer, asked: string): readonly unknown[] {
   const ids = asked.split(/[/?=&]/).filter((part) => part.length > 5 && part !== "api");
-  const plain = ids.reduce((text, id) => text.replaceAll(decodeURIComponent(id), "·"), answer.body);
+  const plain = ids.reduce((text, id) => text.replaceAll(id, "·").replaceAll(decodeURIComponent(id), "·"), answer.body);
   return [
     answer.statusCode,
     answer.headers["content-type"],

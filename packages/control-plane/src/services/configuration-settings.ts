@@ -120,6 +120,12 @@ export const SETTINGS = {
       "Proxies before the gateway, whose `X-Forwarded-For` says where a request comes from. Otherwise all behind a proxy count as one address.",
     ),
     bodyBytesMax: preset("GATEWAY_MAX_JSON_BODY_BYTES", bodyBytes, "2097152", "Largest request body."),
+    artifactBytesMax: preset(
+      "ARTIFACT_MAX_BYTES",
+      bodyBytes,
+      "10485760",
+      "Largest artifact, whatever form it is uploaded in.",
+    ),
     streamsMax: preset(
       "GATEWAY_STREAMS_MAX",
       integer({ min: 1, max: 100_000 }),
@@ -265,6 +271,9 @@ export const SETTINGS = {
       "30",
       "How long dead letters are kept.",
     ),
+    artifactShortMs: preset("ARTIFACT_TTL_SHORT", retention, "24h", "How long artifacts of class `short` are kept."),
+    artifactStandardMs: preset("ARTIFACT_TTL_STANDARD", retention, "168h", "The same for class `standard`."),
+    artifactAuditMs: preset("ARTIFACT_TTL_AUDIT", retention, "720h", "The same for class `audit`."),
     auditMs: preset("CORDUM_AUDIT_RETENTION", retention, "8760h", "How long it is kept who did what."),
   },
   Logs: {

@@ -4,6 +4,7 @@
 // C1. All faults are reported together. C2. Nothing falls back: a value that does not fit stops the start, a security switch above all.
 // C3. An empty value is an unset one. C4. Secrets are never shown, not even wrong ones.
 
+import type { ArtifactSettings } from "../artifacts/use-artifacts.ts";
 import type { Ms } from "../ports/time.ts";
 import { type UnknownName, unknownNames } from "./configuration-names.ts";
 import { type ConfigProblem, type Environment, Reader } from "./configuration-reader.ts";
@@ -47,6 +48,7 @@ export interface Config {
   readonly bus: BusConfig;
   readonly signing: SigningConfig;
   readonly retention: { readonly jobMs: Ms; readonly payloadMs: Ms; readonly deadLetterMs: Ms; readonly auditMs: Ms };
+  readonly artifacts: ArtifactSettings;
   readonly log: { readonly format: "json" | "text"; readonly level: "debug" | "info" | "warn" | "error" };
   readonly limits: {
     readonly ratePerSecond: number;
@@ -153,6 +155,7 @@ function readConfig(reader: Reader, roles: ReadonlySet<Role>): Config {
     bus: readBus(reader),
     signing: readSigning(reader),
     retention: readRetention(reader),
+    artifacts: readArtifacts(reader),
     log: { format: reader.read(SETTINGS.Logs.logFormat), level: reader.read(SETTINGS.Logs.logLevel) },
     limits: readLimits(reader),
     streams: readStreams(reader),
@@ -171,6 +174,18 @@ function readLimits(reader: Reader): Config["limits"] {
     publicRateBurst: reader.read(settings.publicRateBurst),
     trustedProxies: reader.read(settings.trustedProxies) ?? [],
     bodyBytesMax: reader.read(settings.bodyBytesMax),
+  };
+}
+
+function readArtifacts(reader: Reader): ArtifactSettings {
+  const { artifactShortMs, artifactStandardMs, artifactAuditMs } = SETTINGS.Retention;
+  return {
+    bytesMax: reader.read(SETTINGS.Limits.artifactBytesMax),
+    keep: {
+      short: reader.read(artifactShortMs),
+      standard: reader.read(artifactStandardMs),
+      audit: reader.read(artifactAuditMs),
+    },
   };
 }
 

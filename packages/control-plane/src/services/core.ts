@@ -3,6 +3,8 @@
 // Must not know: which adapters stand behind the ports, HTTP.
 
 import { DEFAULT_ALARM_SETTINGS, runAlarms } from "../alarms/alarms.ts";
+import { ARTIFACT_KIND, ARTIFACT_SHAPE, type ArtifactKeep } from "../artifacts/artifact.ts";
+import { artifactLayout, DEFAULT_ARTIFACT_SETTINGS } from "../artifacts/use-artifacts.ts";
 import { auditLayout } from "../audit/audit-entry.ts";
 import { DEAD_LETTER_KIND, DEAD_LETTER_SHAPE, deadLetterLayout } from "../dead-letters/dead-letter.ts";
 import { Announcer } from "../jobs/announce.ts";
@@ -75,12 +77,14 @@ export interface Core {
 
 export interface Retention extends JobRetention {
   readonly auditKeepMs: Ms;
+  readonly artifactKeep: ArtifactKeep;
 }
 
 export const DEFAULT_RETENTION: Retention = {
   jobKeepMs: 7 * 86_400_000,
   deadLetterKeepMs: 30 * 86_400_000,
   auditKeepMs: 365 * 86_400_000,
+  artifactKeep: DEFAULT_ARTIFACT_SETTINGS.keep,
 };
 export { DEFAULT_JOB_SETTINGS };
 
@@ -91,6 +95,7 @@ export const SHAPES_READ: Shapes = {
   [SLOT_KIND]: SLOT_SHAPE,
   [KEY_KIND]: KEY_SHAPE,
   [LOCK_KIND]: LOCK_SHAPE,
+  [ARTIFACT_KIND]: ARTIFACT_SHAPE,
   [KEY_USE_KIND]: KEY_USE_SHAPE,
 };
 
@@ -105,6 +110,7 @@ export function stateLayout(retention: Retention): Layout {
       ...processLayout(),
       ...keyLayout(),
       ...lockLayout(),
+      ...artifactLayout(retention.artifactKeep),
     },
     logs: { ...auditLayout(retention.auditKeepMs) },
   };

@@ -76,7 +76,12 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   const policy = new PolicySource();
   const drives = roles.has("scheduler");
   if (drives) await followPolicy(config, policy, { clock, log }, stopping.signal);
-  const stores = await openStores(config.state, { layout: stateLayout(retentionOf(config)), clock, log });
+  const stores = await openStores(config.state, {
+    layout: stateLayout(retentionOf(config)),
+    payloadBytesMax: config.artifacts.bytesMax,
+    clock,
+    log,
+  });
   opened.defer(() => stores.close());
   if (stores.state.traits.shared) await clock.followStore(stores.state, log, stopping.signal);
   if (stores.state.traits.shared) await joinProcesses({ stores, clock, log, opened }, roles, stopping.signal);
@@ -175,7 +180,8 @@ async function listenForMetrics(config: Config, parts: GatewayParts, opened: Asy
 
 function retentionOf(config: Config): Retention {
   const { jobMs, deadLetterMs, auditMs } = config.retention;
-  return { ...DEFAULT_RETENTION, jobKeepMs: jobMs, deadLetterKeepMs: deadLetterMs, auditKeepMs: auditMs };
+  const artifactKeep = config.artifacts.keep;
+  return { ...DEFAULT_RETENTION, jobKeepMs: jobMs, deadLetterKeepMs: deadLetterMs, auditKeepMs: auditMs, artifactKeep };
 }
 
 function coreConfigOf(config: Config): Omit<CoreConfig, "drives"> {
@@ -207,6 +213,7 @@ function gatewaySettingsOf(config: Config, origins: OriginRules): GatewaySetting
     origins,
     operatorTenant: config.auth.tenant,
     bodyBytesMax: limits.bodyBytesMax,
+    artifacts: config.artifacts,
     rateLimit: { rps: limits.ratePerSecond, burst: limits.rateBurst },
     tenantRateLimit: { rps: tenantRate?.perSecond ?? 0, burst: tenantRate?.burst ?? 0 },
     publicRateLimit: { rps: limits.publicRatePerSecond, burst: limits.publicRateBurst },

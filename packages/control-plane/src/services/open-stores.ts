@@ -22,13 +22,19 @@ export interface Stores {
   close(): Promise<void>;
 }
 
+/** What a context or a result may take, whatever is allowed for artifacts. */
 const PAYLOAD_BYTES_MAX = 8_388_608;
 
+interface StoreParts {
+  readonly layout: Layout;
+  /** Of the largest payload that is to fit. */
+  readonly payloadBytesMax: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 /** Faults: STATE_MISCONFIGURED and STATE_UNAVAILABLE, each a sentence that says what to do. */
-export async function openStores(
-  config: StateConfig,
-  parts: { readonly layout: Layout; readonly clock: Clock; readonly log: Log },
-): Promise<Stores> {
+export async function openStores(config: StateConfig, parts: StoreParts): Promise<Stores> {
   const { state, payloads } = await open(config, parts);
   return {
     state,
@@ -42,14 +48,15 @@ export async function openStores(
 
 async function open(
   config: StateConfig,
-  { layout, clock, log }: { readonly layout: Layout; readonly clock: Clock; readonly log: Log },
+  { layout, clock, log, payloadBytesMax: asked }: StoreParts,
 ): Promise<{ readonly state: State; readonly payloads: Payloads }> {
   const { partitions } = config;
+  const payloadBytesMax = Math.max(PAYLOAD_BYTES_MAX, asked);
   switch (config.kind) {
     case "memory":
       return {
         state: memoryState({ partitions, layout, clock }),
-        payloads: memoryPayloads({ clock, bytesMax: PAYLOAD_BYTES_MAX }),
+        payloads: memoryPayloads({ clock, bytesMax: payloadBytesMax }),
       };
     case "sqlite":
       await mkdir(config.folder, { recursive: true, mode: 0o700 });
@@ -58,16 +65,13 @@ async function open(
         partitions,
         layout,
         clock,
-        payloadBytesMax: PAYLOAD_BYTES_MAX,
+        payloadBytesMax,
       });
     case "redis": {
       const tls = config.tls === undefined ? {} : { tls: await readTls(config.tls) };
       const clusterAddresses = config.clusterAddresses.map(({ host, port }) => `${host}:${port}`);
       const cluster = clusterAddresses.length === 0 ? {} : { clusterAddresses };
-      return openRedis(
-        { url: config.url, ...cluster, ...tls, partitions, layout, clock, payloadBytesMax: PAYLOAD_BYTES_MAX },
-        log,
-      );
+      return openRedis({ url: config.url, ...cluster, ...tls, partitions, layout, clock, payloadBytesMax }, log);
     }
     default:
       return unreachable(config);
