@@ -10,7 +10,6 @@ import { loadOwnJob, readJob } from "../../jobs/read-job.ts";
 import { decisionToRest } from "../../policy/decision-forms.ts";
 import type { App } from "../app.ts";
 import { actorOf } from "../identity.ts";
-import { actorOf } from "../identity.ts";
 import { pathId, queryLimit } from "../query.ts";
 import { jobDetailView } from "../views.ts";
 import { DecisionSchema, JobDetailSchema, JobStateSchema } from "./job-schemas.ts";
