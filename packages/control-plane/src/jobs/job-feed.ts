@@ -38,6 +38,8 @@ interface Room {
   readonly followers: Set<Follower>;
   /** By job. */
   readonly watchers: Map<string, Set<Follower>>;
+  /** Who is about to follow or watch: the room stays. */
+  entering: number;
   /** Named by news, not read yet. */
   readonly named: Set<string>;
   /** What was offered lately, and of which change. */
@@ -66,6 +68,7 @@ export class JobFeed {
   async follow(tenant: string, follower: Follower): Promise<() => void> {
     const room = await this.#enter(tenant);
     room.followers.add(follower);
+    room.entering -= 1;
     return () => {
       room.followers.delete(follower);
       this.#leave(room);
@@ -77,6 +80,7 @@ export class JobFeed {
     const room = await this.#enter(tenant);
     const watchers = room.watchers.get(jobId) ?? new Set();
     room.watchers.set(jobId, watchers.add(follower));
+    room.entering -= 1;
     return () => {
       watchers.delete(follower);
       if (watchers.size === 0) room.watchers.delete(jobId);
@@ -108,28 +112,30 @@ export class JobFeed {
       tenant,
       followers: new Set(),
       watchers: new Map(),
+      entering: 0,
       named: new Set(),
       offered: new Map(),
       scannedAt: this.#parts.clock.now(),
       reading: undefined,
     };
     this.#rooms.set(tenant, room);
+    room.entering += 1;
+    const listening = this.#listening ?? this.#listen();
+    this.#listening = listening;
     try {
-      this.#listening ??= this.#listen();
-      await this.#listening;
+      await listening;
+      return room;
     } catch (error) {
-      this.#listening = undefined;
+      if (this.#listening === listening) this.#listening = undefined;
+      room.entering -= 1;
       this.#leave(room);
       throw error;
     }
-    // Somebody else may have left, and closed the room, while the bus was asked.
-    this.#rooms.set(tenant, room);
-    return room;
   }
 
   #leave(room: Room): void {
-    if (room.followers.size === 0 && room.watchers.size === 0 && this.#rooms.get(room.tenant) === room)
-      this.#rooms.delete(room.tenant);
+    if (room.followers.size > 0 || room.watchers.size > 0 || room.entering > 0) return;
+    if (this.#rooms.get(room.tenant) === room) this.#rooms.delete(room.tenant);
     if (this.#rooms.size > 0) return;
     const listening = this.#listening;
     this.#listening = undefined;

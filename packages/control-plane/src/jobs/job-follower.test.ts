@@ -178,6 +178,35 @@ describe("a follower", () => {
       expect(states.get(jobId)).toBe(at < 10 ? "CANCELLED" : "APPROVAL_REQUIRED");
   });
 
+  it("may come while the last one leaves, and hears as well", async () => {
+    const gate = Promise.withResolvers<void>();
+    let asked = 0;
+    const feed = await open({
+      bus: (real) => ({
+        ...withSending(real, {}),
+        subscribe: async (spec, handle) => {
+          if (spec.subject === JOB_NEWS_SUBJECT && asked++ === 0) await gate.promise;
+          return real.subscribe(spec, handle);
+        },
+      }),
+    });
+    const [first, second] = [read(feed), read(feed)];
+    const leaving = first.stop();
+    gate.resolve();
+    await leaving;
+    await scene.quiet();
+    const { jobId } = await scene.submit({ topic: "job.ask" });
+    await scene.pass(100);
+    expect(told(second)).toEqual([`${jobId} APPROVAL_REQUIRED`]);
+    await second.stop();
+    await scene.quiet();
+    const third = read(feed);
+    await scene.quiet();
+    await cancelJob(jobId, { tenant: "acme", by: "ada", reason: "" }, scene.parts, NEVER);
+    await scene.pass(100);
+    expect(told(third).at(-1)).toBe(`${jobId} CANCELLED`);
+  });
+
   it("says so when State does not answer, and leaves the feed", async () => {
     let isAway = false;
     const feed = await open({

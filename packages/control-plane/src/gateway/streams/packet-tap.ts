@@ -78,11 +78,12 @@ export class PacketTap {
       this.#listeners.delete(listener);
       if (this.#listeners.size === 0) void this.#hangUp();
     };
+    const listening = this.#listening ?? this.#listen();
+    this.#listening = listening;
     try {
-      this.#listening ??= this.#listen();
-      await this.#listening;
+      await listening;
     } catch (error) {
-      this.#listening = undefined;
+      if (this.#listening === listening) this.#listening = undefined;
       leave();
       throw error;
     }
