@@ -1,5 +1,5 @@
 // What the documents show works: code is compiled and run, files are read by their own parsers, links lead somewhere.
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -56,6 +56,25 @@ describe("TypeScript in the documents", () => {
     const env = { ...process.env, CORDUM_API_KEY: Array.isArray(keys) ? String(keys[0].key) : "" };
     const asked = spawnSync(process.execPath, ["--conditions=source", "ask.ts"], { cwd: home, env, encoding: "utf8" });
     expect(asked.stdout, asked.stderr).toBe("SUCCEEDED { sum: 6 }\n");
+  }, 60_000);
+
+  it("connects a worker with a key alone", async () => {
+    writeFileSync(join(home, "by-key.ts"), block("docs/workers.md", "ts", "apiKey"));
+    writeFileSync(
+      join(home, "run.ts"),
+      'import { start } from "./by-key.ts";\nconst serving = await start(String(process.env.URL), String(process.env.KEY));\nconsole.log("ready");\nawait serving.untilStopped();\n',
+    );
+    compile(home);
+    dev = await startDev(home, []);
+    const keys: unknown = JSON.parse(readFileSync(join(home, ".cordum", "keys.json"), "utf8"));
+    const env = { ...process.env, URL: dev.url, KEY: Array.isArray(keys) ? String(keys[0].key) : "" };
+    const child = spawn(process.execPath, ["--conditions=source", "run.ts"], { cwd: home, env });
+    const ended = new Promise((resolve) => child.on("close", resolve));
+    await new Promise((resolve) => child.stdout.once("data", resolve));
+    const submitted = ["job", "submit", "job.text.count", "--input", '"to be or not"', "--wait"];
+    expect(JSON.parse((await runCommand(submitted, { cwd: home })).out)).toBe(4);
+    child.kill("SIGTERM");
+    expect(await ended).toBe(0);
   }, 60_000);
 });
 

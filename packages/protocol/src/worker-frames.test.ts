@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -6,6 +7,7 @@ import {
   type GatewayFrame,
   readGatewayFrame,
   readWorkerFrame,
+  SESSION_CLOSE,
   type WorkerFrame,
   writeGatewayFrame,
   writeWorkerFrame,
@@ -136,5 +138,25 @@ describe("worker frames", () => {
     const body = new TextEncoder().encode('{"__proto__":{"version":1,"window":1}}');
     const hello = Uint8Array.from([1, 0, 0, 0, 0, 0, 1, 97, ...body]);
     expect(readWorkerFrame(hello)).toMatchObject({ kind: "malformed" });
+  });
+});
+
+describe("the page about frames", () => {
+  const page = readFileSync(new URL("../../../docs/reference/worker-frames.md", import.meta.url), "utf8");
+  const rows = (pattern: RegExp) => [...page.matchAll(pattern)].map(([, number, name]) => `${number} ${name}`);
+
+  it("tells the kinds and the close codes as they are", () => {
+    const frames = fc.sample(workerFrame, 500).map((frame) => `${writeWorkerFrame(frame)[0]} ${frame.kind}`);
+    const answers = fc.sample(gatewayFrame, 500).map((frame) => `${writeGatewayFrame(frame)[0]} ${frame.kind}`);
+    expect(rows(/^\| (\d+) \| `(\w+)` \|/gm).toSorted()).toEqual([...new Set([...frames, ...answers])].toSorted());
+    const codes = [...page.matchAll(/^\| ([14]\d{3}) \|/gm)].map(([, code]) => Number(code));
+    expect(codes).toEqual(Object.values(SESSION_CLOSE).toSorted((a, b) => a - b));
+  });
+
+  it("shows bytes that are frames", () => {
+    const [hello, took] = (/```hex\n([^`]*)```/.exec(page)?.[1] ?? "").trim().split("\n");
+    const read = (line = "") => readWorkerFrame(new Uint8Array(Buffer.from(line.replaceAll(" ", ""), "hex")));
+    expect(read(hello)).toEqual({ kind: "frame", frame: { kind: "hello", workerId: "w1", version: 1, window: 64 } });
+    expect(read(took)).toEqual({ kind: "frame", frame: { kind: "took", id: 7 } });
   });
 });
