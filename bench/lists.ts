@@ -1,0 +1,112 @@
+// What a list costs when many jobs are kept: every combination of filters, first page and the pages behind it.
+// Owns:          the jobs that are kept, the requests, the table.
+// Must not know: how lists are read. Run: node scripts/on-node-26.mjs --conditions=source bench/lists.ts [memory|sqlite|redis] [jobs] [requests of each list in each of three rounds]
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { cpus, loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { memoryPayloads } from "@cordum/control-plane/adapters/memory/memory-payloads";
+import { memoryState } from "@cordum/control-plane/adapters/memory/memory-state";
+import { openRedis } from "@cordum/control-plane/adapters/redis/open-redis";
+import { openSqlite } from "@cordum/control-plane/adapters/sqlite/open-sqlite";
+import { systemClock } from "@cordum/control-plane/adapters/system/clock";
+import { seededRandom } from "@cordum/control-plane/adapters/system/seeded-random";
+import { openScene, type Scene } from "@cordum/control-plane/gateway/testing/gateway-scene";
+import { DEFAULT_RETENTION, stateLayout } from "@cordum/control-plane/services/core";
+import { silentLog } from "@cordum/control-plane/telemetry/log";
+import { drawJobs, everyFilter, type KeptFilter, keepJobs } from "@cordum/control-plane/testing/many-jobs";
+import { startRedis } from "@cordum/control-plane/testing/servers";
+
+const [engine = "sqlite", jobs = "100000", requests = "100"] = process.argv.slice(2);
+const LIMIT = 50;
+const SHOWN = 12;
+const BOUND_MS = 20;
+/** Of a list's rounds the middle one counts: neighbours on the machine spoil one, seldom two. */
+const ROUNDS = 3;
+const never = new AbortController().signal;
+const clock = systemClock();
+const layout = stateLayout(DEFAULT_RETENTION);
+
+type Stores = NonNullable<Parameters<typeof openScene>[4]>;
+interface Opened extends Stores {
+  close(): Promise<void>;
+}
+
+async function open(): Promise<Opened> {
+  if (engine === "memory") {
+    const state = memoryState({ partitions: 16, layout, clock });
+    return { state, payloads: memoryPayloads({ clock, bytesMax: 8_388_608 }), close: () => state.close() };
+  }
+  if (engine === "redis") {
+    const server = await startRedis({ appendonly: "everysec" });
+    const { state, payloads } = await openRedis({ url: server.url, partitions: 16, layout, clock }, silentLog());
+    return { state, payloads, close: () => state.close().then(() => server.stop()) };
+  }
+  const folder = await mkdtemp(join(tmpdir(), "cordum-lists-"));
+  const { state, payloads } = await openSqlite({ path: join(folder, "state.db"), partitions: 1, layout, clock });
+  return { state, payloads, close: () => state.close().then(() => rm(folder, { recursive: true })) };
+}
+
+interface Row {
+  readonly name: string;
+  readonly p50: number;
+  readonly p99: number;
+  readonly items: number;
+  readonly times: readonly number[];
+}
+
+/** One caller after another: what is measured is a request, not a queue. */
+async function measure(scene: Scene, { name, query }: KeptFilter, count: number): Promise<Row> {
+  const times: number[] = [];
+  let items = 0;
+  let url = "";
+  for (let n = 0; n < count; n++) {
+    if (url === "") url = `/api/v1/jobs?${new URLSearchParams({ ...query, limit: String(LIMIT) })}`;
+    const before = clock.mono();
+    const answer = await scene.call("viewer-key", "GET", url);
+    times.push(clock.mono() - before);
+    if (answer.statusCode !== 200) throw new Error(`${url}: ${answer.body}`);
+    items += answer.json().items.length;
+    url = /^<([^>]*)>/.exec(String(answer.headers.link ?? ""))?.[1] ?? "";
+  }
+  times.sort((a, b) => a - b);
+  const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0;
+  return { name: name === "" ? "(none)" : name, p50: at(0.5), p99: at(0.99), items, times };
+}
+
+const stores = await open();
+const scene = await openScene({}, clock, undefined, undefined, stores);
+const until = clock.now();
+const filledFrom = clock.mono();
+await keepJobs(drawJobs({ count: Number(jobs), until, random: seededRandom(7).next }), scene.core.parts.jobs, never);
+console.log(`${engine}: ${jobs} jobs kept in ${Math.round((clock.mono() - filledFrom) / 1_000)} s`);
+const filters = everyFilter(until);
+for (const filter of filters) await measure(scene, filter, 4); // until it is compiled
+const rounds: Row[][] = [];
+for (let round = 0; round < ROUNDS; round++) {
+  const rows: Row[] = [];
+  for (const filter of filters) rows.push(await measure(scene, filter, Number(requests)));
+  rounds.push(rows);
+}
+const rows = filters.map((_, at): Row => {
+  const [, middle] = rounds.flatMap((round) => round[at] ?? []).sort((a, b) => a.p99 - b.p99);
+  if (middle === undefined) throw new Error("a list was not measured");
+  return middle;
+});
+rows.sort((a, b) => b.p99 - a.p99);
+console.log(`\nload of the machine: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores`);
+console.log(`\n| slowest of ${rows.length} lists | p50 ms | p99 ms | items |\n|---|---|---|---|`);
+for (const row of rows.slice(0, SHOWN)) {
+  console.log(`| ${row.name} | ${row.p50.toFixed(1)} | ${row.p99.toFixed(1)} | ${row.items} |`);
+}
+const all = rows.map(({ p50 }) => p50).sort((a, b) => a - b);
+console.log(`\nmedian of all medians: ${(all[Math.floor(all.length / 2)] ?? 0).toFixed(1)} ms`);
+const single = rounds
+  .flat()
+  .flatMap(({ times }) => times)
+  .sort((a, b) => a - b);
+console.log(`p99 of all ${single.length} requests: ${(single[Math.floor(single.length * 0.99)] ?? 0).toFixed(1)} ms`);
+console.log(`slowest median: ${(all.at(-1) ?? 0).toFixed(1)} ms`);
+console.log(`lists above ${BOUND_MS} ms at p99: ${rows.filter(({ p99 }) => p99 > BOUND_MS).length}`);
+await scene[Symbol.asyncDispose]();
+await stores.close();
