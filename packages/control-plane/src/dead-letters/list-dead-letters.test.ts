@@ -83,4 +83,45 @@ describe("dead letters", () => {
     await scene.until(given.jobId, "CANCELLED");
     expect((await walk({ tenant: "acme", limit: 5 })).map((letter) => letter.jobId)).toEqual([given.jobId]);
   });
+
+  it("are filtered by code, topic, signature and time in any combination", async () => {
+    const worker = await addWorker(scene, { topics: ["job.echo", "job.two"], capacity: 100 });
+    const made: { jobId: string; code: string; topic: string; at: number }[] = [];
+    for (let n = 0; n < 24; n++) {
+      const topic = n % 3 === 0 ? "job.two" : "job.echo";
+      const code = n % 2 === 0 ? "E1" : "E2";
+      const { jobId } = await scene.submit({ topic });
+      await worker.result({ jobId, status: JobStatus.FAILED_FATAL, errorCode: code, errorMessage: `row ${n} is bad` });
+      await scene.quiet();
+      made.push({ jobId, code, topic, at: (await scene.load(jobId)).updatedAt });
+      await scene.clock.advance(10);
+    }
+    const wanted = (keep: (one: (typeof made)[number], nth: number) => boolean) =>
+      made
+        .filter(keep)
+        .map(({ jobId }) => jobId)
+        .toReversed();
+    const found = async (filter: Omit<DeadLetterQuery, "tenant" | "limit" | "after">) => {
+      const lists = [];
+      for (const limit of [2, 100])
+        lists.push((await walk({ tenant: "acme", limit, ...filter })).map((letter) => letter.jobId));
+      expect(lists[0]).toEqual(lists[1]);
+      return lists[1];
+    };
+    const [from, to] = [made[5]?.at ?? 0, made[15]?.at ?? 0];
+    expect(await found({ code: "E1", topic: "job.two" })).toEqual(
+      wanted(({ code, topic }) => code === "E1" && topic === "job.two"),
+    );
+    expect(await found({ topic: "job.two" })).toEqual(wanted(({ topic }) => topic === "job.two"));
+    expect(await found({ createdAfter: from, createdBefore: to })).toEqual(wanted((_, nth) => nth >= 5 && nth <= 15));
+    expect(await found({ code: "E2", createdAfter: from, createdBefore: to })).toEqual(
+      wanted(({ code }, nth) => code === "E2" && nth >= 5 && nth <= 15),
+    );
+    const [first] = await walk({ tenant: "acme", limit: 1, code: "E1", topic: "job.two" });
+    expect(await found({ signature: first?.signature ?? "" })).toEqual(
+      wanted(({ code, topic }) => code === "E1" && topic === "job.two"),
+    );
+    expect(await found({ code: "E3" })).toEqual([]);
+    expect(await found({ signature: first?.signature ?? "", topic: "job.echo" })).toEqual([]);
+  });
 });

@@ -1,5 +1,5 @@
 // What becomes of a dead letter: it is retried or removed.
-// Owns:          reading one, marking it, removing it.
+// Owns:          reading one, marking it, removing it; its signature's place in the list of groups.
 // Must not know: how a job is repeated.
 // V1. A dead letter of another tenant does not exist. V2. Who loses a race looks again; a mark that is there stays.
 
@@ -8,9 +8,9 @@ import type { Clock } from "../ports/clock.ts";
 import { Fault } from "../ports/fault.ts";
 import type { Json } from "../ports/json.ts";
 import { partitionOf } from "../ports/partition.ts";
-import type { Change, RecordKey, State } from "../ports/state.ts";
+import type { Change, Check, RecordKey, State } from "../ports/state.ts";
 import type { EpochMs } from "../ports/time.ts";
-import { DEAD_LETTER_KIND, type DeadLetter, parseDeadLetter, unlistChanges } from "./dead-letter.ts";
+import { DEAD_LETTER_KIND, type DeadLetter, lettersOf, parseDeadLetter, unlistChanges } from "./dead-letter.ts";
 
 export interface SeenDeadLetter {
   readonly letter: DeadLetter;
@@ -45,66 +45,104 @@ export async function markRetried(
   { state, clock }: ResolveParts,
   signal: AbortSignal,
 ): Promise<void> {
-  await resolve(first, { state, clock }, signal, ({ letter, key }) => {
-    if (letter.retriedAs !== undefined) return undefined;
-    const value = { ...letter, retriedAs } as unknown as Json;
-    const keepMs = Math.max(1, letter.keepUntil - clock.now());
-    return [{ do: "put", key, value, keepMs, wakeAt: "never" }, ...unlistChanges(letter, key.partition)];
+  await resolve(first, { state, clock }, signal, (seen) => {
+    if (seen.letter.retriedAs !== undefined) return undefined;
+    return { changes: [markChange(seen, { retriedAs }, clock.now())], unlists: true };
   });
 }
 
-/** Removing what does not exist, or is another's, changes nothing. Faults: JOB_CONTENDED, STATE_*. */
-export async function discardDeadLetter(
-  jobId: string,
-  { tenant, actor }: Discarder,
-  parts: ResolveParts,
+/** Notes the job that a remediation made of it; it stays listed. Faults: JOB_CONTENDED, STATE_*. */
+export async function markRemediated(
+  first: SeenDeadLetter,
+  remediatedAs: string,
+  { state, clock }: ResolveParts,
   signal: AbortSignal,
 ): Promise<void> {
+  await resolve(first, { state, clock }, signal, (seen) => {
+    if (seen.letter.remediatedAs === remediatedAs) return undefined;
+    return { changes: [markChange(seen, { remediatedAs }, clock.now())], unlists: false };
+  });
+}
+
+function markChange(
+  { letter, key }: SeenDeadLetter,
+  mark: Pick<DeadLetter, "retriedAs"> | Pick<DeadLetter, "remediatedAs">,
+  now: EpochMs,
+): Change {
+  const value = { ...letter, ...mark } as unknown as Json;
+  return { do: "put", key, value, keepMs: Math.max(1, letter.keepUntil - now), wakeAt: "never" };
+}
+
+/** False when there was nothing to remove: what does not exist, or is another's. Faults: JOB_CONTENDED, STATE_*. */
+export async function discardDeadLetter(
+  jobId: string,
+  { tenant, actor, reason }: Discarder,
+  parts: ResolveParts,
+  signal: AbortSignal,
+): Promise<boolean> {
   const seen = await findDeadLetter(jobId, tenant, parts.state, signal);
-  if (seen === undefined) return;
-  await resolve(seen, parts, signal, ({ letter, key }) => [
-    { do: "delete", key },
-    ...unlistChanges(letter, key.partition),
-    auditChange(entryOf(letter, actor, parts.clock.now()), key.partition),
-  ]);
+  if (seen === undefined) return false;
+  return resolve(seen, parts, signal, ({ letter, key }) => {
+    const entry = auditChange(entryOf(letter, { actor, reason: reason ?? "" }, parts.clock.now()), key.partition);
+    return { changes: [{ do: "delete", key }, entry], unlists: letter.retriedAs === undefined };
+  });
 }
 
 export interface Discarder {
   readonly tenant: string;
   readonly actor: Actor;
+  readonly reason?: string;
 }
 
-function entryOf(letter: DeadLetter, actor: Actor, at: EpochMs): Omit<AuditEntry, "shape"> {
+function entryOf(
+  letter: DeadLetter,
+  { actor, reason }: { readonly actor: Actor; readonly reason: string },
+  at: EpochMs,
+): Omit<AuditEntry, "shape"> {
   const { tenant, jobId, topic, code, retriedAs } = letter;
   const facts = { topic, code, ...(retriedAs === undefined ? {} : { retriedAs }) };
-  return { at, tenant, actor, action: "dlq.delete", of: { kind: "dead_letter", id: jobId }, reason: "", facts };
+  return { at, tenant, actor, action: "dlq.delete", of: { kind: "dead_letter", id: jobId }, reason, facts };
 }
 
+interface Resolution {
+  readonly changes: readonly Change[];
+  /** It leaves the lists. */
+  readonly unlists: boolean;
+}
+
+/** True when this call did it. */
 async function resolve(
   first: SeenDeadLetter,
   { state, clock }: ResolveParts,
   signal: AbortSignal,
-  changesOf: (seen: SeenDeadLetter) => readonly Change[] | undefined,
-): Promise<void> {
+  resolutionOf: (seen: SeenDeadLetter) => Resolution | undefined,
+): Promise<boolean> {
   let seen = first;
   for (let attempt = 1; attempt <= CONFLICTS_MAX; attempt++) {
-    const { key, version } = seen;
-    const changes = changesOf(seen);
-    if (changes === undefined) return;
+    const { key, version, letter } = seen;
+    const resolution = resolutionOf(seen);
+    if (resolution === undefined) return false;
+    const { changes, unlists } = resolution;
+    const ofSignature = lettersOf(letter.tenant, letter.signature, key.partition);
+    const isLast = unlists && ((await state.count([{ index: ofSignature }], signal))[0] ?? 0) <= 1;
+    const lastCheck: readonly Check[] = isLast ? [{ is: "fewer", index: ofSignature, than: 2 }] : [];
     const batch = {
       id: clock.id(),
       partition: key.partition,
-      checks: [{ is: "at", key, version }],
-      changes,
+      checks: [{ is: "at", key, version }, ...lastCheck],
+      changes: [...changes, ...(unlists ? unlistChanges(letter, key.partition, isLast) : [])],
     } as const;
     const outcome = await state.commit(batch, signal);
-    if (outcome.kind === "committed" || outcome.found === undefined) return;
+    if (outcome.kind === "committed") return true;
+    if (outcome.check > 0) continue; // another of its kind came meanwhile
+    if (outcome.found === undefined) return false;
     seen = { key, letter: parseDeadLetter(outcome.found.value), version: outcome.found.version };
   }
   throw new Fault("JOB_CONTENDED", `the dead letter of ${first.letter.jobId} is being changed by many at once`);
 }
 
-async function findDeadLetter(
+/** Undefined for foreign ones too. */
+export async function findDeadLetter(
   jobId: string,
   tenant: string,
   state: State,

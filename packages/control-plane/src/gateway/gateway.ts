@@ -13,6 +13,7 @@ import { Flight } from "./flight.ts";
 import { HeldConnections } from "./held-connections.ts";
 import { approvalRoutes } from "./http/approvals.ts";
 import { artifactRoutes } from "./http/artifacts.ts";
+import { deadLetterBulkRoutes } from "./http/dead-letter-bulk.ts";
 import { deadLetterRoutes } from "./http/dead-letters.ts";
 import { healthRoutes, metricsRoute } from "./http/health.ts";
 import { jobListRoutes } from "./http/job-list.ts";
@@ -21,6 +22,7 @@ import { submitRoutes } from "./http/job-submit.ts";
 import { jobRoutes } from "./http/jobs.ts";
 import { keyRoutes } from "./http/keys.ts";
 import { lockRoutes } from "./http/locks.ts";
+import { remediationRoute } from "./http/remediation.ts";
 import type { RouteParts } from "./http/route-parts.ts";
 import { statusRoutes } from "./http/status.ts";
 import { workerConnectRoute } from "./http/worker-connect.ts";
@@ -49,6 +51,23 @@ export interface Gateway {
   catchUp(): void;
   close(): Promise<void>;
 }
+
+const RESOURCES: readonly ((app: App, parts: RouteParts) => void)[] = [
+  submitRoutes,
+  jobRoutes,
+  jobListRoutes,
+  streamRoutes,
+  approvalRoutes,
+  remediationRoute,
+  deadLetterRoutes,
+  deadLetterBulkRoutes,
+  workerRoutes,
+  workerConnectRoute,
+  lockRoutes,
+  artifactRoutes,
+  keyRoutes,
+  statusRoutes,
+];
 
 export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   const lifetime = new AbortController();
@@ -80,20 +99,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
   registerRoutes(app, () => {
     openapiRoute(app);
     healthRoutes(app, routeParts);
-    for (const register of [
-      submitRoutes,
-      jobRoutes,
-      jobListRoutes,
-      streamRoutes,
-      approvalRoutes,
-      deadLetterRoutes,
-      workerRoutes,
-      workerConnectRoute,
-      lockRoutes,
-      artifactRoutes,
-      keyRoutes,
-      statusRoutes,
-    ]) {
+    for (const register of RESOURCES) {
       register(app, routeParts);
     }
     if (settings.exposesMetrics) metricsRoute(app, routeParts);

@@ -24,6 +24,12 @@ const LOCK_CALLS: readonly (readonly [string, "GET" | "POST", string, object?])[
   ["breakLock", "POST", "/api/v1/locks/break", { payload: { ...lock, reason: "gone" } }],
 ];
 
+const DEAD_LETTER_CALLS: typeof LOCK_CALLS = [
+  ["groupDeadLetters", "GET", "/api/v1/dlq/groups?limit=5"],
+  ["retryDeadLetters", "POST", "/api/v1/dlq/retry", { payload: { all: true, dry_run: true } }],
+  ["deleteDeadLetters", "POST", "/api/v1/dlq/delete", { payload: { filter: { topic: "job.x" } } }],
+];
+
 const uploaded = async () => (await scene.post("admin-key", "/api/v1/artifacts", { content: "x" })).json().artifact_ptr;
 const artifactCalls = async (): Promise<readonly (readonly [string, "GET" | "POST", string, object?])[]> => [
   ["uploadArtifact", "POST", "/api/v1/artifacts", { payload: { content: "x", content_type: "text/plain" } }],
@@ -91,6 +97,8 @@ describe("the description of the API", () => {
       ["listDeadLetters", "GET", "/api/v1/dlq", named],
       ["pageDeadLetters", "GET", "/api/v1/dlq/page?limit=1"],
       ["getDeadLetter", "GET", `/api/v1/dlq/${no}`],
+      ...DEAD_LETTER_CALLS,
+      ["remediateJob", "POST", `/api/v1/jobs/${await id("job.better")}/remediate`],
       ["retryDeadLetter", "POST", `/api/v1/dlq/${no}/retry`],
       ["retryDeadLetter", "POST", `/api/v1/dlq/${no}/retry`, body],
       ["getDeadLetter", "GET", `/api/v1/dlq/${no}`],

@@ -15,6 +15,7 @@ const GRANTS = {
   "jobs.read": PEOPLE,
   "jobs.write": ["admin", "operator", "submitter"],
   "jobs.cancel": OPERATORS,
+  "jobs.remediate": OPERATORS,
   "approvals.read": ["admin", "operator", "approver", "viewer"],
   "approvals.answer": ["admin", "operator", "approver"],
   "dlq.read": ["admin", "operator", "viewer"],

@@ -26,6 +26,7 @@ async function furnish(scene: Scene): Promise<Fixtures> {
   const marked = { prompt: MARKER, labels: { marker: MARKER }, capability: MARKER, team_id: MARKER };
   const job = (topic: string) => made("submitter-key", "/api/v1/jobs", { ...marked, topic });
   const [done, asked, denied] = [await job("job.echo"), await job("job.ask"), await job("job.no.x")];
+  const letter = await scene.call("admin-key", "GET", `/api/v1/dlq/${denied}`);
   const jobs = [done, asked, denied].map((theirs) => ({ theirs, absent: "nowhere" }));
   const lock = { resource: MARKER, owner: "o" };
   expect((await scene.post("admin-key", "/api/v1/locks/acquire", lock)).statusCode).toBe(200);
@@ -37,6 +38,7 @@ async function furnish(scene: Scene): Promise<Fixtures> {
     "traces/{id}": jobs.slice(0, 1),
     "approvals/{job_id}": jobs.slice(1, 2),
     "dlq/{job_id}": jobs.slice(2, 3),
+    "dlq/signature": [{ theirs: letter.json().signature, absent: "0123456789abcdef" }],
     "artifacts/{artifact_ptr}": [{ theirs: artifact, absent: "redis://art:00000000-0000-4000-8000-000000000000" }],
     "keys/{id}": [{ theirs: key, absent: "00000000000" }],
   };
@@ -50,10 +52,13 @@ const POINTING: { readonly [name: string]: (things: Fixtures) => Thing } = {
   team: () => ({ theirs: MARKER, absent: "no-such-team" }),
   tenant: () => ({ theirs: "acme", absent: "nobody" }),
   tenant_id: () => ({ theirs: "acme", absent: "nobody" }),
+  signature: (things) => things["dlq/signature"]?.[0] ?? NOTHING,
 };
 /** Query parameters that point at nothing. A cursor is a place in a list, which every tenant has for itself. */
 const PLAIN = new Set(
-  "limit cursor state topic updated_after updated_before include_resolved kinds subject held max_bytes".split(" "),
+  "limit cursor state topic updated_after updated_before created_after created_before reason_code include_resolved kinds subject held max_bytes".split(
+    " ",
+  ),
 );
 
 const lockOf = (id: "theirs" | "absent") => ({
@@ -70,7 +75,7 @@ const POINTING_BODIES: { readonly [operation: string]: (id: "theirs" | "absent")
 };
 /** Members of bodies that look like names of things and are none: the caller's own words, or names of the caller's own. */
 const PLAIN_MEMBERS = new Set([
-  ..."adapter_id memory_id team_id project_id principal_id actor_id pack_id org_id tenant_id idempotency_key resource".split(
+  ..."adapter_id memory_id team_id project_id principal_id actor_id pack_id org_id tenant_id idempotency_key resource remediation_id".split(
     " ",
   ),
 ]);

@@ -35,9 +35,7 @@ export async function cancelJob(
   const reason = capText(cancellation.reason, REASON_CHARS_MAX);
   const event = { kind: "cancelled", by, reason } as const;
   const deedOf =
-    typeof cancellation.by === "string"
-      ? undefined
-      : moveOf({ actor: cancellation.by, action: "job.cancel", reason });
+    typeof cancellation.by === "string" ? undefined : moveOf({ actor: cancellation.by, action: "job.cancel", reason });
   const changed = await changeSeen(seen, (job) => (isTerminal(job) ? undefined : event), parts, signal, deedOf);
   if (changed === undefined) throw new Fault("JOB_NOT_FOUND", "job not found");
   if (changed.moved) parts.log.info("job.cancelled", { jobId, tenant: changed.job.tenant, by });

@@ -16,6 +16,7 @@ import type { JobParts } from "./job-parts.ts";
 import { giveSlotsBack, takeSlots } from "./job-slots.ts";
 import { recordLife } from "./job-spans.ts";
 import type { SeenJob } from "./job-store.ts";
+import { keepForRetry } from "./keep-for-retry.ts";
 import { changeAndSettle } from "./settle.ts";
 
 export interface Changed {
@@ -102,6 +103,7 @@ export async function settleAndCommit<S extends { readonly kind: "committed" | "
     const full = isLimited ? await takeSlots(moved.next, dispatch, parts, signal) : undefined;
     if (full !== undefined) moved = changeAndSettle(before, event, { now, parts, full });
     if (moved.next === before) return { moved, saved: "unchanged" };
+    await keepForRetry(before, moved.next, parts, signal);
     mayBeOut = true;
     const saved = await commit(moved.next);
     mayBeOut = false;

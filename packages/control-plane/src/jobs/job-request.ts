@@ -18,7 +18,7 @@ export const RESERVED_LABELS: ReadonlySet<string> = new Set([
   "approval_snapshot",
   "cordum.bus_msg_id",
 ]);
-const EFFECTIVE_CONFIG_ENV = "CORDUM_EFFECTIVE_CONFIG";
+export const EFFECTIVE_CONFIG_ENV = "CORDUM_EFFECTIVE_CONFIG";
 /** Env entries by which workers know what the control plane has decided. Submissions lose them. */
 export const RESERVED_ENV: ReadonlySet<string> = new Set([
   EFFECTIVE_CONFIG_ENV,
@@ -32,7 +32,7 @@ export const RESERVED_ENV: ReadonlySet<string> = new Set([
 export const REQUEST_BYTES_MAX = 192 * 1024;
 
 export function requestOf(job: Job): JobRequest {
-  return decodeText(job.request);
+  return readRequest(job.request);
 }
 
 export function bytesOfRequest(job: Job): Uint8Array {
@@ -63,8 +63,8 @@ export function hashOfRequest(job: Job): string {
   return hashRequest(requestOf(job), bytesOfRequest(job));
 }
 
-/** The exact input of a decision: nothing but the stored request and who asked. */
-export function policyInputOf(job: Job): PolicyInput {
+/** The exact input of a decision: nothing but the stored request, who asked, and what is configured for the job. */
+export function policyInputOf(job: Job, effectiveConfig?: PolicyInput["effectiveConfig"]): PolicyInput {
   const request = requestOf(job);
   const { meta } = request;
   return {
@@ -79,6 +79,7 @@ export function policyInputOf(job: Job): PolicyInput {
     riskTags: meta?.riskTags ?? [],
     requires: meta?.requires ?? [],
     labels: request.labels,
+    ...(effectiveConfig === undefined ? {} : { effectiveConfig }),
   };
 }
 
@@ -96,7 +97,8 @@ export function withoutKeys(map: Readonly<Record<string, string>>, keys: Readonl
 /** Deciding and placing read one request several times in a row: the last one is remembered. */
 let last: { readonly text: string; readonly request: JobRequest } | undefined;
 
-function decodeText(text: string): JobRequest {
+/** Of a request as records keep it, base64. */
+export function readRequest(text: string): JobRequest {
   if (last?.text !== text) last = { text, request: decodeJobRequest(Buffer.from(text, "base64")) };
   return last.request;
 }

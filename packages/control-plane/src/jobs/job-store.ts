@@ -13,6 +13,7 @@ import { type DeedOf, deedChanges } from "./job-audit.ts";
 import { parseJob, writeJob } from "./job-codec.ts";
 import { entriesOfJob } from "./job-indexes.ts";
 import { isDeadLetter } from "./job-moves.ts";
+import { letterOf } from "./letter-of.ts";
 
 export const JOB_KIND = "job";
 const SENT_MAX = 10_000;
@@ -47,6 +48,10 @@ export class JobStore {
       alarmOf,
       keepMsOf: (job) => (isTerminal(job) ? retention.jobKeepMs : undefined),
     });
+  }
+
+  get deadLetterKeepMs(): Ms {
+    return this.#retention.deadLetterKeepMs;
   }
 
   load(id: string, signal: AbortSignal): Promise<SeenJob | undefined> {
@@ -88,28 +93,19 @@ export class JobStore {
   }
 
   #alsoFor(before: Job | undefined, next: Job, deedOf: DeedOf | undefined): readonly Change[] {
-    if (deedOf === undefined) return this.#companionsOf(next);
+    if (deedOf === undefined) return this.#companionsOf(before, next);
     const { partition } = this.#records.key(next.id);
-    return [...this.#companionsOf(next), ...deedChanges(deedOf(before, next), next, partition, this.#clock.now())];
+    const deed = deedChanges(deedOf(before, next), next, partition, this.#clock.now());
+    return [...this.#companionsOf(before, next), ...deed];
   }
 
-  #companionsOf(job: Job): readonly Change[] {
+  /** A note on an ended job leaves its dead letter alone, which may have been retried or removed meanwhile. */
+  #companionsOf(before: Job | undefined, job: Job): readonly Change[] {
+    if (before !== undefined && isTerminal(before)) return [];
     const { phase, tenant, priority } = job;
     const { partition } = this.#records.key(job.id);
     if (phase.state === "SCHEDULED") return phase.pools.map((pool) => nameLane({ pool, priority, tenant }, partition));
     if (!("outcome" in phase) || !isDeadLetter(job)) return [];
-    const letter = {
-      shape: 1,
-      jobId: job.id,
-      tenant: job.tenant,
-      topic: job.topic,
-      status: phase.outcome.reported === "" ? `JOB_STATUS_${phase.state}` : phase.outcome.reported,
-      code: phase.outcome.code,
-      reason: phase.outcome.message,
-      lastState: job.steps.at(-2)?.state ?? phase.state,
-      attempts: job.attempts,
-      createdAt: phase.outcome.at,
-    } as const;
-    return deadLetterChanges(letter, partition, this.#retention.deadLetterKeepMs);
+    return deadLetterChanges(letterOf(job, phase.outcome), partition, this.#retention.deadLetterKeepMs);
   }
 }

@@ -14,7 +14,7 @@ import type { Dispatch, Job } from "./job.ts";
 import { JOB_INDEX } from "./job-indexes.ts";
 import type { JobParts } from "./job-parts.ts";
 import { requestOf } from "./job-request.ts";
-import { ownContextKey } from "./read-job.ts";
+import { ownContextKey } from "./own-payloads.ts";
 
 export type OutParts = Pick<JobParts, "state" | "jobs" | "clock" | "settings">;
 

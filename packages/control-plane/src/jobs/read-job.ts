@@ -1,12 +1,13 @@
 // Reading one job with its bodies.
-// Owns:          that a job is read only by its own tenant, and which payloads belong to it.
+// Owns:          that a job is read only by its own tenant, with the payloads that are its own.
 // Must not know: how a job is shown.
 
-import { contextKey, type JobRequest, parsePointer, resultKey } from "@cordum/protocol";
+import type { JobRequest } from "@cordum/protocol";
 import { Fault } from "../ports/fault.ts";
 import type { Job } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
-import { contextKeyFor, requestOf } from "./job-request.ts";
+import { requestOf } from "./job-request.ts";
+import { ownContextKey, ownResultKey } from "./own-payloads.ts";
 
 export interface JobWithBodies {
   readonly job: Job;
@@ -34,23 +35,9 @@ export async function readJob(
   const request = requestOf(job);
   const [context, result] = await Promise.all([
     loadJson(ownContextKey(job, request), parts, signal),
-    loadJson("outcome" in phase ? ownKey(phase.outcome.resultPtr, [resultKey(jobId)]) : undefined, parts, signal),
+    loadJson("outcome" in phase ? ownResultKey(jobId, phase.outcome.resultPtr) : undefined, parts, signal),
   ]);
   return { job, request, context, result };
-}
-
-/** Where the job's own context lies; undefined when it has none, or points at what is not its own. */
-export function ownContextKey(job: Job, request: JobRequest): string | undefined {
-  return ownKey(request.contextPtr, [contextKey(job.id), contextKeyFor(job.id, job.bodyHash)]);
-}
-
-/** A pointer is a worker's or client's word: only the job's own keys are read for it, so nobody reads what is another's. Ids may hold dots:
- *  a key that merely begins with the job's may belong to another job. */
-function ownKey(pointer: string, own: readonly string[]): string | undefined {
-  const parsed = parsePointer(pointer);
-  if (parsed.kind !== "key") return undefined;
-  const key = parsed.fallbackKey ?? parsed.key;
-  return own.includes(key) ? key : undefined;
 }
 
 async function loadJson(key: string | undefined, parts: JobParts, signal: AbortSignal): Promise<unknown> {

@@ -24,7 +24,7 @@ const listed = async (code?: string) => {
 const letterOf = async (jobId: string) => (await loadDeadLetter(jobId, "acme", scene.state, NEVER)).letter;
 
 async function failed(over: Parameters<JobScene["submit"]>[0] = {}): Promise<string> {
-  const worker = await addWorker(scene);
+  const worker = await addWorker(scene, { heartbeatMs: 0 });
   const { jobId } = await scene.submit(over);
   await worker.result({ jobId, status: JobStatus.FAILED_FATAL, errorCode: "E1", errorMessage: "no" });
   await scene.until(jobId, "FAILED");
@@ -135,15 +135,41 @@ describe("retry of a dead letter", () => {
     expect((await letterOf(jobId)).retriedAs).toBe(newId);
   });
 
-  it("is refused without the job's context or record, and changes nothing then", async () => {
+  it("is refused without the job's context, and changes nothing then", async () => {
     const jobId = await failed();
     await scene.payloads.delete(`ctx:${jobId}`, NEVER);
     await expect(retry(jobId)).rejects.toMatchObject({ code: "JOB_NOT_RETRYABLE" });
     expect(await listed()).toEqual([jobId]);
+  });
+
+  it.each([
+    ["denied at the door", () => scene.submit({ ...FULL, idempotencyKey: "k" }).then(({ jobId }) => jobId)],
+    ["failed by its worker", () => failed({ team: "t", labels: { a: "b" } })],
+  ])("is possible for as long as the dead letter is kept: %s", async (_, submit) => {
+    const jobId = await submit();
+    const { keepUntil } = await letterOf(jobId);
+    const context = (await readJob(jobId, "acme", scene.parts, NEVER)).context;
+    const { topic, team, principal, priority, traceId } = await scene.load(jobId);
     await scene.settle();
-    await scene.clock.advance(8 * 86_400_000);
-    await expect(retry(jobId)).rejects.toMatchObject({ code: "JOB_NOT_RETRYABLE" });
-    expect(await listed()).toEqual([jobId]);
+    await scene.clock.advance(keepUntil - scene.clock.now() - 1);
+    for (let partition = 0; partition < 3; partition++) await scene.state.sweep(partition, 1_000, NEVER);
+    await scene.payloads.sweep(1_000, NEVER);
+    expect(await scene.parts.jobs.load(jobId, NEVER)).toBeUndefined();
+    const made = await scene.load(await retry(jobId));
+    expect(made).toMatchObject({ topic, team, principal, priority, traceId });
+    expect((await readJob(made.id, "acme", scene.parts, NEVER)).context).toEqual(context);
+  });
+
+  it("stays what it is when the ended job is noted on later", async () => {
+    const worker = await addWorker(scene);
+    const { jobId } = await scene.submit({ deadlineMs: 2_000 });
+    await scene.until(jobId, "TIMEOUT");
+    const newId = await retry(jobId);
+    await scene.pass(60_000);
+    await worker.result({ jobId, status: JobStatus.SUCCEEDED });
+    await scene.quiet();
+    expect(await letterOf(jobId)).toMatchObject({ retriedAs: newId });
+    expect((await listed()).includes(jobId)).toBe(false);
   });
 
   it("does not exist for other tenants, nor for jobs that have no dead letter", async () => {

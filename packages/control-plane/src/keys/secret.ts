@@ -17,6 +17,7 @@ const RANDOM_CHARS = 43;
 const CHECK_CHARS = 6;
 const ID_BYTES = 8;
 const RANDOM_BYTES = 32;
+const SECRET_CHARS = PREFIX.length + ID_CHARS + RANDOM_CHARS + CHECK_CHARS;
 const SECRET_FORM = /^cordum_[0-9A-Za-z]{60}$/;
 const ID_FORM = /^[0-9A-Za-z]{11}$/;
 const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -40,17 +41,17 @@ export function newSecret(keyId: string, clock: Pick<Clock, "id">): string {
   return `${head}${checksumOf(head)}`;
 }
 
-/** The key that `presented` says it is a secret of; undefined when it cannot be one of ours. Looks at the form alone: cheap. */
+/** The key that `presented` says it is a secret of; undefined when it cannot be one of ours. On the way of every request: length and prefix
+ *  alone. What follows is judged by its hash, or by hasSecretForm before State is asked. */
 export function keyIdOfSecret(presented: string): string | undefined {
-  return presented.startsWith(PREFIX) && SECRET_FORM.test(presented)
+  return presented.length === SECRET_CHARS && presented.startsWith(PREFIX)
     ? presented.slice(PREFIX.length, PREFIX.length + ID_CHARS)
     : undefined;
 }
 
-/** Whether the checksum fits: a secret that was mistyped or cut is not looked for. */
-export function hasChecksum(secret: string): boolean {
-  const head = secret.slice(0, -CHECK_CHARS);
-  return secret.slice(-CHECK_CHARS) === checksumOf(head);
+/** Whether alphabet and checksum fit: a secret that was mistyped or cut is not looked for. */
+export function hasSecretForm(secret: string): boolean {
+  return SECRET_FORM.test(secret) && secret.slice(-CHECK_CHARS) === checksumOf(secret.slice(0, -CHECK_CHARS));
 }
 
 /** Lower-case hex SHA-256. */

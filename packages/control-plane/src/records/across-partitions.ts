@@ -58,17 +58,18 @@ async function goOn(state: State, { page, query, partition }: Begun, signal: Abo
   return { ...more, entries: [...page.entries, ...more.entries], examined: page.examined + more.examined };
 }
 
-/** How many entries each index has over all partitions. */
+/** How many entries each index has over all partitions, with scores within the bounds. */
 export async function countAcross(
   state: State,
   names: readonly IndexName[],
   signal: AbortSignal,
+  bounds: Pick<AcrossQuery, "min" | "max"> = {},
 ): Promise<readonly number[]> {
   const partitions = partitionsOf(state);
-  const counts = await state.count(
-    names.flatMap((name) => partitions.map((partition) => ({ index: { partition, index: name.index, of: name.of } }))),
-    signal,
+  const spans = names.flatMap(({ index, of }) =>
+    partitions.map((partition) => ({ index: { partition, index, of }, ...bounds })),
   );
+  const counts = await state.count(spans, signal);
   return names.map((_, at) =>
     counts.slice(at * partitions.length, (at + 1) * partitions.length).reduce((sum, count) => sum + count, 0),
   );

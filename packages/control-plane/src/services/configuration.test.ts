@@ -81,10 +81,6 @@ describe("configuration", () => {
         bytesMax: 10_485_760,
         keep: { short: 86_400_000, standard: 7 * 86_400_000, audit: 30 * 86_400_000 },
       },
-      artifacts: {
-        bytesMax: 10_485_760,
-        keep: { short: 86_400_000, standard: 7 * 86_400_000, audit: 30 * 86_400_000 },
-      },
       log: { format: "json", level: "info" },
       streams: { max: 2_000, ofKeyMax: 100, waitingMax: 256, pingMs: 30_000, pongMs: 10_000 },
       limits: {

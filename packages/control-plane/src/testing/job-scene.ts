@@ -47,6 +47,11 @@ rules:
     match: { topics: ["job.small"] }
     decision: allow_with_constraints
     constraints: { budgets: { max_runtime_ms: 60000, max_retries: 1 } }
+  - id: better
+    match: { topics: ["job.better"] }
+    decision: deny
+    reason: there is a better way
+    remediations: [{ id: this-way, replacement_topic: job.echo }]
 `;
 
 export const COMMAND: SubmitCommand = {

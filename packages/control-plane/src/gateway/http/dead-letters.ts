@@ -1,46 +1,42 @@
 // Dead letters over HTTP.
-// Owns:          the two lists, which differ in their envelope alone; one dead letter, its retry and its removal.
-// Must not know: why a job ended there.
+// Owns:          the two lists, which differ in their envelope alone; the groups; one dead letter, its retry and its removal.
+// Must not know: why a job ended there; many letters at once (dead-letter-bulk.ts).
 
 import { Type } from "@fastify/type-provider-typebox";
 import type { FastifyRequest } from "fastify";
-import type { Static } from "typebox";
 import { DEAD_LETTER_INDEX, type DeadLetter } from "../../dead-letters/dead-letter.ts";
-import { listDeadLetters } from "../../dead-letters/list-dead-letters.ts";
+import { GROUPS_MAX, groupDeadLetters } from "../../dead-letters/group-dead-letters.ts";
+import { type DeadLetterFilter, listDeadLetters } from "../../dead-letters/list-dead-letters.ts";
 import { discardDeadLetter, loadDeadLetter } from "../../dead-letters/resolve.ts";
 import { retryDeadLetter } from "../../jobs/retry.ts";
 import type { State } from "../../ports/state.ts";
 import type { App } from "../app.ts";
 import { parseCursor } from "../cursor.ts";
-import { filled } from "../filled.ts";
 import { actorOf } from "../identity.ts";
 import { announceNext } from "../link.ts";
 import { fillPage, type PageSource } from "../paging.ts";
 import { pathId, queryLimit, queryText } from "../query.ts";
+import { CURSOR_CHARS_MAX, cursorOf, filterOf, LEADS, placeOf } from "./dead-letter-filter.ts";
+import {
+  DeadLetterSchema,
+  deadLetterView,
+  FilterQuery,
+  GroupsQuery,
+  GroupsSchema,
+  rfc3339,
+} from "./dead-letter-schemas.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
-import { NextCursor, PageQuery, problemResponses } from "./schemas.ts";
+import { NextCursor, problemResponses } from "./schemas.ts";
 
-const text = Type.Optional(Type.String());
-const DeadLetterSchema = Type.Object({
-  job_id: Type.String(),
-  created_at: Type.String({ description: "RFC 3339." }),
-  topic: text,
-  status: text,
-  reason: text,
-  reason_code: text,
-  last_state: text,
-  attempts: Type.Optional(Type.Integer()),
-  retried_as: Type.Optional(Type.String({ description: "The job that repeats this one." })),
-});
 const LetterParams = Type.Object({ job_id: Type.String() });
 
 const LIST_PRESET = 100;
-const CURSOR_CHARS_MAX = 1_024;
-const LEADS = [DEAD_LETTER_INDEX.byTenant] as const;
+const GROUPS_PRESET = 50;
 const tags = ["dead letters"];
 
 export function deadLetterRoutes(app: App, parts: RouteParts): void {
   listRoutes(app, parts);
+  groupsRoute(app, parts);
   letterRoutes(app, parts);
   retryRoute(app, parts);
 }
@@ -48,7 +44,8 @@ export function deadLetterRoutes(app: App, parts: RouteParts): void {
 function listRoutes(app: App, { jobParts, deadline }: RouteParts): void {
   const read = (query: unknown, tenant: string) => {
     const start = parseCursor(queryText(query, "cursor", CURSOR_CHARS_MAX), LEADS);
-    return fillPage(start, queryLimit(query, LIST_PRESET), deadLetterSource(tenant, jobParts.state, deadline()));
+    const source = deadLetterSource(filterOf(query, tenant), jobParts.state, deadline());
+    return fillPage(start, queryLimit(query, LIST_PRESET), source);
   };
   app.get(
     "/api/v1/dlq",
@@ -60,7 +57,7 @@ function listRoutes(app: App, { jobParts, deadline }: RouteParts): void {
         summary: "Dead letters, newest first",
         description:
           "An array; in `{items}` for requests that name their tenant in a header. The Link header leads on.",
-        querystring: PageQuery,
+        querystring: FilterQuery,
         response: {
           200: Type.Union([Type.Array(DeadLetterSchema), Type.Object({ items: Type.Array(DeadLetterSchema) })]),
           ...problemResponses,
@@ -83,7 +80,7 @@ function listRoutes(app: App, { jobParts, deadline }: RouteParts): void {
         tags,
         operationId: "pageDeadLetters",
         summary: "Dead letters, newest first, page by page",
-        querystring: PageQuery,
+        querystring: FilterQuery,
         response: {
           200: Type.Object({ items: Type.Array(DeadLetterSchema), next_cursor: NextCursor }),
           ...problemResponses,
@@ -93,6 +90,44 @@ function listRoutes(app: App, { jobParts, deadline }: RouteParts): void {
     async (request, reply) => {
       const page = await read(request.query, callerOf(request).tenant);
       return { items: page.items.map(deadLetterView), next_cursor: announceNext(request, reply, page.next, LEADS) };
+    },
+  );
+}
+
+function groupsRoute(app: App, { jobParts, deadline }: RouteParts): void {
+  app.get(
+    "/api/v1/dlq/groups",
+    {
+      config: { permission: "dlq.read" },
+      schema: {
+        tags,
+        operationId: "groupDeadLetters",
+        summary: "Dead letters by what they died of, newest first",
+        description:
+          "Numbers, ids and quoted texts do not count: letters of one topic with the same code and otherwise the same reason have one signature, by which POST /api/v1/dlq/retry takes them all.",
+        querystring: GroupsQuery,
+        response: { 200: GroupsSchema, ...problemResponses },
+      },
+    },
+    async (request) => {
+      const { query } = request;
+      const { signature: _, ...filter } = filterOf(query, callerOf(request).tenant);
+      const after = placeOf(queryText(query, "cursor", CURSOR_CHARS_MAX));
+      const limit = Math.min(GROUPS_MAX, queryLimit(query, GROUPS_PRESET));
+      const from = after === undefined ? {} : { after };
+      const page = await groupDeadLetters(jobParts.state, { ...filter, limit, ...from }, deadline());
+      return {
+        groups: page.groups.map(({ signature, count, example }) => ({
+          signature,
+          pattern: example.pattern,
+          reason_code: example.code,
+          topic: example.topic,
+          count,
+          newest_at: rfc3339(example.createdAt),
+          example: deadLetterView(example),
+        })),
+        next_cursor: cursorOf(page.next),
+      };
     },
   );
 }
@@ -147,7 +182,7 @@ function retryRoute(app: App, { jobParts, deadline }: RouteParts): void {
         operationId: "retryDeadLetter",
         summary: "Submit the job of a dead letter once more",
         description:
-          "A new job of the same request, which policy judges anew. The dead letter leaves the lists and names the new job. A repeated call gives the same job.",
+          "A new job of the same request, which policy judges anew, for as long as the dead letter is kept. It leaves the lists and names the new job. A repeated call gives the same job.",
         params: LetterParams,
         response: { 200: Type.Object({ job_id: Type.String() }), ...problemResponses },
       },
@@ -166,29 +201,12 @@ function jobIdOf(request: FastifyRequest): string {
   return pathId(request.params, "job_id", "DEAD_LETTER_NOT_FOUND", "dlq entry not found");
 }
 
-function deadLetterView(letter: DeadLetter): Static<typeof DeadLetterSchema> {
-  const { topic, status, reason, code, lastState, attempts } = letter;
-  return {
-    job_id: letter.jobId,
-    created_at: new Date(letter.createdAt).toISOString(),
-    ...filled({
-      topic,
-      status,
-      reason,
-      reason_code: code,
-      last_state: lastState,
-      attempts,
-      retried_as: letter.retriedAs,
-    }),
-  };
-}
-
-function deadLetterSource(tenant: string, state: State, signal: AbortSignal): PageSource<DeadLetter> {
+function deadLetterSource(filter: DeadLetterFilter, state: State, signal: AbortSignal): PageSource<DeadLetter> {
   return {
     async read(after, limit) {
       const { letters, next } = await listDeadLetters(
         state,
-        { tenant, limit, ...(after === undefined ? {} : { after }) },
+        { ...filter, limit, ...(after === undefined ? {} : { after }) },
         signal,
       );
       return { items: letters, ...(next === undefined ? {} : { next: { lead: DEAD_LETTER_INDEX.byTenant, ...next } }) };
