@@ -78,6 +78,7 @@ describe("the description of the API", () => {
     const named = { headers: { "x-tenant-id": "acme" } };
     const calls: readonly (readonly [string, "GET" | "POST", string, object?])[] = [
       ["submitJob", "POST", "/api/v1/jobs", { payload: { prompt: "x" } }],
+      ["submitJobs", "POST", "/api/v1/jobs/batch", { payload: { jobs: [{ prompt: "x" }, {}] } }],
       ["listJobs", "GET", "/api/v1/jobs?limit=2"],
       ...[echo, ask, no].flatMap((job) => [
         ["getJob", "GET", `/api/v1/jobs/${job}`] as const,

@@ -56,7 +56,7 @@ const POINTING: { readonly [name: string]: (things: Fixtures) => Thing } = {
 };
 /** Query parameters that point at nothing. A cursor is a place in a list, which every tenant has for itself. */
 const PLAIN = new Set(
-  "limit cursor state topic updated_after updated_before created_after created_before reason_code include_resolved kinds subject held max_bytes".split(
+  "limit cursor state topic updated_after updated_before created_after created_before reason_code include_resolved kinds subject held evaluate max_bytes".split(
     " ",
   ),
 );

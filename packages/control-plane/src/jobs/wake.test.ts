@@ -329,6 +329,12 @@ describe("a job that lives for days", () => {
     for (let partition = 0; partition < 3; partition++) await scene.state.sweep(partition, 1_000, NEVER);
     const left = scene.state.dump();
     expect(left.records.map(({ stored }) => stored.key.kind)).toEqual(["dead"]);
-    expect(left.indexes.map(({ key }) => key.index).sort()).toEqual(["dead.code", "dead.tenant"]);
+    expect(left.indexes.map(({ key }) => key.index).sort()).toEqual([
+      "dead.code",
+      "dead.signature",
+      "dead.signatures",
+      "dead.tenant",
+      "dead.topic",
+    ]);
   }, 60_000);
 });
