@@ -32,10 +32,6 @@ export function signatureOf(error: {
   return { signature: hash.digest("hex").slice(0, 16), pattern };
 }
 
-export function isSignature(text: string): boolean {
-  return /^[0-9a-f]{16}$/.test(text);
-}
-
 export function patternOf(message: string): string {
   const text = message.slice(0, READ_CHARS_MAX).toWellFormed();
   const parts: string[] = [];

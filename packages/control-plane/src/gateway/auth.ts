@@ -52,15 +52,6 @@ interface SecretEntry {
 const NOTE_EVERY_MS: Ms = 5_000;
 const PRESENTED_CHARS_MAX = 1_024;
 
-/** For a process without an API: nobody is known. */
-export const NO_KEYS: Auth = {
-  recall() {
-    throw unauthenticated();
-  },
-  identify: () => Promise.reject(unauthenticated()),
-  stillValid: async () => false,
-};
-
 const NO_MANAGED_KEYS: ManagedKeys = {
   known: { recall: () => "absent", load: async () => undefined },
   note: () => undefined,
