@@ -4,7 +4,7 @@
 // A1. Only `art:<uuid>` names an artifact. Whatever else a pointer says, no other key of the store is looked at.
 // A2. The tenant is that of the upload, in the record and in the label `tenant_id`; who claims another one is refused.
 
-import { Fault } from "../ports/fault.ts";
+import { Fault, invalidField } from "../ports/fault.ts";
 import type { Json } from "../ports/json.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 
@@ -50,7 +50,7 @@ export function parseRetention(text: string): Retention {
  *  Fault INVALID_REQUEST for whatever names something else (A1). */
 export function parseArtifactPointer(text: string): string {
   const id = text.replace(/^redis:\/{0,2}/, "").replace(/^art:/, "");
-  if (!UUID.test(id)) throw refusal("artifact_ptr", "expected redis://art:<uuid>");
+  if (!UUID.test(id)) throw invalidField("artifact_ptr", "expected redis://art:<uuid>");
   return id.toLowerCase();
 }
 
@@ -58,24 +58,25 @@ export function parseArtifactPointer(text: string): string {
 export function parseContentType(text: string): string {
   const trimmed = text.trim();
   if (trimmed !== "" && !CONTENT_TYPE.test(trimmed))
-    throw refusal("content_type", "content_type must be at most 256 printable ASCII characters");
+    throw invalidField("content_type", "content_type must be at most 256 printable ASCII characters");
   return trimmed;
 }
 
 /** The labels with the tenant's own. Faults: INVALID_REQUEST, TENANT_FORBIDDEN. */
 export function labelsFor(tenant: string, given: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   const labels = Object.entries(given);
-  if (labels.length > LABELS_MAX) throw refusal("labels", `too many labels (max ${LABELS_MAX})`);
+  if (labels.length > LABELS_MAX) throw invalidField("labels", `too many labels (max ${LABELS_MAX})`);
   let bytes = 0;
   for (const [name, value] of labels) {
     const [nameBytes, valueBytes] = [Buffer.byteLength(name), Buffer.byteLength(value)];
     if (name === "" || nameBytes > LABEL_NAME_BYTES_MAX || !name.isWellFormed())
-      throw refusal("labels", `a label's name must be 1 to ${LABEL_NAME_BYTES_MAX} bytes of text`);
+      throw invalidField("labels", `a label's name must be 1 to ${LABEL_NAME_BYTES_MAX} bytes of text`);
     if (valueBytes > LABEL_VALUE_BYTES_MAX || !value.isWellFormed())
-      throw refusal(`labels.${name}`, `a label's value must be at most ${LABEL_VALUE_BYTES_MAX} bytes of text`);
+      throw invalidField(`labels.${name}`, `a label's value must be at most ${LABEL_VALUE_BYTES_MAX} bytes of text`);
     bytes += nameBytes + valueBytes;
   }
-  if (bytes > LABELS_BYTES_MAX) throw refusal("labels", `labels take more than ${LABELS_BYTES_MAX} bytes together`);
+  if (bytes > LABELS_BYTES_MAX)
+    throw invalidField("labels", `labels take more than ${LABELS_BYTES_MAX} bytes together`);
   const claimed = Object.hasOwn(given, TENANT_LABEL) ? given[TENANT_LABEL] : tenant;
   if (claimed !== tenant) throw new Fault("TENANT_FORBIDDEN", "the label tenant_id names another tenant");
   return Object.fromEntries([...labels.filter(([name]) => name !== TENANT_LABEL), [TENANT_LABEL, tenant]]);
@@ -87,8 +88,4 @@ export function parseArtifact(value: Json): Artifact {
   if (shape !== ARTIFACT_SHAPE)
     throw new Error(`artifact of shape ${String(shape)}; this process reads shape ${ARTIFACT_SHAPE}`);
   return value as unknown as Artifact;
-}
-
-export function refusal(field: string, reason: string): Fault {
-  return new Fault("INVALID_REQUEST", reason, { fields: [{ field, reason }] });
 }

@@ -11,7 +11,7 @@ import { artifactKey, pointerTo } from "@cordum/protocol";
 import { type Actor, auditChange } from "../audit/audit-entry.ts";
 import { derivedUuid, newUuid } from "../jobs/ids.ts";
 import type { Clock } from "../ports/clock.ts";
-import { Fault } from "../ports/fault.ts";
+import { Fault, invalidField } from "../ports/fault.ts";
 import type { Json } from "../ports/json.ts";
 import type { Payloads } from "../ports/payloads.ts";
 import type { Change, Layout, Position, State } from "../ports/state.ts";
@@ -27,7 +27,6 @@ import {
   parseArtifact,
   parseContentType,
   type Retention,
-  refusal,
 } from "./artifact.ts";
 
 /** of tenant; score: when it was uploaded. */
@@ -78,7 +77,7 @@ export function artifactPointer({ id }: Pick<Artifact, "id">): string {
 export async function uploadArtifact(upload: Upload, parts: ArtifactParts, signal: AbortSignal): Promise<Artifact> {
   const { bytes, idempotencyKey, tenant, actor } = upload;
   refuseTooLarge(bytes.byteLength, upload.bytesMax, parts);
-  if (bytes.byteLength === 0) throw refusal("content", "content required");
+  if (bytes.byteLength === 0) throw invalidField("content", "content required");
   const { clock, payloads, settings } = parts;
   const artifact = artifactOf(upload, settings, clock);
   const until = clock.deadline(signal, parts.storeTimeoutMs);

@@ -3,7 +3,7 @@
 // Must not know: what a repeat means.
 
 import type { FastifyRequest } from "fastify";
-import { Fault } from "../ports/fault.ts";
+import { invalidField } from "../ports/fault.ts";
 
 const CHARS_MAX = 512;
 
@@ -13,5 +13,5 @@ export function idempotencyKeyOf(request: FastifyRequest): string {
   const text = typeof key === "string" ? key : typeof other === "string" ? other : "";
   if (text.length <= CHARS_MAX) return text.trim();
   const reason = `Idempotency-Key is longer than ${CHARS_MAX} characters`;
-  throw new Fault("INVALID_REQUEST", reason, { fields: [{ field: "Idempotency-Key", reason }] });
+  throw invalidField("Idempotency-Key", reason);
 }

@@ -6,7 +6,7 @@
 //     the credential may act for others; elsewhere what it says is ignored, as by servers that bind principals to keys. A role is never named.
 
 import type { Actor } from "../audit/audit-entry.ts";
-import { Fault } from "../ports/fault.ts";
+import { Fault, invalidField } from "../ports/fault.ts";
 import type { Role } from "./permissions.ts";
 
 export interface Identity {
@@ -73,7 +73,7 @@ export function callerOf(identity: Identity, claims: Claims): Caller {
   if (tenantId === "" && cordumTenant === "") return { identity: acting, tenant: identity.tenant, namesTenant: false };
   if (tenantId !== "" && cordumTenant !== "" && tenantId !== cordumTenant) {
     const reason = "X-Tenant-ID and X-Cordum-Tenant name different tenants";
-    throw new Fault("INVALID_REQUEST", reason, { fields: [{ field: "X-Tenant-ID", reason }] });
+    throw invalidField("X-Tenant-ID", reason);
   }
   const own = { identity: acting, tenant: identity.tenant };
   return { ...own, tenant: resolveTenant(own, tenantId === "" ? cordumTenant : tenantId), namesTenant: true };
@@ -89,5 +89,5 @@ function actingFor(identity: Identity, principal: string): Identity {
   if (principal === "" || !identity.actsForOthers) return identity;
   if (isPrincipalName(principal)) return { ...identity, principal };
   const reason = "X-Principal-Id must be 1 to 256 printable characters";
-  throw new Fault("INVALID_REQUEST", reason, { fields: [{ field: "X-Principal-Id", reason }] });
+  throw invalidField("X-Principal-Id", reason);
 }

@@ -4,7 +4,7 @@
 // Q1. As with the original, a number that is missing, malformed or not positive is the default. Q2. A repeated parameter counts once:
 //     its first value. Q3. No parameter is longer than 512 characters, the cursor excepted.
 
-import { Fault, type FaultCode } from "../ports/fault.ts";
+import { Fault, type FaultCode, invalidField } from "../ports/fault.ts";
 import type { EpochMs } from "../ports/time.ts";
 import { guessMs } from "./cursor.ts";
 
@@ -18,7 +18,7 @@ export function queryText(query: unknown, name: string, charsMax = TEXT_CHARS_MA
   const text = firstText(query, name);
   if (text.length > charsMax) {
     const reason = `${name} is longer than ${charsMax} characters`;
-    throw new Fault("INVALID_REQUEST", reason, { fields: [{ field: name, reason }] });
+    throw invalidField(name, reason);
   }
   return text;
 }

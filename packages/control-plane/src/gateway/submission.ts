@@ -4,7 +4,7 @@
 
 import type { Static } from "typebox";
 import type { SubmitCommand } from "../jobs/submit-command.ts";
-import { Fault } from "../ports/fault.ts";
+import { invalidField } from "../ports/fault.ts";
 import { isDeeperThan } from "./depth.ts";
 import type { SubmissionSchema } from "./http/job-schemas.ts";
 import { type Caller, resolveTenant } from "./identity.ts";
@@ -30,7 +30,7 @@ export interface SubmissionHead {
 export function commandOf(body: Submission, head: SubmissionHead, caller: Caller): SubmitCommand {
   const priorityText = (body.priority ?? "").slice(0, PRIORITY_CHARS_MAX);
   if (isDeeperThan(body.context, CONTEXT_DEPTH_MAX)) {
-    throw refusal("context", `context is nested deeper than ${CONTEXT_DEPTH_MAX} levels`);
+    throw invalidField("context", `context is nested deeper than ${CONTEXT_DEPTH_MAX} levels`);
   }
   return {
     tenant: resolveTenant(caller, body.org_id || body.tenant_id || ""),
@@ -71,7 +71,7 @@ function startOf(body: Submission): Pick<SubmitCommand, "notBefore" | "delayMs">
   const isGiven = text !== "" && text !== 0;
   const notBefore = isGiven ? parseMoment(text) : undefined;
   if (isGiven && notBefore === undefined)
-    throw refusal("not_before", "not_before must be a time in RFC 3339, or a Unix time");
+    throw invalidField("not_before", "not_before must be a time in RFC 3339, or a Unix time");
   return { ...(notBefore === undefined ? {} : { notBefore }), ...(delay === undefined ? {} : { delayMs: delay }) };
 }
 
@@ -83,20 +83,16 @@ function priorityOf(text: string): SubmitCommand["priority"] {
 function actorTypeOf(text: string): SubmitCommand["actorType"] {
   const lower = text.toLowerCase();
   if (lower === "" || lower === "human" || lower === "service") return lower;
-  throw refusal("actor_type", "actor_type must be 'human' or 'service'");
+  throw invalidField("actor_type", "actor_type must be 'human' or 'service'");
 }
 
 function idempotencyKeyOf(ofBody: string, { idempotencyKey: ofHeader, isPreset }: SubmissionHead): string {
   if (ofBody !== "" && ofHeader !== "" && ofBody !== ofHeader && isPreset !== true) {
-    throw refusal("idempotency_key", "idempotency_key and the header Idempotency-Key differ");
+    throw invalidField("idempotency_key", "idempotency_key and the header Idempotency-Key differ");
   }
   return ofBody === "" ? ofHeader : ofBody;
 }
 
 function trimmed(text: string | null | undefined): string {
   return (text ?? "").trim();
-}
-
-function refusal(field: string, reason: string): Fault {
-  return new Fault("INVALID_REQUEST", reason, { fields: [{ field, reason }] });
 }

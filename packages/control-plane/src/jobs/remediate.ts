@@ -10,7 +10,7 @@ import type { Actor } from "../audit/audit-entry.ts";
 import { findDeadLetter, markRemediated } from "../dead-letters/resolve.ts";
 import { canonicalJson } from "../policy/canonical.ts";
 import type { Remediation } from "../policy/decision.ts";
-import { Fault } from "../ports/fault.ts";
+import { Fault, invalidField } from "../ports/fault.ts";
 import { derivedUuid } from "./ids.ts";
 import type { Job } from "./job.ts";
 import type { DeedOf } from "./job-audit.ts";
@@ -64,7 +64,7 @@ function offerOf(job: Job, remediationId: string): Remediation {
   if (remediationId === "") {
     if (offers.length === 1) return usable(first);
     const reason = `remediation_id required: one of ${offers.map(({ id }) => id).join(", ")}`;
-    throw new Fault("INVALID_REQUEST", reason, { fields: [{ field: "remediation_id", reason }] });
+    throw invalidField("remediation_id", reason);
   }
   const offer = offers.find(({ id }) => id === remediationId);
   if (offer === undefined) throw new Fault("REMEDIATION_NOT_FOUND", "remediation not found");

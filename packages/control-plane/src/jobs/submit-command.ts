@@ -4,7 +4,7 @@
 
 import { isTopic, JobRequest, JobPriority as PriorityOnWire, TRACEPARENT_ENV } from "@cordum/protocol";
 import { refersToSecret } from "../policy/secrets.ts";
-import { Fault } from "../ports/fault.ts";
+import { Fault, invalidField } from "../ports/fault.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import type { JobPriority } from "./job.ts";
 import { RESERVED_LABELS, withoutKeys } from "./job-request.ts";
@@ -78,14 +78,10 @@ export function startOf(command: SubmitCommand, now: EpochMs): EpochMs | undefin
   const at = notBefore ?? now + (delayMs ?? 0);
   if (at <= now) return undefined;
   const field = notBefore === undefined ? "delay_ms" : "not_before";
-  if (at - now > DELAY_MS_MAX) throw refusal(field, `${field} must be within ${DELAY_MS_MAX / 86_400_000} days`);
+  if (at - now > DELAY_MS_MAX) throw invalidField(field, `${field} must be within ${DELAY_MS_MAX / 86_400_000} days`);
   if (deadlineMs > 0 && at - now >= deadlineMs)
-    throw refusal("deadline_ms", `deadline_ms would end the job before ${field} lets it begin`);
+    throw invalidField("deadline_ms", `deadline_ms would end the job before ${field} lets it begin`);
   return at;
-}
-
-function refusal(field: string, reason: string): Fault {
-  return new Fault("INVALID_REQUEST", reason, { fields: [{ field, reason }] });
 }
 
 export interface CompleteRequest {

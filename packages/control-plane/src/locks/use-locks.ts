@@ -7,7 +7,7 @@
 import { type Actor, auditChange } from "../audit/audit-entry.ts";
 import { derivedUuid } from "../jobs/ids.ts";
 import type { Clock } from "../ports/clock.ts";
-import { Fault } from "../ports/fault.ts";
+import { Fault, invalidField } from "../ports/fault.ts";
 import type { Json } from "../ports/json.ts";
 import type { Change, Layout, Position, State } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
@@ -222,24 +222,20 @@ function parseLock(value: Json): Lock {
 /** The time to hold it for, in ms. Fault INVALID_REQUEST. */
 function checked({ resource, owner, ttlMs }: LockRequest): Ms {
   if (resource === "" || owner === "")
-    throw refusal(resource === "" ? "resource" : "owner", "resource and owner required");
+    throw invalidField(resource === "" ? "resource" : "owner", "resource and owner required");
   checkResource(resource);
-  if (owner.length > OWNER_CHARS_MAX) throw refusal("owner", `owner too long (max ${OWNER_CHARS_MAX} chars)`);
-  if (!owner.isWellFormed()) throw refusal("owner", "owner must be text");
-  if (ttlMs < 0) throw refusal("ttl_ms", "ttl_ms must be non-negative");
-  if (ttlMs > LOCK_TTL_MS.max) throw refusal("ttl_ms", `ttl_ms too large (max ${LOCK_TTL_MS.max})`);
+  if (owner.length > OWNER_CHARS_MAX) throw invalidField("owner", `owner too long (max ${OWNER_CHARS_MAX} chars)`);
+  if (!owner.isWellFormed()) throw invalidField("owner", "owner must be text");
+  if (ttlMs < 0) throw invalidField("ttl_ms", "ttl_ms must be non-negative");
+  if (ttlMs > LOCK_TTL_MS.max) throw invalidField("ttl_ms", `ttl_ms too large (max ${LOCK_TTL_MS.max})`);
   return ttlMs === 0 ? LOCK_TTL_MS.preset : ttlMs;
 }
 
 function checkResource(resource: string): void {
-  if (resource === "") throw refusal("resource", "resource required");
+  if (resource === "") throw invalidField("resource", "resource required");
   if (resource.length > RESOURCE_CHARS_MAX)
-    throw refusal("resource", `resource too long (max ${RESOURCE_CHARS_MAX} chars)`);
-  if (!resource.isWellFormed()) throw refusal("resource", "resource must be text");
-}
-
-function refusal(field: string, reason: string): Fault {
-  return new Fault("INVALID_REQUEST", reason, { fields: [{ field, reason }] });
+    throw invalidField("resource", `resource too long (max ${RESOURCE_CHARS_MAX} chars)`);
+  if (!resource.isWellFormed()) throw invalidField("resource", "resource must be text");
 }
 
 function notHeld(): Fault {

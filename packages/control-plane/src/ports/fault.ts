@@ -99,6 +99,11 @@ export class Fault extends Error {
   }
 }
 
+/** The fault of a request of which one field is wrong. `reason` is shown to the caller. */
+export function invalidField(field: string, reason: string): Fault {
+  return new Fault("INVALID_REQUEST", reason, { fields: [{ field, reason }] });
+}
+
 /** Ends a switch over a union: a new member does not compile until it is handled. */
 export function unreachable(value: never): never {
   throw new Error(`unreachable: ${JSON.stringify(value)}`);

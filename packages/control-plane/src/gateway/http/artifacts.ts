@@ -6,7 +6,7 @@
 import { Type } from "@fastify/type-provider-typebox";
 import type { FastifyRequest } from "fastify";
 import type { Static } from "typebox";
-import { type Artifact, parseArtifactPointer, parseRetention, refusal } from "../../artifacts/artifact.ts";
+import { type Artifact, parseArtifactPointer, parseRetention } from "../../artifacts/artifact.ts";
 import {
   ARTIFACT_INDEX,
   type ArtifactParts,
@@ -16,6 +16,7 @@ import {
   removeArtifact,
   uploadArtifact,
 } from "../../artifacts/use-artifacts.ts";
+import { invalidField } from "../../ports/fault.ts";
 import type { App } from "../app.ts";
 import { parseCursor } from "../cursor.ts";
 import { idempotencyKeyOf } from "../idempotency-key.ts";
@@ -95,7 +96,7 @@ function uploadRoute(app: App, parts: RouteParts): void {
     },
     async (request) => {
       const { body } = request;
-      if (body === undefined || body === null) throw refusal("body", "a JSON object is required");
+      if (body === undefined || body === null) throw invalidField("body", "a JSON object is required");
       const caller = callerOf(request);
       const artifact = await uploadArtifact(
         {
@@ -231,11 +232,11 @@ function ownLimit(request: FastifyRequest): number {
 function bytesOf({ content_base64, content }: Static<typeof UploadSchema>): Uint8Array {
   const encoded = content_base64 ?? "";
   if (encoded === "") {
-    if (!(content ?? "").isWellFormed()) throw refusal("content", "content must be text");
+    if (!(content ?? "").isWellFormed()) throw invalidField("content", "content must be text");
     return Buffer.from(content ?? "", "utf8");
   }
   const packed = encoded.replace(/[\r\n]/g, "");
-  if (packed.length % 4 !== 0 || !BASE64.test(packed)) throw refusal("content_base64", "invalid base64 content");
+  if (packed.length % 4 !== 0 || !BASE64.test(packed)) throw invalidField("content_base64", "invalid base64 content");
   return Buffer.from(packed, "base64");
 }
 

@@ -4,7 +4,7 @@
 
 import type { Static } from "typebox";
 import { type BulkAnswer, type BulkWish, discardMany, type LetterOutcome, retryMany } from "../../jobs/bulk-letters.ts";
-import { Fault } from "../../ports/fault.ts";
+import { invalidField } from "../../ports/fault.ts";
 import type { App } from "../app.ts";
 import { guessMs } from "../cursor.ts";
 import { filled } from "../filled.ts";
@@ -58,12 +58,13 @@ export function deadLetterBulkRoutes(app: App, { jobParts, deadline }: RoutePart
 }
 
 function wishOf(body: Static<typeof BulkSchema> | undefined | null, caller: Caller): BulkWish {
-  if (body === undefined || body === null) throw missing("body", "a JSON object is required");
+  if (body === undefined || body === null) throw invalidField("body", "a JSON object is required");
   const { tenant } = caller;
   const filter = { ...filterOf(body.filter, tenant), ...timesOf(body.filter) };
   refuseUnsaid(filter, body.all === true);
   const cursor = body.cursor ?? "";
-  if (cursor.length > CURSOR_CHARS_MAX) throw missing("cursor", `cursor is longer than ${CURSOR_CHARS_MAX} characters`);
+  if (cursor.length > CURSOR_CHARS_MAX)
+    throw invalidField("cursor", `cursor is longer than ${CURSOR_CHARS_MAX} characters`);
   const after = placeOf(cursor);
   return {
     filter,
@@ -112,8 +113,4 @@ function outcomeView(outcome: LetterOutcome): Static<typeof BulkAnswerSchema>["i
   const said = { job_id: jobId, outcome: kind };
   if (kind === "refused") return { ...said, code: outcome.code, detail: outcome.message };
   return kind === "retried" || kind === "would_retry" ? { ...said, new_job_id: outcome.newJobId } : said;
-}
-
-function missing(field: string, reason: string): Fault {
-  return new Fault("INVALID_REQUEST", reason, { fields: [{ field, reason }] });
 }

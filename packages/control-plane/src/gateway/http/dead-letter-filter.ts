@@ -4,7 +4,7 @@
 
 import { DEAD_LETTER_INDEX } from "../../dead-letters/dead-letter.ts";
 import type { DeadLetterFilter } from "../../dead-letters/list-dead-letters.ts";
-import { Fault } from "../../ports/fault.ts";
+import { invalidField } from "../../ports/fault.ts";
 import type { Position } from "../../ports/state.ts";
 import { exactCursor, parseCursor } from "../cursor.ts";
 import { queryText, queryTime } from "../query.ts";
@@ -46,5 +46,5 @@ export function refuseUnsaid(filter: DeadLetterFilter, all: boolean): void {
   const isForAll = Object.keys(filter).length === 1;
   if (!isForAll || all) return;
   const reason = "name a reason_code, topic, signature or time, or say all: true";
-  throw new Fault("INVALID_REQUEST", reason, { fields: [{ field: "filter", reason }] });
+  throw invalidField("filter", reason);
 }

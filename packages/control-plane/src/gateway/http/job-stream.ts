@@ -11,7 +11,7 @@ import { isTerminal, type Job } from "../../jobs/job.ts";
 import { JobFollower } from "../../jobs/job-follower.ts";
 import { watchJob } from "../../jobs/job-watch.ts";
 import { loadOwnJob } from "../../jobs/read-job.ts";
-import { Fault } from "../../ports/fault.ts";
+import { type Fault, invalidField } from "../../ports/fault.ts";
 import type { App } from "../app.ts";
 import { CLOSE, type GatewaySocket } from "../gateway-socket.ts";
 import { resolveTenant } from "../identity.ts";
@@ -275,5 +275,5 @@ function notEvents(request: FastifyRequest, reply: FastifyReply): Fault {
   if (request.headers.upgrade !== undefined) return notASocket(reply);
   reply.header("sec-websocket-version", "13");
   const reason = `ask with Accept: ${EVENT_STREAM}, or for a WebSocket where the path has one`;
-  return new Fault("INVALID_REQUEST", reason, { fields: [{ field: "Accept", reason }] });
+  return invalidField("Accept", reason);
 }

@@ -11,7 +11,7 @@ import type { Job } from "../../jobs/job.ts";
 import { type Submitted, submitJob } from "../../jobs/submit.ts";
 import { BATCH_JOBS_MAX, submitBatch } from "../../jobs/submit-batch.ts";
 import type { SubmitCommand } from "../../jobs/submit-command.ts";
-import { Fault } from "../../ports/fault.ts";
+import { Fault, invalidField } from "../../ports/fault.ts";
 import type { App } from "../app.ts";
 import type { Caller } from "../identity.ts";
 import { PROBLEM_CONTENT_TYPE, toProblem } from "../problem.ts";
@@ -163,7 +163,7 @@ function jobsOf(body: unknown): readonly unknown[] {
     typeof body === "object" && body !== null && Object.hasOwn(body, "jobs") ? Reflect.get(body, "jobs") : undefined;
   if (Array.isArray(jobs) && jobs.length > 0 && jobs.length <= BATCH_JOBS_MAX) return jobs;
   const reason = `jobs must be a list of 1 to ${BATCH_JOBS_MAX} jobs`;
-  throw new Fault("INVALID_REQUEST", reason, { fields: [{ field: "jobs", reason }] });
+  throw invalidField("jobs", reason);
 }
 
 function headOfItem({ idempotencyKey, traceparent }: SubmissionHead, at: number): SubmissionHead & { isPreset: true } {

@@ -8,7 +8,7 @@ import type { Static } from "typebox";
 import { KEY_INDEX } from "../../keys/key-indexes.ts";
 import { createKey, getKey, type KeyView, listKeys, type Manager, revokeKey, rotateKey } from "../../keys/manage.ts";
 import { GRACE_MS_MAX, isLive, type KeyWish, type ManagedKey, validSecrets } from "../../keys/managed-key.ts";
-import { Fault } from "../../ports/fault.ts";
+import { invalidField } from "../../ports/fault.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import type { App } from "../app.ts";
 import { parseCursor } from "../cursor.ts";
@@ -122,7 +122,7 @@ function changeRoutes(app: App, { keys, deadline, jobParts }: RouteParts): void 
       const body = given(request.body);
       const graceMs = body.grace_seconds * 1_000;
       if (!(graceMs >= 0 && graceMs <= GRACE_MS_MAX))
-        throw invalid("grace_seconds", `grace_seconds must be from 0 to ${GRACE_MS_MAX / 1_000}`);
+        throw invalidField("grace_seconds", `grace_seconds must be from 0 to ${GRACE_MS_MAX / 1_000}`);
       const by = {
         manager: managerOf(callerOf(request)),
         idempotencyKey: idempotencyKeyOf(request),
@@ -172,12 +172,12 @@ function wishOf(body: Static<typeof WishSchema> | undefined | null, { tenant }: 
   const named = [...new Set(tenants ?? [tenant])];
   const shown = name.trim();
   if (!/^[^\p{Cc}\p{Cs}]+$/u.test(shown) || shown.length > NAME_CHARS_MAX)
-    throw invalid("name", `name must be 1 to ${NAME_CHARS_MAX} printable characters`);
+    throw invalidField("name", `name must be 1 to ${NAME_CHARS_MAX} printable characters`);
   if (named.length === 0 || named.length > TENANTS_MAX || !named.every(isTenantName))
-    throw invalid("tenants", `tenants must be 1 to ${TENANTS_MAX} names of tenants`);
+    throw invalidField("tenants", `tenants must be 1 to ${TENANTS_MAX} names of tenants`);
   const principal = principal_id?.trim() ?? "";
   if (principal !== "" && !isPrincipalName(principal))
-    throw invalid("principal_id", "principal_id must be at most 256 printable characters");
+    throw invalidField("principal_id", "principal_id must be at most 256 printable characters");
   return {
     name: shown,
     roles: rolesOf(roles),
@@ -193,7 +193,7 @@ function rolesOf(names: readonly string[]): readonly string[] {
   const roles = names.slice(0, ROLES.length * 2).map(parseRole);
   const known = roles.filter((role) => role !== undefined);
   if (known.length === 0 || known.length < names.length)
-    throw invalid("roles", `roles must be one or more of ${ROLES.join(", ")}`);
+    throw invalidField("roles", `roles must be one or more of ${ROLES.join(", ")}`);
   return [...new Set(known)];
 }
 
@@ -202,13 +202,14 @@ const RFC3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\
 function expiryOf(text: string, now: EpochMs): EpochMs | "never" {
   if (text === "") return "never";
   const at = RFC3339.test(text) ? Date.parse(text) : Number.NaN;
-  if (!(at > now)) throw invalid("expires_at", "expires_at must be an RFC 3339 time in the future");
+  if (!(at > now)) throw invalidField("expires_at", "expires_at must be an RFC 3339 time in the future");
   return at;
 }
 
 function reasonOf(body: { readonly reason?: string | null } | undefined | null): string {
   const reason = body?.reason ?? "";
-  if (reason.length > REASON_CHARS_MAX) throw invalid("reason", `reason is longer than ${REASON_CHARS_MAX} characters`);
+  if (reason.length > REASON_CHARS_MAX)
+    throw invalidField("reason", `reason is longer than ${REASON_CHARS_MAX} characters`);
   return reason;
 }
 
@@ -216,7 +217,7 @@ function idempotencyKeyOf(request: FastifyRequest): string {
   const { "idempotency-key": key, "x-idempotency-key": other } = request.headers;
   const text = typeof key === "string" ? key : typeof other === "string" ? other : "";
   if (text.length > IDEMPOTENCY_CHARS_MAX)
-    throw invalid("Idempotency-Key", `Idempotency-Key is longer than ${IDEMPOTENCY_CHARS_MAX} characters`);
+    throw invalidField("Idempotency-Key", `Idempotency-Key is longer than ${IDEMPOTENCY_CHARS_MAX} characters`);
   return text.trim();
 }
 
@@ -225,12 +226,8 @@ function keyIdOf(request: FastifyRequest): string {
 }
 
 function given<T>(body: T | undefined | null): T {
-  if (body === undefined || body === null) throw invalid("body", "a body is needed");
+  if (body === undefined || body === null) throw invalidField("body", "a body is needed");
   return body;
-}
-
-function invalid(field: string, reason: string): Fault {
-  return new Fault("INVALID_REQUEST", reason, { fields: [{ field, reason }] });
 }
 
 function keyView({ key, lastUsedAt }: KeyView, now: EpochMs): Static<typeof KeySchema> {
