@@ -26,7 +26,7 @@ export type Start =
   /** The first `shown` members of `at` are skipped. Without a lead: a time that the client made up. */
   | { readonly kind: "at_or_before"; readonly at: EpochMs; readonly lead: string | undefined; readonly shown: number };
 
-const CURSOR_CHARS_MAX = 1_024;
+export const CURSOR_CHARS_MAX = 1_024;
 const NAME_CHARS_MAX = 512;
 const COUNT_MAX = 1_000_000;
 const DIGITS = 998;

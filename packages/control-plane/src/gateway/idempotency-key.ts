@@ -5,13 +5,21 @@
 import type { FastifyRequest } from "fastify";
 import { invalidField } from "../ports/fault.ts";
 
+const HEADERS = ["idempotency-key", "x-idempotency-key"] as const;
 const CHARS_MAX = 512;
 
+/** The first header that is not blank, as it was sent; "" without one. Its length is for the caller to judge. */
+export function idempotencyHeader(request: FastifyRequest): string {
+  for (const name of HEADERS) {
+    const value = request.headers[name];
+    if (typeof value === "string" && value.trim() !== "") return value;
+  }
+  return "";
+}
+
 /** "" without one. Fault INVALID_REQUEST. */
-export function idempotencyKeyOf(request: FastifyRequest): string {
-  const { "idempotency-key": key, "x-idempotency-key": other } = request.headers;
-  const text = typeof key === "string" ? key : typeof other === "string" ? other : "";
-  if (text.length <= CHARS_MAX) return text.trim();
-  const reason = `Idempotency-Key is longer than ${CHARS_MAX} characters`;
-  throw invalidField("Idempotency-Key", reason);
+export function idempotencyKeyOf(request: FastifyRequest, charsMax: number = CHARS_MAX): string {
+  const text = idempotencyHeader(request);
+  if (text.length <= charsMax) return text.trim();
+  throw invalidField("Idempotency-Key", `Idempotency-Key is longer than ${charsMax} characters`);
 }

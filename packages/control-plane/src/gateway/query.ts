@@ -6,7 +6,7 @@
 
 import { Fault, type FaultCode, invalidField } from "../ports/fault.ts";
 import type { EpochMs } from "../ports/time.ts";
-import { guessMs } from "./cursor.ts";
+import { CURSOR_CHARS_MAX, guessMs, parseCursor, type Start } from "./cursor.ts";
 
 const TEXT_CHARS_MAX = 512;
 export const LIMIT_MAX = 500;
@@ -27,6 +27,11 @@ export function queryText(query: unknown, name: string, charsMax = TEXT_CHARS_MA
 export function queryLimit(query: unknown, preset: number): number {
   const limit = integerOf(queryText(query, "limit"));
   return limit === undefined || limit <= 0 ? preset : Math.min(limit, LIMIT_MAX);
+}
+
+/** Where a list goes on. `leads`: names of its indexes, in a fixed order. Faults: INVALID_REQUEST, CURSOR_INVALID. */
+export function queryCursor(query: unknown, leads: readonly string[]): Start {
+  return parseCursor(queryText(query, "cursor", CURSOR_CHARS_MAX), leads);
 }
 
 /** A time in seconds, milliseconds, microseconds or nanoseconds. Undefined when it says nothing. */

@@ -9,18 +9,16 @@ import type { Job } from "../../jobs/job.ts";
 import { JOB_INDEX } from "../../jobs/job-indexes.ts";
 import type { JobParts } from "../../jobs/job-parts.ts";
 import type { App } from "../app.ts";
-import { parseCursor } from "../cursor.ts";
 import { actorOf, type Caller } from "../identity.ts";
 import { announceNext } from "../link.ts";
 import { fillPage, type PageSource } from "../paging.ts";
-import { pathId, queryLimit, queryText } from "../query.ts";
+import { pathId, queryCursor, queryLimit } from "../query.ts";
 import { approvalView, toMicros } from "../views.ts";
 import { AnswerSchema, ApprovalSchema, ApprovedSchema, RejectedSchema } from "./approval-schemas.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
 import { NextCursor, PageQuery, problemResponses } from "./schemas.ts";
 
 const LIST_PRESET = 100;
-const CURSOR_CHARS_MAX = 1_024;
 const LEADS = [JOB_INDEX.byState] as const;
 const tags = ["approvals"];
 const params = Type.Object({ job_id: Type.String() });
@@ -47,7 +45,7 @@ function listRoute(app: App, { jobParts, deadline }: RouteParts): void {
       },
     },
     async (request, reply) => {
-      const start = parseCursor(queryText(request.query, "cursor", CURSOR_CHARS_MAX), LEADS);
+      const start = queryCursor(request.query, LEADS);
       const source = approvalSource(callerOf(request).tenant, jobParts, deadline());
       const page = await fillPage(start, queryLimit(request.query, LIST_PRESET), source);
       return { items: page.items.map(approvalView), next_cursor: announceNext(request, reply, page.next, LEADS) };

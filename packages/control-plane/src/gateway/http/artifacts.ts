@@ -18,12 +18,11 @@ import {
 } from "../../artifacts/use-artifacts.ts";
 import { invalidField } from "../../ports/fault.ts";
 import type { App } from "../app.ts";
-import { parseCursor } from "../cursor.ts";
 import { idempotencyKeyOf } from "../idempotency-key.ts";
 import { actorOf } from "../identity.ts";
 import { announceNext } from "../link.ts";
 import { fillPage, type PageSource } from "../paging.ts";
-import { queryLimit, queryText } from "../query.ts";
+import { queryCursor, queryLimit, queryText } from "../query.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
 import { maybe, NextCursor, PageQuery, problemResponses, TextMap } from "./schemas.ts";
 
@@ -63,7 +62,6 @@ const OwnLimit = Type.Object({
 
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 const LIST_PRESET = 100;
-const CURSOR_CHARS_MAX = 1_024;
 const LEADS = [ARTIFACT_INDEX] as const;
 /** For what stands beside the content in a body. */
 const BODY_ROOM_BYTES = 65_536;
@@ -140,7 +138,7 @@ function listRoute(app: App, parts: RouteParts): void {
       },
     },
     async (request, reply) => {
-      const start = parseCursor(queryText(request.query, "cursor", CURSOR_CHARS_MAX), LEADS);
+      const start = queryCursor(request.query, LEADS);
       const source = artifactSource(callerOf(request).tenant, artifactParts(parts), parts.deadline());
       const page = await fillPage(start, queryLimit(request.query, LIST_PRESET), source);
       const items = page.items.map((artifact) => ({

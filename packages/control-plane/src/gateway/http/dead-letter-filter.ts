@@ -11,7 +11,6 @@ import { queryText, queryTime } from "../query.ts";
 
 /** All lists of letters have one order, whatever index leads. */
 export const LEADS = [DEAD_LETTER_INDEX.byTenant] as const;
-export const CURSOR_CHARS_MAX = 1_024;
 
 export function filterOf(from: unknown, tenant: string): DeadLetterFilter {
   const code = queryText(from, "reason_code");

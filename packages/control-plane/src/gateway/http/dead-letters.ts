@@ -11,12 +11,12 @@ import { discardDeadLetter, loadDeadLetter } from "../../dead-letters/resolve.ts
 import { retryDeadLetter } from "../../jobs/retry.ts";
 import type { State } from "../../ports/state.ts";
 import type { App } from "../app.ts";
-import { parseCursor } from "../cursor.ts";
+import { CURSOR_CHARS_MAX } from "../cursor.ts";
 import { actorOf } from "../identity.ts";
 import { announceNext } from "../link.ts";
 import { fillPage, type PageSource } from "../paging.ts";
-import { pathId, queryLimit, queryText } from "../query.ts";
-import { CURSOR_CHARS_MAX, cursorOf, filterOf, LEADS, placeOf } from "./dead-letter-filter.ts";
+import { pathId, queryCursor, queryLimit, queryText } from "../query.ts";
+import { cursorOf, filterOf, LEADS, placeOf } from "./dead-letter-filter.ts";
 import {
   DeadLetterSchema,
   deadLetterView,
@@ -43,7 +43,7 @@ export function deadLetterRoutes(app: App, parts: RouteParts): void {
 
 function listRoutes(app: App, { jobParts, deadline }: RouteParts): void {
   const read = (query: unknown, tenant: string) => {
-    const start = parseCursor(queryText(query, "cursor", CURSOR_CHARS_MAX), LEADS);
+    const start = queryCursor(query, LEADS);
     const source = deadLetterSource(filterOf(query, tenant), jobParts.state, deadline());
     return fillPage(start, queryLimit(query, LIST_PRESET), source);
   };

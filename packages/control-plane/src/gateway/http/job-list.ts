@@ -8,18 +8,16 @@ import { JOB_INDEX } from "../../jobs/job-indexes.ts";
 import type { JobParts } from "../../jobs/job-parts.ts";
 import { EXAMINED_MAX, type JobQuery, listJobs } from "../../jobs/list-jobs.ts";
 import type { App } from "../app.ts";
-import { parseCursor } from "../cursor.ts";
 import { resolveTenant } from "../identity.ts";
 import { announceNext } from "../link.ts";
 import { type Found, fillPage, type PageSource } from "../paging.ts";
-import { LIMIT_MAX, queryLimit, queryText, queryTime } from "../query.ts";
+import { LIMIT_MAX, queryCursor, queryLimit, queryText, queryTime } from "../query.ts";
 import { jobRecordView } from "../views.ts";
 import { JobRecordSchema } from "./job-schemas.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
 import { NextCursor, PageQuery, problemResponses } from "./schemas.ts";
 
 const LIST_PRESET = 50;
-const CURSOR_CHARS_MAX = 1_024;
 /** The order is part of integer cursors: append only. */
 const LEADS = [JOB_INDEX.byTenant, JOB_INDEX.byState, JOB_INDEX.byTopic, JOB_INDEX.byTeam, JOB_INDEX.byTrace] as const;
 const STATES: ReadonlySet<string> = new Set([...OPEN_STATES, ...TERMINAL_STATES]);
@@ -56,7 +54,7 @@ export function jobListRoutes(app: App, parts: RouteParts): void {
       const { query } = request;
       const filter = filterOf(query, resolveTenant(callerOf(request), queryText(query, "tenant")));
       if (filter === "nothing") return { items: [], next_cursor: null };
-      const start = parseCursor(queryText(query, "cursor", CURSOR_CHARS_MAX), LEADS);
+      const start = queryCursor(query, LEADS);
       const page = await fillPage(start, queryLimit(query, LIST_PRESET), jobSource(filter, jobParts, deadline()));
       return { items: page.items.map(jobRecordView), next_cursor: announceNext(request, reply, page.next, LEADS) };
     },

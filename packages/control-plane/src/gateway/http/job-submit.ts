@@ -13,6 +13,7 @@ import { BATCH_JOBS_MAX, submitBatch } from "../../jobs/submit-batch.ts";
 import type { SubmitCommand } from "../../jobs/submit-command.ts";
 import { Fault, invalidField } from "../../ports/fault.ts";
 import type { App } from "../app.ts";
+import { idempotencyHeader } from "../idempotency-key.ts";
 import type { Caller } from "../identity.ts";
 import { PROBLEM_CONTENT_TYPE, toProblem } from "../problem.ts";
 import { queryText } from "../query.ts";
@@ -23,7 +24,6 @@ import { callerOf, type RouteParts } from "./route-parts.ts";
 import { ProblemSchema, problemResponses } from "./schemas.ts";
 
 const tags = ["jobs"];
-const IDEMPOTENCY_HEADERS = ["idempotency-key", "x-idempotency-key"] as const;
 /** A batch may be as large as this many single submits. */
 const BATCH_BODIES_MAX = 4;
 
@@ -215,13 +215,5 @@ function answerRefusal(
 }
 
 function headOf(request: FastifyRequest): SubmissionHead {
-  return { idempotencyKey: idempotencyHeader(request), traceparent: request.traceparent };
-}
-
-function idempotencyHeader(request: FastifyRequest): string {
-  for (const name of IDEMPOTENCY_HEADERS) {
-    const value = request.headers[name];
-    if (typeof value === "string" && value.trim() !== "") return value.trim();
-  }
-  return "";
+  return { idempotencyKey: idempotencyHeader(request).trim(), traceparent: request.traceparent };
 }

@@ -11,12 +11,12 @@ import { GRACE_MS_MAX, isLive, type KeyWish, type ManagedKey, validSecrets } fro
 import { invalidField } from "../../ports/fault.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import type { App } from "../app.ts";
-import { parseCursor } from "../cursor.ts";
+import { idempotencyKeyOf } from "../idempotency-key.ts";
 import { type Caller, isPrincipalName, isTenantName } from "../identity.ts";
 import { announceNext } from "../link.ts";
 import { fillPage, type PageSource } from "../paging.ts";
 import { mayGive, parseRole, ROLES } from "../permissions.ts";
-import { pathId, queryLimit, queryText } from "../query.ts";
+import { pathId, queryCursor, queryLimit, queryText } from "../query.ts";
 import { KeyListQuery, KeySchema, MadeKeySchema, RevokeSchema, RotateSchema, WishSchema } from "./key-schemas.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
 import { NextCursor, problemResponses } from "./schemas.ts";
@@ -24,7 +24,6 @@ import { NextCursor, problemResponses } from "./schemas.ts";
 const tags = ["keys"];
 const params = Type.Object({ id: Type.String() });
 const LIST_PRESET = 100;
-const CURSOR_CHARS_MAX = 1_024;
 const NAME_CHARS_MAX = 128;
 const TENANTS_MAX = 50;
 const REASON_CHARS_MAX = 1_000;
@@ -52,7 +51,7 @@ function readRoutes(app: App, { keys, deadline, jobParts }: RouteParts): void {
     async (request, reply) => {
       const which = queryText(request.query, "state") === "ended" ? "ended" : "live";
       const leads = [KEY_INDEX[which]];
-      const start = parseCursor(queryText(request.query, "cursor", CURSOR_CHARS_MAX), leads);
+      const start = queryCursor(request.query, leads);
       const source = keySource(which, managerOf(callerOf(request)), { keys, signal: deadline() });
       const page = await fillPage(start, queryLimit(request.query, LIST_PRESET), source);
       const now = jobParts.clock.now();
@@ -95,7 +94,7 @@ function createRoute(app: App, { keys, deadline, jobParts }: RouteParts): void {
     async (request, reply) => {
       const caller = callerOf(request);
       const now = jobParts.clock.now();
-      const by = { manager: managerOf(caller), idempotencyKey: idempotencyKeyOf(request) };
+      const by = { manager: managerOf(caller), idempotencyKey: idempotencyKeyOf(request, IDEMPOTENCY_CHARS_MAX) };
       const made = await createKey(wishOf(request.body, caller, now), by, keys, deadline());
       return reply.code(201).send({ ...keyView({ key: made.key, lastUsedAt: undefined }, now), secret: made.secret });
     },
@@ -125,7 +124,7 @@ function changeRoutes(app: App, { keys, deadline, jobParts }: RouteParts): void 
         throw invalidField("grace_seconds", `grace_seconds must be from 0 to ${GRACE_MS_MAX / 1_000}`);
       const by = {
         manager: managerOf(callerOf(request)),
-        idempotencyKey: idempotencyKeyOf(request),
+        idempotencyKey: idempotencyKeyOf(request, IDEMPOTENCY_CHARS_MAX),
         graceMs,
         reason: reasonOf(body),
       };
@@ -211,14 +210,6 @@ function reasonOf(body: { readonly reason?: string | null } | undefined | null):
   if (reason.length > REASON_CHARS_MAX)
     throw invalidField("reason", `reason is longer than ${REASON_CHARS_MAX} characters`);
   return reason;
-}
-
-function idempotencyKeyOf(request: FastifyRequest): string {
-  const { "idempotency-key": key, "x-idempotency-key": other } = request.headers;
-  const text = typeof key === "string" ? key : typeof other === "string" ? other : "";
-  if (text.length > IDEMPOTENCY_CHARS_MAX)
-    throw invalidField("Idempotency-Key", `Idempotency-Key is longer than ${IDEMPOTENCY_CHARS_MAX} characters`);
-  return text.trim();
 }
 
 function keyIdOf(request: FastifyRequest): string {
