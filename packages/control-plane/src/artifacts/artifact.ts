@@ -7,6 +7,7 @@
 import { Fault, invalidField } from "../ports/fault.ts";
 import type { Json } from "../ports/json.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
+import { readShape } from "../records/shape.ts";
 
 export const ARTIFACT_KIND = "artifact";
 export const ARTIFACT_SHAPE = 1;
@@ -84,8 +85,5 @@ export function labelsFor(tenant: string, given: Readonly<Record<string, string>
 
 /** Throws on a shape that this process cannot read. */
 export function parseArtifact(value: Json): Artifact {
-  const shape = value !== null && typeof value === "object" && "shape" in value ? value.shape : undefined;
-  if (shape !== ARTIFACT_SHAPE)
-    throw new Error(`artifact of shape ${String(shape)}; this process reads shape ${ARTIFACT_SHAPE}`);
-  return value as unknown as Artifact;
+  return readShape(value, ARTIFACT_SHAPE, "artifact");
 }

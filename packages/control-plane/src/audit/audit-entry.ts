@@ -7,6 +7,7 @@
 import type { Json } from "../ports/json.ts";
 import type { Change, Layout, Partition } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
+import { readShape } from "../records/shape.ts";
 
 export const AUDIT_SHAPE = 1;
 /** Log of tenant. */
@@ -56,8 +57,5 @@ export function auditChange(entry: Omit<AuditEntry, "shape">, partition: Partiti
 
 /** What a stored entry says. Throws on a shape that this process cannot read. */
 export function parseAuditEntry(value: Json): AuditEntry {
-  const shape = value !== null && typeof value === "object" && "shape" in value ? value.shape : undefined;
-  if (shape !== AUDIT_SHAPE)
-    throw new Error(`audit entry of shape ${String(shape)}; this process reads shape ${AUDIT_SHAPE}`);
-  return value as unknown as AuditEntry;
+  return readShape(value, AUDIT_SHAPE, "audit entry");
 }

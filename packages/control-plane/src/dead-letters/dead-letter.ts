@@ -9,6 +9,7 @@
 import type { Json } from "../ports/json.ts";
 import type { Change, IndexKey, Layout, Partition } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
+import { readShape } from "../records/shape.ts";
 
 export const DEAD_LETTER_SHAPE = 1;
 export const DEAD_LETTER_KIND = "dead";
@@ -106,11 +107,5 @@ function indexesOf({ tenant, code, topic, signature }: NewDeadLetter, partition:
 }
 
 export function parseDeadLetter(value: Json): DeadLetter {
-  const shape =
-    value !== null && typeof value === "object" && !Array.isArray(value)
-      ? (value as { shape?: Json }).shape
-      : undefined;
-  if (shape !== DEAD_LETTER_SHAPE)
-    throw new Error(`dead letter of shape ${String(shape)}; this process reads shape ${DEAD_LETTER_SHAPE}`);
-  return value as unknown as DeadLetter;
+  return readShape(value, DEAD_LETTER_SHAPE, "dead letter");
 }

@@ -7,6 +7,7 @@
 
 import type { Json } from "../ports/json.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
+import { readShape } from "../records/shape.ts";
 
 export const KEY_KIND = "key";
 export const KEY_SHAPE = 1;
@@ -152,9 +153,7 @@ export function endOfUse({ expiresAt, revokedAt }: ManagedKey): EpochMs | "never
 
 /** Throws on a shape that this process cannot read. */
 export function parseManagedKey(value: Json): ManagedKey {
-  const shape = value !== null && typeof value === "object" && "shape" in value ? value.shape : undefined;
-  if (shape !== KEY_SHAPE) throw new Error(`key of shape ${String(shape)}; this process reads shape ${KEY_SHAPE}`);
-  return value as unknown as ManagedKey;
+  return readShape(value, KEY_SHAPE, "key");
 }
 
 function isBefore(now: EpochMs, end: EpochMs | "never"): boolean {

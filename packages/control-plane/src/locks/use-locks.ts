@@ -9,10 +9,11 @@ import { derivedUuid } from "../jobs/ids.ts";
 import type { Clock } from "../ports/clock.ts";
 import { Fault, invalidField } from "../ports/fault.ts";
 import type { Json } from "../ports/json.ts";
-import type { Change, Layout, Position, State } from "../ports/state.ts";
+import type { Change, Layout, State } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { listAcross } from "../records/across-partitions.ts";
 import { RecordStore, type Seen } from "../records/record-store.ts";
+import { readShape } from "../records/shape.ts";
 import {
   acquire,
   at,
@@ -129,41 +130,23 @@ export async function findLock(
   return lock;
 }
 
-export interface LockPage {
-  readonly locks: readonly Lock[];
-  readonly next?: Position;
-}
-
-/** Held locks of the tenant, those that end first first. */
+/** Up to `limit` held locks of the tenant, those that end first first. */
 export async function listLocks(
-  query: { readonly tenant: string; readonly limit: number; readonly after?: Position },
+  { tenant, limit }: { readonly tenant: string; readonly limit: number },
   { state, clock, storeTimeoutMs }: LockParts,
   signal: AbortSignal,
-): Promise<LockPage> {
+): Promise<readonly Lock[]> {
   const until = clock.deadline(signal, storeTimeoutMs);
   const now = clock.now();
-  const page = await listAcross(
-    state,
-    {
-      lead: { index: LOCK_INDEX, of: [query.tenant] },
-      alsoIn: [],
-      order: "up",
-      min: now,
-      limit: query.limit,
-      examineMax: query.limit,
-      ...(query.after === undefined ? {} : { after: query.after }),
-    },
-    until,
-  );
+  const lead = { index: LOCK_INDEX, of: [tenant] };
+  const page = await listAcross(state, { lead, alsoIn: [], order: "up", min: now, limit, examineMax: limit }, until);
   const found = await storeOf({ state, clock }).loadMany(
     page.entries.map(({ member }) => member),
     until,
   );
-  const locks = found.flatMap((seen) => (seen === undefined ? [] : [at(seen.record, now)]));
-  return {
-    locks: locks.filter(({ holds }) => holds.length > 0),
-    ...(page.next === undefined ? {} : { next: page.next }),
-  };
+  return found
+    .flatMap((seen) => (seen === undefined ? [] : [at(seen.record, now)]))
+    .filter(({ holds }) => holds.length > 0);
 }
 
 /** The lock after the turn; undefined when it was refused. */
@@ -214,9 +197,7 @@ function idOf({ tenant, resource }: Pick<Lock, "tenant" | "resource">): string {
 }
 
 function parseLock(value: Json): Lock {
-  const shape = value !== null && typeof value === "object" && "shape" in value ? value.shape : undefined;
-  if (shape !== LOCK_SHAPE) throw new Error(`lock of shape ${String(shape)}; this process reads shape ${LOCK_SHAPE}`);
-  return value as unknown as Lock;
+  return readShape(value, LOCK_SHAPE, "lock");
 }
 
 /** The time to hold it for, in ms. Fault INVALID_REQUEST. */

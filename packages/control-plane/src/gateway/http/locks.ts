@@ -6,7 +6,8 @@
 import { Type } from "@fastify/type-provider-typebox";
 import type { FastifyRequest } from "fastify";
 import type { Static } from "typebox";
-import type { Lock } from "../../locks/lock.ts";
+import { capText } from "../../jobs/cap-text.ts";
+import { heldUntil, type Lock } from "../../locks/lock.ts";
 import {
   acquireLock,
   breakLock,
@@ -19,6 +20,7 @@ import {
 } from "../../locks/use-locks.ts";
 import { Fault } from "../../ports/fault.ts";
 import type { App } from "../app.ts";
+import { actorOf } from "../identity.ts";
 import { queryText } from "../query.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
 import { maybe, problemResponses } from "./schemas.ts";
@@ -75,7 +77,7 @@ function readRoute(app: App, parts: RouteParts): void {
       const until = parts.deadline();
       if (request.query.held !== "true")
         return lockView(await findLock(tenant, queryText(request.query, "resource").trim(), lockParts(parts), until));
-      const { locks } = await listLocks({ tenant, limit: HELD_MAX }, lockParts(parts), until);
+      const locks = await listLocks({ tenant, limit: HELD_MAX }, lockParts(parts), until);
       return { items: locks.map(lockView) };
     },
   );
@@ -135,10 +137,8 @@ function releaseRoutes(app: App, parts: RouteParts): void {
       },
     },
     async (request) => {
-      const { identity } = callerOf(request);
-      const { tenant, principal, role, keyId } = identity;
-      const reason = (request.body?.reason ?? "").slice(0, REASON_CHARS_MAX).toWellFormed();
-      const wanted = { ...requestOf(request.body, request), actor: { tenant, principal, role, keyId }, reason };
+      const reason = capText(request.body?.reason ?? "", REASON_CHARS_MAX);
+      const wanted = { ...requestOf(request.body, request), actor: actorOf(callerOf(request)), reason };
       const lock = await breakLock(wanted, lockParts(parts), parts.deadline());
       return { lock: lock === undefined ? null : lockView(lock), released: true };
     },
@@ -174,7 +174,7 @@ function lockView(lock: Lock): Static<typeof LockSchema> {
     mode: lock.mode,
     ...(owners.size === 0 ? {} : { owners: Object.fromEntries(owners) }),
     updated_at: new Date(lock.updatedAt).toISOString(),
-    expires_at: new Date(lock.holds.reduce((latest, hold) => Math.max(latest, hold.expiresAt), 0)).toISOString(),
+    expires_at: new Date(heldUntil(lock)).toISOString(),
     fencing_token: lock.token,
   };
 }
