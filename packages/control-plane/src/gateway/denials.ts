@@ -10,6 +10,7 @@
 import { type Actor, type AuditEntry, auditChange } from "../audit/audit-entry.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Fault, FaultCode } from "../ports/fault.ts";
+import { messageOf } from "../ports/fault.ts";
 import { partitionOf } from "../ports/partition.ts";
 import type { State } from "../ports/state.ts";
 import type { Log } from "../ports/telemetry.ts";
@@ -108,7 +109,7 @@ export class Denials {
         for (const group of due.slice(at)) this.#add(group);
         log.warn("denials.not_written", {
           count: due.length - at,
-          reason: error instanceof Error ? error.message : String(error),
+          reason: messageOf(error),
         });
         return;
       }

@@ -4,6 +4,7 @@
 
 import type { Bus } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
+import { messageOf } from "../ports/fault.ts";
 import type { Log } from "../ports/telemetry.ts";
 import type { EpochMs } from "../ports/time.ts";
 import type { Job, JobState } from "./job.ts";
@@ -98,7 +99,7 @@ export class Announcer {
       } catch (error) {
         this.#log.warn("news.dropped", {
           count: news.length,
-          reason: error instanceof Error ? error.message : String(error),
+          reason: messageOf(error),
         });
       }
     }

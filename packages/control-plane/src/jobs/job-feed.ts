@@ -9,6 +9,7 @@
 // E4. Nobody waits for a follower. What waits here is bounded; beyond that, followers are told that they missed something.
 
 import type { Subscription } from "../ports/bus.ts";
+import { messageOf } from "../ports/fault.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { JOB_NEWS_SUBJECT, parseNews } from "./announce.ts";
 import { type JobChange, loadChanges, placesSince } from "./changed-since.ts";
@@ -147,7 +148,7 @@ export class JobFeed {
     try {
       await (await listening)?.drain(clock.deadline(this.#life.signal, settings.busTimeoutMs));
     } catch (error) {
-      log.warn("feed.not_hung_up", { reason: error instanceof Error ? error.message : String(error) });
+      log.warn("feed.not_hung_up", { reason: messageOf(error) });
     }
   }
 
@@ -191,7 +192,7 @@ export class JobFeed {
       if (!this.#life.signal.aborted)
         log.warn("feed.not_read", {
           count: ids.length,
-          reason: error instanceof Error ? error.message : String(error),
+          reason: messageOf(error),
         });
       return false;
     }
@@ -228,8 +229,7 @@ export class JobFeed {
         if (next === undefined) return true;
         after = next;
       } catch (error) {
-        if (!this.#life.signal.aborted)
-          log.warn("feed.not_scanned", { reason: error instanceof Error ? error.message : String(error) });
+        if (!this.#life.signal.aborted) log.warn("feed.not_scanned", { reason: messageOf(error) });
         return false;
       }
     }

@@ -2,6 +2,7 @@
 // Owns:          taking all of a dispatch or none, giving them back, telling who waits for one.
 // Must not know: how slots are kept (scheduling/slots.ts).
 
+import { messageOf } from "../ports/fault.ts";
 import type { Limit, SlotHolder } from "../scheduling/slots.ts";
 import type { Dispatch, Job } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -36,7 +37,7 @@ export function giveSlotsBack(dispatch: Dispatch, parts: JobParts, signal: Abort
         if (!signal.aborted)
           parts.log.warn("slot.not_given_back", {
             limitId,
-            reason: error instanceof Error ? error.message : String(error),
+            reason: messageOf(error),
           });
       },
     );

@@ -4,6 +4,7 @@
 // It is kept before the commit that makes the letter, not after it: a crash in between keeps a context for longer than needed, instead of
 // breaking what the letter promises.
 
+import { messageOf } from "../ports/fault.ts";
 import { isTerminal, type Job } from "./job.ts";
 import { isDeadLetter } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -21,7 +22,7 @@ export async function keepForRetry(before: Job, next: Job, parts: JobParts, sign
   } catch (error) {
     parts.log.warn("context.not_kept", {
       jobId: next.id,
-      reason: error instanceof Error ? error.message : String(error),
+      reason: messageOf(error),
     });
   }
 }

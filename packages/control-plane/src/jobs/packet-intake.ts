@@ -16,7 +16,7 @@ import {
   SUBJECTS,
 } from "@cordum/protocol";
 import type { About, Handle, Subscription, Verdict } from "../ports/bus.ts";
-import { Fault } from "../ports/fault.ts";
+import { Fault, messageOf } from "../ports/fault.ts";
 import type { Heartbeat } from "../scheduling/registry.ts";
 import type { Backlog } from "./backlog.ts";
 import { cancelJob } from "./cancel.ts";
@@ -207,7 +207,7 @@ async function refuse(
   try {
     await parts.bus.publish(SUBJECTS.alert, bytes, parts.clock.deadline(signal, parts.settings.busTimeoutMs));
   } catch (error) {
-    parts.log.warn("alert.not_published", { reason: error instanceof Error ? error.message : String(error) });
+    parts.log.warn("alert.not_published", { reason: messageOf(error) });
   }
   return { kind: "refuse", reason: code };
 }

@@ -8,6 +8,7 @@
 
 import { parsePacket, SUBJECTS } from "@cordum/protocol";
 import type { Handle, Subscription } from "../ports/bus.ts";
+import { messageOf } from "../ports/fault.ts";
 import type { Ms } from "../ports/time.ts";
 import { poolsFor } from "../scheduling/routing.ts";
 import { JOB_NEWS_SUBJECT, parseNews } from "./announce.ts";
@@ -66,7 +67,7 @@ async function say(
   } catch (error) {
     if (signal.aborted) return;
     parts.placers.excuseSilence(parts.clock.now());
-    parts.log.warn("presence.not_sent", { reason: error instanceof Error ? error.message : String(error) });
+    parts.log.warn("presence.not_sent", { reason: messageOf(error) });
   }
 }
 

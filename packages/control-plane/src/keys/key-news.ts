@@ -5,6 +5,7 @@
 
 import type { Bus, Subscription } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
+import { messageOf } from "../ports/fault.ts";
 import type { Log } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
 import { isKeyId } from "./secret.ts";
@@ -24,7 +25,7 @@ export async function announceKey(id: string, { bus, clock, log }: NewsParts, si
   try {
     await bus.publish(KEY_NEWS_SUBJECT, Buffer.from(JSON.stringify({ key: id })), clock.deadline(signal, PUBLISH_MS));
   } catch (error) {
-    log.warn("key.news_not_sent", { keyId: id, reason: error instanceof Error ? error.message : String(error) });
+    log.warn("key.news_not_sent", { keyId: id, reason: messageOf(error) });
   }
 }
 

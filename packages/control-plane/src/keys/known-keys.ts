@@ -9,7 +9,7 @@
 //     strangers run at once.
 
 import type { Clock } from "../ports/clock.ts";
-import { Fault } from "../ports/fault.ts";
+import { Fault, messageOf } from "../ports/fault.ts";
 import type { Log } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
 import type { KeyStore } from "./key-store.ts";
@@ -147,7 +147,7 @@ export class KnownKeys<T> {
       return value;
     } catch (error) {
       if (error instanceof Fault) this.#awayUntil = clock.mono() + PAUSE_MS;
-      log.warn("keys.not_read", { reason: error instanceof Error ? error.message : String(error) });
+      log.warn("keys.not_read", { reason: messageOf(error) });
       throw error;
     }
   }

@@ -6,6 +6,7 @@
 //     conflicts with rotating it.
 
 import type { Clock } from "../ports/clock.ts";
+import { messageOf } from "../ports/fault.ts";
 import { partitionOf } from "../ports/partition.ts";
 import type { RecordKey, State, Stored } from "../ports/state.ts";
 import type { Log } from "../ports/telemetry.ts";
@@ -47,7 +48,7 @@ export class LastUse {
       } catch (error) {
         this.#parts.log.warn("key.use_not_written", {
           count: noted.length - at,
-          reason: error instanceof Error ? error.message : String(error),
+          reason: messageOf(error),
         });
         return;
       }

@@ -104,6 +104,11 @@ export function invalidField(field: string, reason: string): Fault {
   return new Fault("INVALID_REQUEST", reason, { fields: [{ field, reason }] });
 }
 
+/** What was thrown, in words for the log. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
 /** Ends a switch over a union: a new member does not compile until it is handled. */
 export function unreachable(value: never): never {
   throw new Error(`unreachable: ${JSON.stringify(value)}`);

@@ -11,7 +11,7 @@ import { DEFAULT_GATEWAY_SETTINGS, type GatewayParts, type GatewaySettings } fro
 import { DEFAULT_JOB_SETTINGS, type SchedulingConfig } from "../jobs/job-parts.ts";
 import { PolicySource } from "../policy/policy-source.ts";
 import type { Clock } from "../ports/clock.ts";
-import { assert } from "../ports/fault.ts";
+import { assert, messageOf } from "../ports/fault.ts";
 import type { Log } from "../ports/telemetry.ts";
 import { Processes } from "../records/processes.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING, parsePools, parseTimeouts } from "../scheduling/routing.ts";
@@ -149,7 +149,7 @@ async function joinProcesses(
     try {
       await processes.leave(clock.deadline(NEVER, LEAVE_MS));
     } catch (error) {
-      log.warn("process.not_left", { reason: error instanceof Error ? error.message : String(error) });
+      log.warn("process.not_left", { reason: messageOf(error) });
     }
   });
 }

@@ -2,7 +2,7 @@
 // Owns:          log lines as part of the trace; the rule that programmer errors fail the run wherever they are caught.
 // Must not know: what an event means.
 
-import { Fault } from "../ports/fault.ts";
+import { Fault, messageOf } from "../ports/fault.ts";
 import type { Log, LogFields, Meter } from "../ports/telemetry.ts";
 import type { Life } from "./process.ts";
 
@@ -26,7 +26,7 @@ export function simLog(life: Life, write: (line: Line) => void, fail: (says: str
     info: (event, fields) => line("info", event, fields),
     warn: (event, fields) => line("warn", event, fields),
     error: (event, error, fields) => {
-      line("error", `${event} ${error instanceof Error ? error.message : String(error)}`, fields);
+      line("error", `${event} ${messageOf(error)}`, fields);
       if (!isOperational(error))
         fail(`${life.label} logged ${event}: ${error instanceof Error ? error.stack : String(error)}`);
     },

@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { messageOf } from "../ports/fault.ts";
 
 /** A program that can be started, with the library path it needs ({} when it is installed in the system). */
 export interface Program {
@@ -220,8 +221,4 @@ function worksIn(pid: number, folder: string): boolean {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
     throw error;
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -13,6 +13,7 @@
 import { SUBJECTS } from "@cordum/protocol";
 import type { Dispatch, Job } from "../jobs/job.ts";
 import { listOut, packetOf, type Standing, standingOf } from "../jobs/out-with-worker.ts";
+import { messageOf } from "../ports/fault.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import type { SessionParts } from "./session-parts.ts";
 import type { SessionWorker } from "./session-worker.ts";
@@ -264,7 +265,7 @@ export class Handover {
     this.#parts.log.warn("session.ring_not_followed", {
       jobId,
       workerId: this.#worker.workerId,
-      reason: error instanceof Error ? error.message : String(error),
+      reason: messageOf(error),
     });
   }
 }

@@ -9,6 +9,7 @@
 
 import { parsePacket, SESSION_CLOSE, SUBJECTS } from "@cordum/protocol";
 import type { Subscription } from "../ports/bus.ts";
+import { messageOf } from "../ports/fault.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { type SessionEvents, WorkerSession } from "./session.ts";
 import type { FrameSocket, OnRefused, SessionParts } from "./session-parts.ts";
@@ -155,7 +156,7 @@ export class WorkerSessions {
       const news = Buffer.from(JSON.stringify({ worker: workerId, session, at }));
       await bus.publish(NEWS_SUBJECT, news, clock.deadline(NEVER, NEWS_MS));
     } catch (error) {
-      log.warn("session.news_not_sent", { workerId, reason: error instanceof Error ? error.message : String(error) });
+      log.warn("session.news_not_sent", { workerId, reason: messageOf(error) });
     }
   }
 

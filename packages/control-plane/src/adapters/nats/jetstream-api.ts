@@ -3,7 +3,7 @@
 // Must not know: which streams we want.
 
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
-import { Fault } from "../../ports/fault.ts";
+import { Fault, messageOf } from "../../ports/fault.ts";
 
 const NOT_FOUND: readonly number[] = [JetStreamApiCodes.StreamNotFound, JetStreamApiCodes.ConsumerNotFound];
 
@@ -28,7 +28,7 @@ export async function findInApi<T>(doing: string, ask: () => Promise<T>): Promis
 }
 
 function apiFault(doing: string, cause: unknown): Fault {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   const isRefused = cause instanceof JetStreamApiError && cause.status < 500;
   return new Fault(isRefused ? "BUS_MISCONFIGURED" : "BUS_UNAVAILABLE", `${doing} failed: ${why}`, { cause });
 }

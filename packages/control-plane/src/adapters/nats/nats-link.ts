@@ -17,7 +17,7 @@ import {
   type Subscription,
 } from "@nats-io/transport-node";
 import type { Clock } from "../../ports/clock.ts";
-import { Fault } from "../../ports/fault.ts";
+import { Fault, messageOf } from "../../ports/fault.ts";
 import type { Log } from "../../ports/telemetry.ts";
 import type { Ms } from "../../ports/time.ts";
 import { nextTurn, turn } from "../system/turn.ts";
@@ -301,7 +301,7 @@ class ReconnectPace {
 }
 
 function connectFault(servers: string, cause: unknown): Fault {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   if (/authorization|authentication|nkey/i.test(why)) {
     return new Fault("BUS_MISCONFIGURED", `NATS at ${servers} refuses the credentials; check user, token or nkey`, {
       cause,

@@ -8,7 +8,7 @@
 
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { Clock } from "../../ports/clock.ts";
-import { Fault } from "../../ports/fault.ts";
+import { Fault, messageOf } from "../../ports/fault.ts";
 import type { Log } from "../../ports/telemetry.ts";
 import type { Ms } from "../../ports/time.ts";
 import { type NatsEndpoint, parseNatsEndpoint } from "./endpoint.ts";
@@ -93,7 +93,7 @@ async function lookAtStreams(jsm: JetStreamManager, options: NatsBusOptions): Pr
   try {
     await jsm.getAccountInfo();
   } catch (error) {
-    log.debug("bus.streams_not_seen", { reason: error instanceof Error ? error.message : String(error) });
+    log.debug("bus.streams_not_seen", { reason: messageOf(error) });
     return;
   }
   await arrangeStreams(jsm, { wanted: false, settings: streamSettings(options), log });

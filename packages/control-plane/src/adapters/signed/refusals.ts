@@ -8,6 +8,7 @@
 import { AlertSeverity, ErrorCode, encodePacket, SENDERS, SUBJECTS, timestampOf } from "@cordum/protocol";
 import type { Bus, Subject } from "../../ports/bus.ts";
 import type { Clock } from "../../ports/clock.ts";
+import { messageOf } from "../../ports/fault.ts";
 import type { Log, Meter } from "../../ports/telemetry.ts";
 import type { Ms } from "../../ports/time.ts";
 import type { RefusalReason } from "./judge-packet.ts";
@@ -86,7 +87,7 @@ export class Refusals {
         clock.deadline(signal, ALERT_TIMEOUT_MS),
       );
     } catch (error) {
-      log.warn("alert.not_published", { reason: error instanceof Error ? error.message : String(error) });
+      log.warn("alert.not_published", { reason: messageOf(error) });
     }
   }
 }

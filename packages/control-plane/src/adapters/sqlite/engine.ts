@@ -6,7 +6,7 @@
 // E3. A batch without put leaves its id in no record; such ids are remembered for ten minutes (S1).
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { AssertionFailure, assert } from "../../ports/fault.ts";
+import { AssertionFailure, assert, messageOf } from "../../ports/fault.ts";
 import type { Layout } from "../../ports/state.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import { IndexLists } from "./index-lists.ts";
@@ -81,7 +81,7 @@ export class Engine {
     } catch (error) {
       if (error instanceof AssertionFailure) throw error;
       this.#undo();
-      const detail = error instanceof Error ? error.message : String(error);
+      const detail = messageOf(error);
       return { kind: "failed", outcome: isCommitting ? "unknown" : "undone", detail };
     }
   }

@@ -10,7 +10,7 @@
 
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { Fault } from "../../ports/fault.ts";
+import { Fault, messageOf } from "../../ports/fault.ts";
 
 const SCHEMA = 1;
 
@@ -111,6 +111,6 @@ function ownerOf(path: string): string {
   try {
     return `process ${Number.parseInt(readFileSync(lockPath(path), "utf8"), 10)}`;
   } catch (error) {
-    return `another process (its lock file cannot be read: ${error instanceof Error ? error.message : String(error)})`;
+    return `another process (its lock file cannot be read: ${messageOf(error)})`;
   }
 }

@@ -3,6 +3,7 @@
 // Must not know: what is in it.
 
 import { open } from "node:fs/promises";
+import { messageOf } from "../../ports/fault.ts";
 
 export type TextFile =
   | { readonly kind: "read"; readonly text: string }
@@ -17,6 +18,6 @@ export async function readTextFile(path: string, bytesMax: number): Promise<Text
     const bytes = await file.readFile();
     return { kind: "read", text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) };
   } catch (error) {
-    return { kind: "unreadable", reason: `${path}: ${error instanceof Error ? error.message : String(error)}` };
+    return { kind: "unreadable", reason: `${path}: ${messageOf(error)}` };
   }
 }

@@ -11,7 +11,7 @@ import { isTerminal, type Job } from "../../jobs/job.ts";
 import { JobFollower } from "../../jobs/job-follower.ts";
 import { watchJob } from "../../jobs/job-watch.ts";
 import { loadOwnJob } from "../../jobs/read-job.ts";
-import { type Fault, invalidField } from "../../ports/fault.ts";
+import { type Fault, invalidField, messageOf } from "../../ports/fault.ts";
 import type { App } from "../app.ts";
 import { CLOSE, type GatewaySocket } from "../gateway-socket.ts";
 import { resolveTenant } from "../identity.ts";
@@ -248,7 +248,7 @@ function packets(request: FastifyRequest, reply: FastifyReply, tapped: Tapped, p
     },
   });
   joined.catch((error: unknown) => {
-    log.warn("stream.broken", { reason: error instanceof Error ? error.message : String(error) });
+    log.warn("stream.broken", { reason: messageOf(error) });
     opened.close(CLOSE.TRY_AGAIN, "the bus is away");
   });
   void opened.gone.then(async () => {

@@ -5,6 +5,7 @@
 //     with the last id and goes on.
 
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { messageOf } from "../../ports/fault.ts";
 import type { EndCause } from "../held-connections.ts";
 import { callerOf, type RouteParts } from "../http/route-parts.ts";
 import { bucketOfAddress } from "../rate-limit.ts";
@@ -62,8 +63,7 @@ export async function answerWithEvents(
     await opened.end("end", clock.deadline(NEVER, END_MS));
   } catch (error) {
     if (stream === undefined) throw error;
-    if (!life.signal.aborted)
-      log.warn("stream.broken", { reason: error instanceof Error ? error.message : String(error) });
+    if (!life.signal.aborted) log.warn("stream.broken", { reason: messageOf(error) });
     await stream.end("interrupted; connect again", clock.deadline(NEVER, END_MS));
   } finally {
     life.abort();

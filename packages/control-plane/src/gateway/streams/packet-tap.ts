@@ -13,6 +13,7 @@ import { JOB_NEWS_SUBJECT, parseNews } from "../../jobs/announce.ts";
 import { isTerminal, type Job } from "../../jobs/job.ts";
 import type { JobParts } from "../../jobs/job-parts.ts";
 import type { About, Subscription } from "../../ports/bus.ts";
+import { messageOf } from "../../ports/fault.ts";
 import type { Ms } from "../../ports/time.ts";
 import { type Form, frameOf, resultOf, submitOf } from "./packet-frame.ts";
 
@@ -104,7 +105,7 @@ export class PacketTap {
       const until = clock.deadline(this.#life.signal, settings.busTimeoutMs);
       await Promise.all((await listening)?.map((subscription) => subscription.drain(until)) ?? []);
     } catch (error) {
-      log.warn("tap.not_hung_up", { reason: error instanceof Error ? error.message : String(error) });
+      log.warn("tap.not_hung_up", { reason: messageOf(error) });
     }
   }
 
@@ -174,8 +175,7 @@ export class PacketTap {
       const seen = await jobs.loadMany([...ids], clock.deadline(this.#life.signal, settings.storeTimeoutMs));
       for (const found of seen) if (found !== undefined) records.set(found.record.id, found.record);
     } catch (error) {
-      if (!this.#life.signal.aborted)
-        log.warn("tap.not_read", { count: ids.size, reason: error instanceof Error ? error.message : String(error) });
+      if (!this.#life.signal.aborted) log.warn("tap.not_read", { count: ids.size, reason: messageOf(error) });
     }
     return records;
   }
