@@ -14,14 +14,15 @@ import { loadOwnJob } from "../../jobs/read-job.ts";
 import { type Fault, invalidField, messageOf } from "../../ports/fault.ts";
 import type { App } from "../app.ts";
 import { CLOSE, type GatewaySocket } from "../gateway-socket.ts";
+import type { EndCause } from "../held-connections.ts";
 import { resolveTenant } from "../identity.ts";
 import { pathId, queryText } from "../query.ts";
-import { bucketOfAddress } from "../rate-limit.ts";
 import { notASocket } from "../sockets.ts";
 import { answerWithEvents, type EventSource } from "../streams/event-response.ts";
 import { EVENT_STREAM, wantsEvents } from "../streams/event-stream.ts";
 import { FrameQueue } from "../streams/frame-queue.ts";
 import { eventId, JOB_EVENT, jobData, safeAtOf } from "../streams/job-event.ts";
+import { acceptHeld } from "./held-socket.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
 import { problemResponses } from "./schemas.ts";
 
@@ -210,33 +211,12 @@ interface Tapped {
   readonly jobId: string | undefined;
 }
 
-/** Nothing is awaited between the acceptance of the socket and the first that listens to it. */
 function packets(request: FastifyRequest, reply: FastifyReply, tapped: Tapped, parts: RouteParts): void {
-  const { held, sockets, streams, settings, meter, log } = parts;
+  const { streams, settings, meter, log } = parts;
   const kinds = queryText(request.query, "kinds");
   const namesSubject = queryText(request.query, "subject") === "true";
-  let socket: GatewaySocket | undefined;
-  const release = held.hold({
-    kind: "stream",
-    caller: callerOf(request),
-    address: bucketOfAddress(request.ip ?? ""),
-    end: async (cause, deadline) => {
-      const isRevoked = cause === "credential_ended";
-      await socket?.end(
-        isRevoked ? CLOSE.POLICY : CLOSE.GOING_AWAY,
-        isRevoked ? "credential revoked" : "this process is about to end",
-        deadline,
-      );
-    },
-  });
-  try {
-    socket = sockets.accept(request, reply, { frameBytesMax: FRAME_BYTES_MAX });
-  } catch (error) {
-    release();
-    throw error;
-  }
-  const opened = socket;
-  const waiting = new FrameQueue(opened, settings.streams.waitingMax);
+  const socket = acceptHeld(request, reply, parts, { kind: "stream", frameBytesMax: FRAME_BYTES_MAX, end: endPackets });
+  const waiting = new FrameQueue(socket, settings.streams.waitingMax);
   const joined = streams.tap.join({
     ...tapped,
     kinds: kinds === "" ? undefined : new Set(kinds.split(",", KINDS_MAX).map((kind) => kind.trim())),
@@ -244,17 +224,20 @@ function packets(request: FastifyRequest, reply: FastifyReply, tapped: Tapped, p
     take: (frame) => waiting.add(frame),
     full() {
       meter.count("cordum_gateway_ws_slow_client_evictions_total", { reason: "buffer_full" });
-      opened.close(CLOSE.TRY_AGAIN, "too slow: packets were waiting");
+      socket.close(CLOSE.TRY_AGAIN, "too slow: packets were waiting");
     },
   });
   joined.catch((error: unknown) => {
     log.warn("stream.broken", { reason: messageOf(error) });
-    opened.close(CLOSE.TRY_AGAIN, "the bus is away");
+    socket.close(CLOSE.TRY_AGAIN, "the bus is away");
   });
-  void opened.gone.then(async () => {
-    release();
-    (await joined.catch(() => undefined))?.();
-  });
+  void socket.gone.then(async () => (await joined.catch(() => undefined))?.());
+}
+
+function endPackets(socket: GatewaySocket, cause: EndCause, deadline: AbortSignal): Promise<void> {
+  return cause === "credential_ended"
+    ? socket.end(CLOSE.POLICY, "credential revoked", deadline)
+    : socket.end(CLOSE.GOING_AWAY, "this process is about to end", deadline);
 }
 
 function tenantOf(request: FastifyRequest): string {

@@ -16,6 +16,7 @@ import type { GatewaySocket } from "../gateway-socket.ts";
 import type { EndCause } from "../held-connections.ts";
 import { bucketOfAddress } from "../rate-limit.ts";
 import { notASocket } from "../sockets.ts";
+import { acceptHeld } from "./held-socket.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
 import { problemResponses } from "./schemas.ts";
 
@@ -45,37 +46,24 @@ export function workerConnectRoute(app: App, parts: RouteParts): void {
   );
 }
 
-/** Nothing is awaited between the acceptance of the socket and the first that listens to it. */
 function connect(request: FastifyRequest, reply: FastifyReply, parts: RouteParts): void {
-  const { sockets, held, workers, denials } = parts;
+  const { workers, denials } = parts;
   const { clock } = parts.jobParts;
-  const caller = callerOf(request);
+  const { identity, tenant } = callerOf(request);
   const address = bucketOfAddress(request.ip ?? "");
-  let socket: GatewaySocket | undefined;
   let session: WorkerSession | undefined;
-  const release = held.hold({
+  const socket = acceptHeld(request, reply, parts, {
     kind: "worker",
-    caller,
-    address,
-    end: async (cause, deadline) => {
-      if (socket !== undefined && session !== undefined) await endSession(session, socket, { cause, deadline, clock });
+    frameBytesMax: DEFAULT_SESSION_SETTINGS.payloadBytesMax + FRAME_ROOM_BYTES,
+    end: async (held, cause, deadline) => {
+      if (session !== undefined) await endSession(session, held, { cause, deadline, clock });
     },
   });
-  try {
-    const frameBytesMax = DEFAULT_SESSION_SETTINGS.payloadBytesMax + FRAME_ROOM_BYTES;
-    socket = sockets.accept(request, reply, { frameBytesMax });
-  } catch (error) {
-    release();
-    throw error;
-  }
-  void socket.gone.then(release);
-  const { identity, tenant } = caller;
   const opened = workers.open(socket, tenant, (fault) =>
     denials.note({ fault, identity, address, route: `GET ${PATH}` }),
   );
   session = opened;
-  const { closed } = socket;
-  closed.addEventListener("abort", () => opened.closed("the connection has ended"), { once: true });
+  socket.closed.addEventListener("abort", () => opened.closed("the connection has ended"), { once: true });
   socket.listen((bytes, isText) => {
     if (isText) opened.end(SESSION_CLOSE.BAD_FRAME, "frames are binary");
     else opened.receive(bytes);
