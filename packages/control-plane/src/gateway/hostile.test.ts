@@ -1,7 +1,7 @@
-import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Problem } from "./problem.ts";
 import { openScene, type Scene } from "./testing/gateway-scene.ts";
+import { raw as rawTo } from "./testing/raw-http.ts";
 
 // Over real sockets: what a parser refuses never reaches an injected request.
 let scene: Scene;
@@ -23,17 +23,8 @@ async function problemOf(answer: Response): Promise<Problem> {
 }
 const isAlive = async () => (await fetch(`${url}/health`)).status === 200;
 
-/** Sends raw bytes and reads until the server closes. */
-function raw(text: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(Number(new URL(url).port), "127.0.0.1", () => socket.write(text));
-    let answer = "";
-    socket.setEncoding("latin1").on("data", (chunk) => {
-      answer += chunk;
-    });
-    socket.on("close", () => resolve(answer)).on("error", reject);
-  });
-}
+/** Sends raw bytes to the scene and reads until it closes. */
+const raw = (text: string) => rawTo(url, text);
 
 describe("bodies", () => {
   it.each<[string, string]>([

@@ -1,4 +1,3 @@
-import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { virtualClock } from "../adapters/system/virtual-clock.ts";
@@ -14,6 +13,7 @@ import { callerOf } from "./http/route-parts.ts";
 import { parseOrigins } from "./origins.ts";
 import { DEFAULT_GATEWAY_SETTINGS } from "./parts.ts";
 import { notASocket, Sockets } from "./sockets.ts";
+import { raw } from "./testing/raw-http.ts";
 
 const KEYS = JSON.stringify([
   { key: "admin-key", tenant: "acme", role: "admin" },
@@ -116,18 +116,6 @@ async function opened(url: string, how: Dial = { headers: { "x-api-key": "admin-
 
 const heard = (client: WebSocket): Promise<unknown> => new Promise((resolve) => client.once("message", resolve));
 const base64url = (text: string): string => Buffer.from(text).toString("base64url");
-
-/** What a server answers to bytes of one's own. */
-function raw(url: string, text: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(Number(new URL(url).port), "127.0.0.1", () => socket.write(text));
-    let answer = "";
-    socket.setEncoding("latin1").on("data", (chunk) => {
-      answer += chunk;
-    });
-    socket.on("close", () => resolve(answer)).on("error", reject);
-  });
-}
 
 describe("an upgrade", () => {
   it("goes through the doorman: key, permission, origin", async () => {

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { LANES_INDEX } from "../scheduling/backlog-lanes.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING, type Routing } from "../scheduling/routing.ts";
 import { type JobScene, openJobScene, type SceneOptions } from "../testing/job-scene.ts";
+import { withState } from "../testing/scene-ports.ts";
 import { addWorker, type SceneWorker } from "../testing/scene-worker.ts";
 import { cancelJob } from "./cancel.ts";
 import { JOB_INDEX } from "./job-indexes.ts";
@@ -187,24 +188,17 @@ describe("cost", () => {
 
 /** Counts what is asked of State. */
 const counted = (asked: { lists: number; gets: number }): SceneOptions => ({
-  state: (real) => ({
-    traits: real.traits,
-    get: (...call) => {
-      asked.gets++;
-      return real.get(...call);
-    },
-    commit: (...call) => real.commit(...call),
-    list: (...call) => {
-      asked.lists++;
-      return real.list(...call);
-    },
-    count: (...call) => real.count(...call),
-    read: (...call) => real.read(...call),
-    take: (...call) => real.take(...call),
-    sweep: (...call) => real.sweep(...call),
-    now: (...call) => real.now(...call),
-    close: () => real.close(),
-  }),
+  state: (real) =>
+    withState(real, {
+      get(...call) {
+        asked.gets++;
+        return real.get(...call);
+      },
+      list(...call) {
+        asked.lists++;
+        return real.list(...call);
+      },
+    }),
 });
 
 describe("W5: slots that come free one by one where many wait", () => {

@@ -4,7 +4,7 @@ import { seededRandom } from "../adapters/system/seeded-random.ts";
 import type { Bus } from "../ports/bus.ts";
 import { Fault } from "../ports/fault.ts";
 import { type JobScene, NEVER, openJobScene, type SceneOptions } from "../testing/job-scene.ts";
-import { withSending } from "../testing/scene-ports.ts";
+import { withSending, withState } from "../testing/scene-ports.ts";
 import { addWorker } from "../testing/scene-worker.ts";
 import { JOB_NEWS_SUBJECT } from "./announce.ts";
 import { cancelJob } from "./cancel.ts";
@@ -210,22 +210,13 @@ describe("a follower", () => {
   it("says so when State does not answer, and leaves the feed", async () => {
     let isAway = false;
     const feed = await open({
-      state: (real) => ({
-        ...real,
-        traits: real.traits,
-        get: (...call) => real.get(...call),
-        commit: (...call) => real.commit(...call),
-        list: async (...call) => {
-          if (isAway) throw new Fault("STATE_UNAVAILABLE", "away");
-          return real.list(...call);
-        },
-        count: (...call) => real.count(...call),
-        read: (...call) => real.read(...call),
-        take: (...call) => real.take(...call),
-        sweep: (...call) => real.sweep(...call),
-        now: (...call) => real.now(...call),
-        close: () => real.close(),
-      }),
+      state: (real) =>
+        withState(real, {
+          list: async (...call) => {
+            if (isAway) throw new Fault("STATE_UNAVAILABLE", "away");
+            return real.list(...call);
+          },
+        }),
     });
     isAway = true;
     const follower = new JobFollower(feed, scene.parts, { tenant: "acme", since: 0, waitingMax: 10, show: String });

@@ -2,8 +2,9 @@
 
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { ListQuery, State } from "../ports/state.ts";
+import type { ListQuery } from "../ports/state.ts";
 import { type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
+import { withState } from "../testing/scene-ports.ts";
 import { addWorker } from "../testing/scene-worker.ts";
 import { cancelJob } from "./cancel.ts";
 import { type Job, type JobState, OPEN_STATES, TERMINAL_STATES } from "./job.ts";
@@ -21,19 +22,13 @@ let asked: ListQuery[];
 beforeEach(async () => {
   asked = [];
   scene = await openJobScene({
-    state: (real): State => ({
-      ...real,
-      traits: real.traits,
-      get: (...call) => real.get(...call),
-      commit: (...call) => real.commit(...call),
-      count: (...call) => real.count(...call),
-      take: (...call) => real.take(...call),
-      sweep: (...call) => real.sweep(...call),
-      list(query, signal) {
-        asked.push(query);
-        return real.list(query, signal);
-      },
-    }),
+    state: (real) =>
+      withState(real, {
+        list(query, signal) {
+          asked.push(query);
+          return real.list(query, signal);
+        },
+      }),
   });
   start = scene.clock.now();
   await addWorker(scene, { capacity: 1_000 });

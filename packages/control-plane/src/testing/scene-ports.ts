@@ -35,20 +35,26 @@ export function recording(real: Bus, sent: Sent[], shared = real.traits.shared):
   };
 }
 
-/** The state with another way to commit. */
-export function withCommit(real: State, commit: State["commit"]): State {
+/** The state with some of its calls done otherwise. */
+export function withState(real: State, over: Partial<Omit<State, "traits">>): State {
   return {
     traits: real.traits,
-    get: (keys, signal) => real.get(keys, signal),
-    commit,
-    list: (query, signal) => real.list(query, signal),
-    count: (spans, signal) => real.count(spans, signal),
-    read: (log, after, limit, signal) => real.read(log, after, limit, signal),
-    take: (partition, limit, leaseMs, signal) => real.take(partition, limit, leaseMs, signal),
-    sweep: (partition, budget, signal) => real.sweep(partition, budget, signal),
-    now: (signal) => real.now(signal),
+    get: (...call) => real.get(...call),
+    commit: (...call) => real.commit(...call),
+    list: (...call) => real.list(...call),
+    count: (...call) => real.count(...call),
+    read: (...call) => real.read(...call),
+    take: (...call) => real.take(...call),
+    sweep: (...call) => real.sweep(...call),
+    now: (...call) => real.now(...call),
     close: () => real.close(),
+    ...over,
   };
+}
+
+/** The state with another way to commit. */
+export function withCommit(real: State, commit: State["commit"]): State {
+  return withState(real, { commit });
 }
 
 /** The bus with other ways to send. */

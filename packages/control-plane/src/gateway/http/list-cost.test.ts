@@ -11,6 +11,7 @@ import { EXAMINED_MAX } from "../../jobs/list-jobs.ts";
 import type { State } from "../../ports/state.ts";
 import { DEFAULT_RETENTION, stateLayout } from "../../services/core.ts";
 import { drawJobs, everyFilter, keepJobs } from "../../testing/many-jobs.ts";
+import { withState } from "../../testing/scene-ports.ts";
 import { openScene, type Scene } from "../testing/gateway-scene.ts";
 
 const COUNT = 6_000;
@@ -23,30 +24,23 @@ let scene: Scene;
 let kept: readonly Job[];
 
 function counting(real: State): State {
-  return Object.assign(Object.create(real), {
-    traits: real.traits,
-    async list(...call: Parameters<State["list"]>) {
+  return withState(real, {
+    async list(...call) {
       const page = await real.list(...call);
       cost.calls++;
       cost.examined += page.examined;
       return page;
     },
-    async get(...call: Parameters<State["get"]>) {
+    async get(...call) {
       cost.calls++;
       cost.records += call[0].length;
       return real.get(...call);
     },
-    async count(...call: Parameters<State["count"]>) {
+    async count(...call) {
       cost.calls++;
       return real.count(...call);
     },
-    commit: (...call: Parameters<State["commit"]>) => real.commit(...call),
-    read: (...call: Parameters<State["read"]>) => real.read(...call),
-    take: (...call: Parameters<State["take"]>) => real.take(...call),
-    sweep: (...call: Parameters<State["sweep"]>) => real.sweep(...call),
-    now: (...call: Parameters<State["now"]>) => real.now(...call),
-    close: () => real.close(),
-  } satisfies State);
+  });
 }
 
 beforeAll(async () => {
