@@ -268,8 +268,8 @@ function boardOf(rows: readonly Row[]): object {
   };
 }
 
-// biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana fills it in.
-const datasource = { type: "prometheus", uid: "${source}" };
+// Grafana fills in the variable of that name.
+const datasource = { type: "prometheus", uid: `\${source}` };
 const source = { name: "source", label: "Prometheus", type: "datasource", query: "prometheus" };
 const instances = {
   name: "instance",

@@ -9,8 +9,7 @@
 
 import { type Actor, type AuditEntry, auditChange } from "../audit/audit-entry.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { Fault, FaultCode } from "../ports/fault.ts";
-import { messageOf } from "../ports/fault.ts";
+import { type Fault, type FaultCode, messageOf } from "../ports/fault.ts";
 import { partitionOf } from "../ports/partition.ts";
 import type { State } from "../ports/state.ts";
 import type { Log } from "../ports/telemetry.ts";

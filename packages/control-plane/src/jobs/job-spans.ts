@@ -5,13 +5,13 @@
 //     life of a job, written when it ends; a job may wait for days, so nothing is kept open meanwhile.
 
 import { TRACEPARENT_ENV } from "@cordum/protocol";
-import { NO_TRACING, type Span, type SpanFacts, type Tracing } from "../ports/tracing.ts";
+import { NO_SPAN, type Span, type SpanFacts, type Tracing } from "../ports/tracing.ts";
 import type { Dispatch, Job } from "./job.ts";
 import { requestOf } from "./job-request.ts";
 
 /** To be ended with "heard" or what went wrong. */
 export function startDispatchSpan(job: Job, dispatch: Dispatch, tracing: Tracing): Span {
-  if (!tracing.isOn) return NO_TRACING.start(NOTHING);
+  if (!tracing.isOn) return NO_SPAN;
   return tracing.start({
     name: `dispatch ${job.topic}`,
     kind: "producer",
@@ -51,8 +51,6 @@ export function recordLife(job: Job, tracing: Tracing): void {
     outcome.at,
   );
 }
-
-const NOTHING = { name: "", kind: "internal", parent: "", facts: {} } as const;
 
 function parentOf(job: Job): string {
   return requestOf(job).env[TRACEPARENT_ENV] ?? "";

@@ -23,7 +23,7 @@ import { cancelJob } from "./cancel.ts";
 import { capText } from "./cap-text.ts";
 import { timestamp } from "./effects.ts";
 import type { JobParts } from "./job-parts.ts";
-import { receiveProgress, receiveResult } from "./report.ts";
+import { receiveProgress, receiveResult, workerBehind } from "./report.ts";
 import { reviewWorker } from "./review-worker.ts";
 import { submitPacket } from "./submit-packet.ts";
 
@@ -93,9 +93,7 @@ const progress = (parts: JobParts): Handle =>
     (payload) => (payload.kind === "jobProgress" ? payload.value : undefined),
     parts,
     async ({ value, packet: { senderId } }) => {
-      // A gateway speaks for the workers that are connected to it, and says for which.
-      const workerId = senderId === SENDERS.gateway ? (value.dispatch?.assignedWorkerId ?? "") : senderId;
-      receiveProgress(value, workerId, parts);
+      receiveProgress(value, workerBehind(senderId, value) ?? "", parts);
       return ACK;
     },
   );

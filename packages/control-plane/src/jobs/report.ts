@@ -4,7 +4,15 @@
 // R1. A status that means nothing is a failure with a code, never silence. R2. Texts of workers are capped.
 // R3. Whether a failure is tried again: only where attempts are left; never after FAILED_FATAL or a code that repeating cannot help.
 
-import { ErrorCode, enumName, type JobProgress, type JobResult, JobStatus, jobStatusNames } from "@cordum/protocol";
+import {
+  ErrorCode,
+  enumName,
+  type JobProgress,
+  type JobResult,
+  JobStatus,
+  jobStatusNames,
+  SENDERS,
+} from "@cordum/protocol";
 import { capText } from "./cap-text.ts";
 import { type Changed, changeSeen } from "./change.ts";
 import { retryDelayMs, statusOf } from "./effects.ts";
@@ -19,6 +27,11 @@ const CODE_CHARS_MAX = 128;
 const ID_CHARS_MAX = 256;
 const POINTER_CHARS_MAX = 1_024;
 const ARTIFACTS_MAX = 100;
+
+/** Whose word a progress is. A gateway speaks for the workers that are connected to it, and says for which. */
+export function workerBehind(senderId: string, { dispatch }: Pick<JobProgress, "dispatch">): string | undefined {
+  return senderId === SENDERS.gateway ? dispatch?.assignedWorkerId : senderId;
+}
 
 /** What became of a result. */
 export type Reception = "accepted" | "late" | "foreign" | "unknown_job";

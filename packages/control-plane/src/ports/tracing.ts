@@ -31,8 +31,8 @@ export interface Tracing {
   start(span: SpanStart): Span;
 }
 
+/** Nobody records it. */
+export const NO_SPAN: Span = { traceparent: "", end: () => undefined };
+
 /** Records nothing. */
-export const NO_TRACING: Tracing = {
-  isOn: false,
-  start: () => ({ traceparent: "", end: () => undefined }),
-};
+export const NO_TRACING: Tracing = { isOn: false, start: () => NO_SPAN };

@@ -142,6 +142,7 @@ export class WorkerSessions {
   }
 
   #hearCancel(bytes: Uint8Array): { readonly kind: "ack" } {
+    if (this.#byWorker.size === 0) return { kind: "ack" };
     const parsed = parsePacket(bytes);
     const payload = parsed.kind === "packet" ? parsed.packet.payload : undefined;
     if (payload?.kind === "jobCancel")

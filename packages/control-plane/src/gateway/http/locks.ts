@@ -61,7 +61,7 @@ function readRoute(app: App, parts: RouteParts): void {
       schema: {
         tags,
         operationId: "getLock",
-        summary: "One lock; without a resource, those that are held, first those that end first",
+        summary: "One lock; with `held`, all that are held, first those that end first",
         querystring: Type.Object({
           resource: Type.Optional(Type.String()),
           held: Type.Optional(Type.String({ description: "`true`: all that are held." })),

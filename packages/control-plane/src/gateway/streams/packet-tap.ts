@@ -8,10 +8,11 @@
 //     the store is bounded too, and dropped with a count: this stream has no memory, those of events do.
 // X3. A frame is written once for all who get the same. X4. Without listeners there are no subscriptions.
 
-import { type BusPacket, parsePacket, SENDERS, SUBJECTS } from "@cordum/protocol";
+import { type BusPacket, parsePacket, SUBJECTS } from "@cordum/protocol";
 import { JOB_NEWS_SUBJECT, parseNews } from "../../jobs/announce.ts";
 import { isTerminal, type Job } from "../../jobs/job.ts";
 import type { JobParts } from "../../jobs/job-parts.ts";
+import { workerBehind } from "../../jobs/report.ts";
 import type { About, Subscription } from "../../ports/bus.ts";
 import { messageOf } from "../../ports/fault.ts";
 import type { Ms } from "../../ports/time.ts";
@@ -236,9 +237,7 @@ export class PacketTap {
 function isForTenants({ payload, senderId }: BusPacket, { phase }: Job): boolean {
   if (payload?.kind === "jobCancel") return true;
   if (payload?.kind !== "jobProgress" || !("dispatch" in phase)) return false;
-  // A gateway speaks for the workers that are connected to it, and says for which.
-  const by = senderId === SENDERS.gateway ? payload.value.dispatch?.assignedWorkerId : senderId;
-  return phase.dispatch.workerId === by;
+  return phase.dispatch.workerId === workerBehind(senderId, payload.value);
 }
 
 /** The forms of one packet, each written when the first listener wants it. */
