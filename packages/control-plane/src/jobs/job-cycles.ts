@@ -9,7 +9,7 @@ import { measure } from "./gauges.ts";
 import type { JobParts } from "./job-parts.ts";
 import type { HeardDispatch } from "./outbound.ts";
 import type { Claim } from "./progress-board.ts";
-import { reviewWorker } from "./review-worker.ts";
+import { reviewAgain, reviewWorker } from "./review-worker.ts";
 
 const CYCLE_MS = 1_000;
 /** A sleep that took this much longer: the machine slept, or the process was stopped. */
@@ -65,18 +65,28 @@ async function watchWorkers(parts: JobParts, { stopping, work }: StopSignals): P
       registry.startListening(now);
     }
     await loseSilentWorkers(parts, work);
+    for (const workerId of parts.secondLooks.takeDue(clock.now())) await tryReview(reviewAgain, workerId, parts, work);
   }
 }
 
 async function loseSilentWorkers(parts: JobParts, signal: AbortSignal): Promise<void> {
   for (const workerId of parts.registry.expire(parts.clock.now())) {
     parts.log.warn("worker.lost", { workerId });
-    try {
-      await reviewWorker(workerId, parts, signal);
-    } catch (error) {
-      // Its jobs have wakes of their own, which look at it again.
-      if (!signal.aborted) parts.log.error("worker.not_reviewed", error, { workerId });
-    }
+    await tryReview(reviewWorker, workerId, parts, signal);
+  }
+}
+
+async function tryReview(
+  review: typeof reviewWorker,
+  workerId: string,
+  parts: JobParts,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await review(workerId, parts, signal);
+  } catch (error) {
+    // Its jobs have wakes of their own, which look at it again.
+    if (!signal.aborted) parts.log.error("worker.not_reviewed", error, { workerId });
   }
 }
 

@@ -20,6 +20,7 @@ import type { JobStore } from "./job-store.ts";
 import type { LimitHints } from "./limit-hints.ts";
 import type { Outbound } from "./outbound.ts";
 import type { ProgressBoard } from "./progress-board.ts";
+import type { SecondLooks } from "./second-looks.ts";
 import type { JobLimits } from "./transition.ts";
 
 /** Pools and timeouts as they are now: one immutable object, swapped as a whole. */
@@ -52,6 +53,7 @@ export interface JobParts {
   readonly policy: Policy;
   readonly registry: Registry;
   readonly placers: Placers;
+  readonly secondLooks: SecondLooks;
   readonly scheduling: { readonly current: SchedulingConfig };
   readonly outbound: Outbound;
   readonly board: ProgressBoard;

@@ -2,6 +2,7 @@
 
 import { encodePacket, JobStatus, SUBJECTS } from "@cordum/protocol";
 import { afterEach, describe, expect, it } from "vitest";
+import { PLACER_TTL_MS } from "../scheduling/placers.ts";
 import { type JobScene, NEVER, openJobScene, resultsOf, type SceneOptions } from "../testing/job-scene.ts";
 import { withSending } from "../testing/scene-ports.ts";
 import { addWorker } from "../testing/scene-worker.ts";
@@ -55,6 +56,20 @@ describe("a worker that falls silent", () => {
     await worker.restart("i-2");
     await scene.quiet();
     expect((await scene.load(jobId)).phase).toMatchObject({ state: "TIMEOUT", outcome: { code: "worker_lost" } });
+  });
+
+  it("is looked at by the next process when the one whose turn it was has died unnoticed", async () => {
+    await open({ shared: true });
+    const { placers, registry } = scene.parts;
+    const worker = await addWorker(scene, { instance: "i-1" });
+    const { jobId } = await scene.submit();
+    const now = scene.clock.now();
+    for (let n = 0; registry.isKeeperOf("w1", now); n++) placers.hear(`ghost-${n}`, now);
+    await worker.restart("i-2");
+    await scene.quiet();
+    expect((await scene.load(jobId)).phase.state).toBe("DISPATCHED");
+    const job = await scene.until(jobId, "TIMEOUT", PLACER_TTL_MS + 2_000);
+    expect(job.phase).toMatchObject({ outcome: { code: "worker_lost", workerId: "w1" } });
   });
 
   it("is not lost while the bus is away from this process", async () => {

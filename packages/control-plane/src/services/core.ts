@@ -20,6 +20,7 @@ import { Outbound } from "../jobs/outbound.ts";
 import { listenToPackets, listenToWorkers } from "../jobs/packet-intake.ts";
 import { leavePeers, listenToPeers, meetPeers, runPresence } from "../jobs/peers.ts";
 import { ProgressBoard } from "../jobs/progress-board.ts";
+import { SecondLooks } from "../jobs/second-looks.ts";
 import { wakeJob } from "../jobs/wake.ts";
 import { keyLayout } from "../keys/key-indexes.ts";
 import { KEY_USE_KIND, KEY_USE_SHAPE } from "../keys/last-use.ts";
@@ -201,6 +202,7 @@ function partsOf(
     jobs: new JobStore(ports.state, ports.clock, config.retention),
     registry: new Registry(placers),
     placers,
+    secondLooks: new SecondLooks(),
     scheduling,
     outbound: new Outbound(),
     board: new ProgressBoard(),
