@@ -17,6 +17,7 @@ import { deadLetterBulkRoutes } from "./http/dead-letter-bulk.ts";
 import { deadLetterRoutes } from "./http/dead-letters.ts";
 import { healthRoutes, metricsRoute } from "./http/health.ts";
 import { jobListRoutes } from "./http/job-list.ts";
+import { jobReadingRoutes } from "./http/job-reading.ts";
 import { streamRoutes } from "./http/job-stream.ts";
 import { submitRoutes } from "./http/job-submit.ts";
 import { jobRoutes } from "./http/jobs.ts";
@@ -25,6 +26,7 @@ import { lockRoutes } from "./http/locks.ts";
 import { remediationRoute } from "./http/remediation.ts";
 import type { RouteParts } from "./http/route-parts.ts";
 import { statusRoutes } from "./http/status.ts";
+import { traceRoutes } from "./http/traces.ts";
 import { workerConnectRoute } from "./http/worker-connect.ts";
 import { workerRoutes } from "./http/workers.ts";
 import { describeApi, openapiRoute } from "./openapi.ts";
@@ -56,6 +58,8 @@ const RESOURCES: readonly ((app: App, parts: RouteParts) => void)[] = [
   submitRoutes,
   jobRoutes,
   jobListRoutes,
+  jobReadingRoutes,
+  traceRoutes,
   streamRoutes,
   approvalRoutes,
   remediationRoute,

@@ -83,7 +83,10 @@ describe("the description of the API", () => {
       ...[echo, ask, no].flatMap((job) => [
         ["getJob", "GET", `/api/v1/jobs/${job}`] as const,
         ["listJobDecisions", "GET", `/api/v1/jobs/${job}/decisions`] as const,
+        ["listJobEvents", "GET", `/api/v1/jobs/${job}/events`] as const,
+        ["explainJob", "GET", `/api/v1/jobs/${job}/why`] as const,
       ]),
+      ["countJobs", "GET", "/api/v1/jobs/counts"],
       ["getTrace", "GET", `/api/v1/traces/${trace_id}`],
       ["listApprovals", "GET", "/api/v1/approvals"],
       ["approveJob", "POST", `/api/v1/approvals/${ask}/approve`, body],

@@ -11,7 +11,7 @@ import type { App } from "../app.ts";
 import { resolveTenant } from "../identity.ts";
 import { announceNext } from "../link.ts";
 import { type Found, fillPage, type PageSource } from "../paging.ts";
-import { LIMIT_MAX, queryCursor, queryLimit, queryText, queryTime } from "../query.ts";
+import { queryCursor, queryLimit, queryText, queryTime } from "../query.ts";
 import { jobRecordView } from "../views.ts";
 import { JobRecordSchema } from "./job-schemas.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
@@ -57,25 +57,6 @@ export function jobListRoutes(app: App, parts: RouteParts): void {
       const start = queryCursor(query, LEADS);
       const page = await fillPage(start, queryLimit(query, LIST_PRESET), jobSource(filter, jobParts, deadline()));
       return { items: page.items.map(jobRecordView), next_cursor: announceNext(request, reply, page.next, LEADS) };
-    },
-  );
-  app.get(
-    "/api/v1/traces/:id",
-    {
-      config: { permission: "jobs.read" },
-      schema: {
-        tags: ["jobs"],
-        operationId: "getTrace",
-        summary: "The jobs of a trace, at most 500",
-        params: Type.Object({ id: Type.String() }),
-        response: { 200: Type.Array(JobRecordSchema), ...problemResponses },
-      },
-    },
-    async (request) => {
-      const traceId = queryText(request.params, "id");
-      const source = jobSource({ tenant: callerOf(request).tenant, traceId }, jobParts, deadline());
-      const page = await fillPage({ kind: "top" }, LIMIT_MAX, source);
-      return page.items.map(jobRecordView);
     },
   );
 }
