@@ -144,7 +144,7 @@ class MemoryStateAdapter implements MemoryState {
     return {
       records: stores.flatMap((store) =>
         [...store.records].sort(byName).map(([name, row]) => ({
-          stored: { key: row.key, version: row.version, value: parsedValue(row.text) },
+          stored: lazilyParsed(row),
           alarmAt: store.alarms.scoreOf(name) ?? "never",
           expiresAt: row.expiresAt,
         })),
@@ -174,6 +174,25 @@ class MemoryStateAdapter implements MemoryState {
     if (signal.aborted)
       throw new Fault("STATE_UNAVAILABLE", "the call was given up before it was sent", { cause: signal.reason });
   }
+}
+
+/** Whoever knows the version already need not have it parsed again. */
+function lazilyParsed({
+  key,
+  version,
+  text,
+}: {
+  readonly key: RecordKey;
+  readonly version: string;
+  readonly text: string;
+}): Stored {
+  return {
+    key,
+    version,
+    get value() {
+      return parsedValue(text);
+    },
+  };
 }
 
 function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {

@@ -24,7 +24,7 @@ import type { Batch } from "../../ports/state.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import { LANES_INDEX } from "../../scheduling/backlog-lanes.ts";
 import { DIFFERING_CLOCKS } from "../clock-error.ts";
-import type { Invariant } from "../world.ts";
+import type { Invariant, WorldView } from "../world.ts";
 import type { JobHistory, Ledger } from "./ledger.ts";
 import { expectedOf, FEW_MAX } from "./policies.ts";
 
@@ -50,7 +50,7 @@ export function checkCommit(batch: Batch, { ledger, who, now, fail }: Observed):
     checkTimes(history?.job, job, now, fail);
     if ("dispatch" in job.phase && history?.dispatchIds.has(job.phase.dispatch.id) !== true)
       ledger.capacity.noteCommitted(job.phase.dispatch.id, who);
-    checkVersion(job, ledger, fail);
+    checkVersion(job, batch.id, ledger, fail);
   }
 }
 
@@ -90,23 +90,23 @@ export function forget(kept: readonly Batch[], gone: readonly Batch[], ledger: L
   ledger.histories.clear();
   const before = new Map(ledger.counts);
   // These were judged when they were made.
-  for (const batch of kept) for (const { job } of jobsIn(batch)) checkVersion(job, ledger, () => undefined);
+  for (const batch of kept) for (const { job } of jobsIn(batch)) checkVersion(job, batch.id, ledger, () => undefined);
   ledger.counts.clear();
   for (const [name, count] of before) ledger.counts.set(name, count);
 }
 
-function checkVersion(job: Job, ledger: Ledger, fail: Fail): void {
+function checkVersion(job: Job, version: string, ledger: Ledger, fail: Fail): void {
   const known = ledger.histories.get(job.id);
   const history: JobHistory = known ?? {
     job,
-    versions: 0,
+    version,
     dispatchIds: new Set(),
     assigned: new Set(),
     answers: new Set(),
     onlyDirect: true,
   };
   if (known !== undefined) checkChange(known.job, job, fail);
-  history.versions++;
+  history.version = version;
   const before = known === undefined ? undefined : known.job;
   history.job = job;
   ledger.histories.set(job.id, history);
@@ -193,11 +193,7 @@ export function checkPublish(subject: string, bytes: Uint8Array, { ledger, who, 
 
 export function jobInvariants(ledger: Ledger): readonly Invariant[] {
   return [
-    (view) => acceptedAreStored(view.dump(), ledger),
-    (view) => (view.isHealed ? undefined : alarmsAreInTime(view.dump(), view.now)),
-    (view) => indexesAgree(view.dump()),
-    (view) => lanesAreNamed(view.dump()),
-    (view) => deadLettersAgree(view.dump()),
+    (view) => storeAgrees(view.dump(), view, ledger),
     () => attemptsAreBounded(ledger),
     () => freshJobsSucceed(ledger),
     () => confirmedAnswersStand(ledger),
@@ -205,22 +201,42 @@ export function jobInvariants(ledger: Ledger): readonly Invariant[] {
   ];
 }
 
-function* jobsOf(
-  dump: Dump,
-): Generator<{ readonly job: Job; readonly partition: number; readonly alarmAt: number | "never" }> {
-  for (const { stored, alarmAt } of dump.records) {
-    if (stored.key.kind === JOB_KIND) yield { job: parseJob(stored.value), partition: stored.key.partition, alarmAt };
-  }
+interface StoredJob {
+  readonly job: Job;
+  readonly partition: number;
+  readonly alarmAt: number | "never";
 }
 
-function acceptedAreStored(dump: Dump, ledger: Ledger): string | undefined {
-  const stored = new Set([...jobsOf(dump)].map(({ job }) => job.id));
+function storeAgrees(dump: Dump, view: Pick<WorldView, "now" | "isHealed">, ledger: Ledger): string | undefined {
+  const jobs = jobsOf(dump, ledger);
+  return (
+    acceptedAreStored(jobs, ledger) ??
+    (view.isHealed ? undefined : alarmsAreInTime(jobs, view.now)) ??
+    indexesAgree(jobs, dump) ??
+    lanesAreNamed(jobs, dump) ??
+    deadLettersAgree(jobs, dump)
+  );
+}
+
+/** A version that was seen when it was committed is not parsed again. */
+function jobsOf({ records }: Dump, ledger: Ledger): readonly StoredJob[] {
+  return records.flatMap(({ stored, alarmAt }) => {
+    const { key, version } = stored;
+    if (key.kind !== JOB_KIND) return [];
+    const known = ledger.histories.get(key.id);
+    const job = known?.version === version ? known.job : parseJob(stored.value);
+    return [{ job, partition: key.partition, alarmAt }];
+  });
+}
+
+function acceptedAreStored(jobs: readonly StoredJob[], ledger: Ledger): string | undefined {
+  const stored = new Set(jobs.map(({ job }) => job.id));
   const missing = [...ledger.accepted].find((id) => !stored.has(id) && !ledger.forgotten.has(id));
   return missing === undefined ? undefined : `G4: ${missing} was accepted and is not stored`;
 }
 
-function alarmsAreInTime(dump: Dump, now: number): string | undefined {
-  for (const { job, alarmAt } of jobsOf(dump)) {
+function alarmsAreInTime(jobs: readonly StoredJob[], now: number): string | undefined {
+  for (const { job, alarmAt } of jobs) {
     if (isTerminal(job)) continue;
     const wake = alarmOf(job);
     if (alarmAt === "never" || wake === "never") return `G4: ${job.id} is ${job.phase.state} and has no alarm`;
@@ -232,16 +248,15 @@ function alarmsAreInTime(dump: Dump, now: number): string | undefined {
 
 const INDEXES_OF_JOBS = new Set<string>(Object.values(JOB_INDEX));
 
-function indexesAgree(dump: Dump): string | undefined {
+function indexesAgree(jobs: readonly StoredJob[], dump: Dump): string | undefined {
   const expected = new Map<string, number>();
-  for (const { job, partition } of jobsOf(dump)) {
-    for (const { index, of, score } of entriesOfJob(job))
-      expected.set(`${indexName({ partition, index, of })} ${job.id}`, score);
-  }
+  for (const { job, partition } of jobs)
+    for (const { place, score } of placesOf(job, partition)) expected.set(place, score);
   for (const { key, entries } of dump.indexes) {
     if (!INDEXES_OF_JOBS.has(key.index)) continue;
+    const index = indexName(key);
     for (const { member, score } of entries) {
-      const name = `${indexName(key)} ${member}`;
+      const name = `${index} ${member}`;
       if (expected.get(name) !== score) return `G5: index ${name} has ${score}, the record says ${expected.get(name)}`;
       expected.delete(name);
     }
@@ -250,14 +265,32 @@ function indexesAgree(dump: Dump): string | undefined {
   return missing === undefined ? undefined : `G5: index ${missing} is missing`;
 }
 
+interface Place {
+  readonly place: string;
+  readonly score: number;
+}
+const places = new WeakMap<Job, readonly Place[]>();
+
+/** Where a record must be listed. Versions are looked at again and again, and do not change. */
+function placesOf(job: Job, partition: number): readonly Place[] {
+  const known = places.get(job);
+  if (known !== undefined) return known;
+  const made = entriesOfJob(job).map(({ index, of, score }) => ({
+    place: `${indexName({ partition, index, of })} ${job.id}`,
+    score,
+  }));
+  places.set(job, made);
+  return made;
+}
+
 /** Where a job waits for a pool its lane has a name; a name without jobs is only a look too many. */
-function lanesAreNamed(dump: Dump): string | undefined {
+function lanesAreNamed(jobs: readonly StoredJob[], dump: Dump): string | undefined {
   const named = new Set<string>();
   for (const { key, entries } of dump.indexes) {
     if (key.index === LANES_INDEX)
       for (const { member } of entries) named.add(`${key.partition} ${key.of[0]} ${member}`);
   }
-  for (const { job, partition } of jobsOf(dump)) {
+  for (const { job, partition } of jobs) {
     const pools = job.phase.state === "SCHEDULED" ? job.phase.pools : [];
     const unnamed = pools
       .map((pool) => `${partition} ${pool} ${job.priority} ${job.tenant}`)
@@ -267,11 +300,11 @@ function lanesAreNamed(dump: Dump): string | undefined {
   return undefined;
 }
 
-function deadLettersAgree(dump: Dump): string | undefined {
+function deadLettersAgree(jobs: readonly StoredJob[], dump: Dump): string | undefined {
   const letters = new Set(
     dump.records.filter(({ stored }) => stored.key.kind === DEAD_LETTER_KIND).map(({ stored }) => stored.key.id),
   );
-  for (const { job } of jobsOf(dump)) {
+  for (const { job } of jobs) {
     if (letters.has(job.id) !== isDeadLetter(job))
       return `G5: ${job.id} is ${job.phase.state} and has ${letters.has(job.id) ? "a" : "no"} dead letter`;
   }

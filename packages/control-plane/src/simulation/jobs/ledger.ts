@@ -9,7 +9,8 @@ import { Capacity } from "./capacity.ts";
 export interface JobHistory {
   /** The record as it was last committed. */
   job: Job;
-  versions: number;
+  /** Names the commit that wrote it. */
+  version: string;
   readonly dispatchIds: Set<string>;
   /** Workers that the job was ever given to. */
   readonly assigned: Set<string>;

@@ -11,7 +11,6 @@ import type { JobParts, JobSettings } from "../../jobs/job-parts.ts";
 import { submitJob } from "../../jobs/submit.ts";
 import type { SubmitCommand } from "../../jobs/submit-command.ts";
 import type { Policy } from "../../policy/decision.ts";
-import { PolicySource } from "../../policy/policy-source.ts";
 import { Fault } from "../../ports/fault.ts";
 import { NO_TRACING } from "../../ports/tracing.ts";
 import type { Routing } from "../../scheduling/routing.ts";
@@ -20,7 +19,7 @@ import { COMMAND } from "../../testing/job-scene.ts";
 import type { ProcessPorts, SimProcess } from "../process.ts";
 import { QUIET_MS } from "./capacity.ts";
 import { type Ledger, note } from "./ledger.ts";
-import { MILD_POLICY, STRICT_POLICY, TOPICS } from "./policies.ts";
+import { MILD_POLICY, PolicyInForce, STRICT_POLICY, TOPICS } from "./policies.ts";
 
 export const TENANT = "acme";
 export const POOL = "p";
@@ -63,7 +62,7 @@ export function simNode(name: string, options: NodeOptions): SimProcess {
     mayCrash: true,
     async start(given) {
       const ports = options.mutate.ports(given);
-      const source = new PolicySource();
+      const source = new PolicyInForce();
       const core = composeCore(
         { ...ports, tracing: NO_TRACING, policy: options.mutate.policy(source) },
         {
@@ -99,12 +98,12 @@ interface User {
 }
 
 /** Each node learns of a new policy in its own time; now and then none is loaded. */
-async function changePolicy(source: PolicySource, { ports, options }: User): Promise<void> {
+async function changePolicy(source: PolicyInForce, { ports, options }: User): Promise<void> {
   const { chance, clock, signal } = ports;
   do {
     const roll = chance.below(10);
     const policy = options.ledger.isHealed || roll < 5 ? MILD_POLICY : STRICT_POLICY;
-    source.replace(roll === 9 && !options.ledger.isHealed ? "" : policy.text);
+    source.use(roll === 9 && !options.ledger.isHealed ? undefined : policy);
   } while (await clock.sleep(1_000 + chance.below(5_000), signal));
 }
 

@@ -2,6 +2,7 @@
 // Owns:          the texts, the topics, the expected verdicts.
 // Must not know: how policy is evaluated: the expectation is a table, so that it can catch the evaluation.
 
+import type { Policy, PolicyInput } from "../../policy/decision.ts";
 import { PolicySource } from "../../policy/policy-source.ts";
 
 export const TOPICS = ["job.echo", "job.no", "job.ask", "job.slow", "job.small", "job.flip", "job.few"] as const;
@@ -49,8 +50,9 @@ const MILD = `${COMMON}
 export const FEW_MAX = 2;
 
 export interface SimPolicy {
-  readonly text: string;
   readonly snapshot: string;
+  /** Holds this policy for good: it is parsed once for all runs. */
+  readonly source: PolicySource;
   readonly expects: { readonly [topic in Topic]: Expected };
 }
 
@@ -81,9 +83,33 @@ export function expectedOf(snapshot: string, topic: string): Expected | undefine
   return policy === undefined || known === undefined ? undefined : policy.expects[known];
 }
 
+/** The policy of one process, as it changes. */
+export class PolicyInForce implements Policy {
+  #source = new PolicySource();
+
+  /** Undefined: none is loaded any more. */
+  use(policy: SimPolicy | undefined): void {
+    this.#source = policy?.source ?? NO_POLICY;
+  }
+
+  decide(input: PolicyInput): ReturnType<Policy["decide"]> {
+    return this.#source.decide(input);
+  }
+
+  snapshot(): string {
+    return this.#source.snapshot();
+  }
+
+  concurrentJobsMax(tenant: string): number {
+    return this.#source.concurrentJobsMax(tenant);
+  }
+}
+
+const NO_POLICY = new PolicySource();
+
 function policyOf(text: string, expects: SimPolicy["expects"]): SimPolicy {
   const source = new PolicySource();
   const loaded = source.replace(text);
   if (loaded.kind !== "loaded") throw new Error(`a policy of the simulation is not valid: ${JSON.stringify(loaded)}`);
-  return { text, snapshot: loaded.snapshot, expects };
+  return { source, snapshot: loaded.snapshot, expects };
 }
