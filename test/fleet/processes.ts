@@ -3,6 +3,7 @@
 // Must not know: what the test demands.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { appendFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 export interface Program {
@@ -11,10 +12,18 @@ export interface Program {
   readonly file: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** A file for everything that it says, all starts together. */
+  readonly logPath?: string;
+  /** How long a start may take; 20 s when absent. */
+  readonly readyMsMax?: number;
 }
 
 const READY_MS_MAX = 20_000;
 const SAID_CHARS_MAX = 100_000;
+
+/** None outlives the process that started it. */
+const live = new Set<ChildProcess>();
+process.once("exit", () => live.forEach((child) => void child.kill("SIGKILL")));
 
 export class FleetProcess implements AsyncDisposable {
   readonly #program: Program;
@@ -42,7 +51,7 @@ export class FleetProcess implements AsyncDisposable {
 
   /** Resolves when it is ready. */
   async start(): Promise<void> {
-    const { file, args, env, name } = this.#program;
+    const { file, args, env, name, readyMsMax = READY_MS_MAX } = this.#program;
     const { PATH = "" } = process.env;
     const path = fileURLToPath(new URL(file, import.meta.url));
     const child = spawn(process.execPath, ["--conditions=source", path, ...args], {
@@ -50,17 +59,17 @@ export class FleetProcess implements AsyncDisposable {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child = child;
+    live.add(child);
+    child.once("exit", () => live.delete(child));
     this.#isExpectedToEnd = false;
     const ready = Promise.withResolvers<void>();
     const hear = (chunk: Buffer): void => {
       const text = chunk.toString("utf8");
-      this.#said = (this.#said + text).slice(-SAID_CHARS_MAX);
+      this.#keep(text);
       if (/\bready\b/.test(text) && !text.startsWith("{")) ready.resolve();
     };
     child.stdout.on("data", hear);
-    child.stderr.on("data", (chunk: Buffer) => {
-      this.#said = (this.#said + chunk.toString("utf8")).slice(-SAID_CHARS_MAX);
-    });
+    child.stderr.on("data", (chunk: Buffer) => this.#keep(chunk.toString("utf8")));
     this.#ended = new Promise((resolve) =>
       child.once("exit", (code, signal) => {
         if (!this.#isExpectedToEnd) this.#surprises++;
@@ -70,8 +79,13 @@ export class FleetProcess implements AsyncDisposable {
         resolve();
       }),
     );
-    const tooLate = setTimeout(() => ready.reject(new Error(`${name} is not ready:\n${this.#said}`)), READY_MS_MAX);
+    const tooLate = setTimeout(() => ready.reject(new Error(`${name} is not ready:\n${this.#said}`)), readyMsMax);
     await ready.promise.finally(() => clearTimeout(tooLate));
+  }
+
+  #keep(text: string): void {
+    this.#said = (this.#said + text).slice(-SAID_CHARS_MAX);
+    if (this.#program.logPath !== undefined) appendFileSync(this.#program.logPath, text);
   }
 
   /** kill -9. */

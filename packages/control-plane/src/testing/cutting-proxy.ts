@@ -18,6 +18,8 @@ export interface CuttingProxy extends AsyncDisposable {
   accept(): void;
   /** Each piece of an answer arrives this much later; 0 ends it. Order is kept. */
   delayAnswers(ms: number): void;
+  /** New connections lead to another port of 127.0.0.1; those that are open stay where they are. */
+  retarget(targetPort: number): void;
   /** Every `from` in an answer becomes `to`, which has as many bytes: a server that says something else about itself. */
   rewriteAnswers(from: string, to: string): void;
   /** Connections accepted so far. */
@@ -40,7 +42,7 @@ type Cut = { readonly what: "answer" | "request"; readonly done: () => void };
 
 class TcpProxy implements CuttingProxy {
   readonly #listener: Server;
-  readonly #targetPort: number;
+  #targetPort: number;
   readonly #pairs = new Set<Pair>();
   #cut: Cut | undefined;
   #paused = false;
@@ -98,6 +100,10 @@ class TcpProxy implements CuttingProxy {
     this.#delayMs = ms;
   }
 
+  retarget(targetPort: number): void {
+    this.#targetPort = targetPort;
+  }
+
   rewriteAnswers(from: string, to: string): void {
     if (Buffer.byteLength(from) !== Buffer.byteLength(to)) throw new Error("lengths are part of what goes through");
     this.#rewrite = { from, to };
@@ -133,15 +139,14 @@ class TcpProxy implements CuttingProxy {
     }
     const pair = { client, server: connect(this.#targetPort, "127.0.0.1") };
     this.#pairs.add(pair);
-    let answers = Promise.resolve();
+    const late = new LateAnswers(client);
     client.on("data", (bytes) => {
       if (!this.#cuts("request", pair)) pair.server.write(bytes);
     });
     pair.server.on("data", (bytes) => {
       if (this.#cuts("answer", pair)) return;
       this.#rewriteIn(bytes);
-      if (this.#delayMs === 0) client.write(bytes);
-      else answers = answers.then(() => after(this.#delayMs)).then(() => void client.write(bytes));
+      late.write(bytes, this.#delayMs);
     });
     for (const socket of [client, pair.server]) {
       socket.setNoDelay(true);
@@ -179,6 +184,32 @@ class TcpProxy implements CuttingProxy {
 function destroy(pair: Pair): void {
   pair.client.destroy();
   pair.server.destroy();
+}
+
+/** Pieces of answers on their way, in order, whatever becomes of the delay meanwhile. */
+class LateAnswers {
+  readonly #client: Socket;
+  #under = 0;
+  #last = Promise.resolve();
+
+  constructor(client: Socket) {
+    this.#client = client;
+  }
+
+  write(bytes: Buffer | string, delayMs: number): void {
+    if (delayMs === 0 && this.#under === 0) {
+      this.#client.write(bytes);
+      return;
+    }
+    this.#under++;
+    const arrived = after(delayMs);
+    this.#last = this.#last
+      .then(() => arrived)
+      .then(() => {
+        this.#under--;
+        this.#client.write(bytes);
+      });
+  }
 }
 
 function after(ms: number): Promise<void> {

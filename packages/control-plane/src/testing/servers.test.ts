@@ -44,4 +44,25 @@ describe("servers for tests", () => {
     expect(await admin.get("n")).toBe("1");
     admin.disconnect();
   });
+
+  it("keeps answers in order when their delay ends, and leads new connections elsewhere", async () => {
+    await using server = await startRedis();
+    await using other = await startRedis();
+    await using proxy = await cuttingProxy(server.port);
+    const through = new Redis(proxy.port, "127.0.0.1", { retryStrategy: () => 1 });
+    await through.set("n", "here");
+    proxy.delayAnswers(200);
+    const late = through.incr("m");
+    const admin = server.admin();
+    await expect.poll(() => admin.get("m")).toBe("1");
+    admin.disconnect();
+    proxy.delayAnswers(0);
+    expect(await Promise.all([late, through.incr("m"), through.incr("m")])).toEqual([1, 2, 3]);
+    proxy.retarget(other.port);
+    expect(await through.get("n")).toBe("here");
+    proxy.refuse();
+    proxy.accept();
+    await expect.poll(() => through.get("n").catch(() => "away")).toBeNull();
+    through.disconnect();
+  });
 });
