@@ -4,6 +4,7 @@
 // U1. An entry is appended in the commit that makes the change, in the partition of the thing that it tells about: one is never without the
 //     other, and no commit waits for a chain. U2. An entry carries no secret and no payload: who, what, of which thing, why.
 
+import { redactText } from "../policy/secrets.ts";
 import type { Json } from "../ports/json.ts";
 import type { Change, Layout, Partition } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
@@ -47,12 +48,25 @@ export function auditLayout(keepMs: Ms): Layout["logs"] {
 
 /** The change to add to the batch; `partition` is the batch's. */
 export function auditChange(entry: Omit<AuditEntry, "shape">, partition: Partition): Change {
-  const written: AuditEntry = { shape: AUDIT_SHAPE, ...entry };
+  const facts = Object.entries(entry.facts).map(([name, fact]) => [
+    name,
+    typeof fact === "string" ? redacted(fact) : fact,
+  ]);
+  const written: AuditEntry = {
+    shape: AUDIT_SHAPE,
+    ...entry,
+    reason: redacted(entry.reason),
+    facts: Object.fromEntries(facts),
+  };
   return {
     do: "append",
     log: { partition, log: AUDIT_LOG, of: entry.tenant },
     entry: written as unknown as Json,
   };
+}
+
+function redacted(text: string): string {
+  return redactText(text).value;
 }
 
 /** What a stored entry says. Throws on a shape that this process cannot read. */

@@ -24,7 +24,8 @@ const say = (route: RouteRow) => `${route.method} ${route.path}`;
 /** What a caller of the right role gets for a job that does not exist: anything but a refusal. */
 const call = (key: string, route: RouteRow, headers: Record<string, string> = {}) =>
   scene.call(key, route.method, pathFor(route, "no-such-job"), {
-    headers: { ...headers, "content-type": "application/json" },
+    // What is no stream is answered at once, and so is a stream that is asked for JSON.
+    headers: { accept: "application/json", ...headers, "content-type": "application/json" },
     ...(route.method === "POST" ? { payload: "{}" } : {}),
   });
 

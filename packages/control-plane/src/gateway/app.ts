@@ -3,6 +3,8 @@
 // Must not know: what the routes are for.
 // H1. A route without a permission does not start. H2. A handler runs only for admitted requests, and a drain waits for it.
 // H3. Bodies are JSON whatever their Content-Type says, as the original reads them; an empty body is no body.
+// H4. References to secrets are blanked out in every text that is answered, whatever route it comes from. A route whose documents are read to
+//     be written back says so (`showsReferences`).
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
@@ -14,6 +16,7 @@ import Fastify, {
   type RawServerDefault,
   type RouteOptions,
 } from "fastify";
+import { redactJson } from "../policy/secrets.ts";
 import type { Clock } from "../ports/clock.ts";
 import { Fault, type FaultCode } from "../ports/fault.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
@@ -80,6 +83,10 @@ export function createApp(parts: AppParts): App {
   app.decorateRequest("isRefused", false);
   readJsonBodies(app);
   app.addHook("onRequest", createDoorman(parts));
+  app.addHook("onSend", (request, _, payload, done) => {
+    const isOurs = typeof payload === "string" && request.routeOptions.config.showsReferences !== true;
+    done(null, isOurs ? redactJson(payload) : payload);
+  });
   const measure = createMeasure(parts.meter);
   app.addHook("onResponse", (request, reply, done) => {
     measure(request, reply);
@@ -163,7 +170,10 @@ function answerError(error: unknown, request: FastifyRequest, reply: FastifyRepl
   tellError(error, problem, request, parts);
   const waitS = retryAfterS(problem.status);
   if (waitS !== undefined && !reply.hasHeader("retry-after")) reply.header("retry-after", String(waitS));
-  void reply.code(problem.status).header("content-type", PROBLEM_CONTENT_TYPE).send(JSON.stringify(problem));
+  void reply
+    .code(problem.status)
+    .header("content-type", PROBLEM_CONTENT_TYPE)
+    .send(redactJson(JSON.stringify(problem)));
 }
 
 function tellError(error: unknown, problem: Problem, request: FastifyRequest, parts: AppParts): void {

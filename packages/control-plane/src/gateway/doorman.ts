@@ -30,6 +30,8 @@ declare module "fastify" {
     permission?: RoutePermission;
     /** Refuses the methods that its path does not have. */
     isFallback?: boolean;
+    /** Its answers hold references to secrets as they were written. */
+    showsReferences?: boolean;
     /** What the rest of the path is, where the path ends in `*`. */
     rest?: string;
   }

@@ -46,7 +46,7 @@ export function openapiRoute(app: App): void {
   app.get(
     "/openapi.json",
     {
-      config: { permission: "public" },
+      config: { permission: "public", showsReferences: true },
       schema: { tags: ["status"], security: [], operationId: "getOpenApi", response: { 200: Type.Unknown() } },
     },
     async (_, reply) => {

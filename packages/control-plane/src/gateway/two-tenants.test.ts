@@ -122,7 +122,8 @@ function pathsOf(route: RouteRow): readonly { readonly theirs: string; readonly 
 async function ask(key: string, route: RouteRow, url: string, body?: object) {
   const payload = body ?? BODIES[route.operation.operationId ?? ""] ?? {};
   const hasBody = route.method === "POST" || route.method === "PUT";
-  return scene.call(key, route.method, url, hasBody ? { payload } : {});
+  const headers = { accept: "application/json" };
+  return scene.call(key, route.method, url, hasBody ? { payload, headers } : { headers });
 }
 type Answer = Awaited<ReturnType<typeof ask>>;
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { REDACTED, redactSecrets, redactText, refersToSecret } from "./secrets.ts";
+import { REDACTED, redactJson, redactSecrets, redactText, refersToSecret } from "./secrets.ts";
 
 /** `depth` lists around `value`. */
 const nested = (value: unknown, depth: number): unknown => (depth === 0 ? value : [nested(value, depth - 1)]);
@@ -65,6 +65,13 @@ describe("blanking out", () => {
   it("replaces whole what lies too deep", () => {
     expect(redactSecrets(nested("x", 65))).toEqual({ value: nested(REDACTED, 64), changed: true });
     expect(redactSecrets(nested("x", 64)).changed).toBe(false);
+  });
+
+  it("goes through JSON that is a text in JSON, and leaves other JSON as it was written", () => {
+    const inner = JSON.stringify({ dsn: "secret://vault/db" }).replaceAll("/", "\\/");
+    expect(redactJson(JSON.stringify({ a: inner }))).toBe(JSON.stringify({ a: `{"dsn":"${REDACTED}"}` }));
+    for (const text of ['{"a": 1.50, "b": "the secret: none"}', "", "no JSON"]) expect(redactJson(text)).toBe(text);
+    expect(redactJson("no JSON, but secret://vault/db")).toBe(`no JSON, but ${REDACTED}`);
   });
 
   it("leaves nothing that is found again", () => {

@@ -48,6 +48,7 @@ describe("the log", () => {
       password: "hunter2",
       url: "redis://:hunter2@host:6379/0",
       note: "use secret://vault/hunter2, please",
+      body: '{"dsn":"secret:\\/\\/vault\\/hunter2"}',
       quoted: `sent ${KEY} twice: ${KEY.slice(0, 50)}`,
       keyId: "visible",
     });

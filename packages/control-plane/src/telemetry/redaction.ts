@@ -36,8 +36,8 @@ export function isSecretName(field: string): boolean {
 export function redactText(text: string): string {
   const whole = text.length <= TEXT_CHARS_MAX ? text : `${text.slice(0, TEXT_CHARS_MAX)}…`;
   const cut = whole.includes(KEY_PREFIX) ? whole.replace(/cordum_[0-9A-Za-z]{40,60}/g, HIDDEN) : whole;
-  if (!cut.includes("://")) return cut;
+  if (!cut.includes(":")) return cut;
   return cut
-    .replace(/secret:\/\/[^\s"'<>,;)\]}]+/gi, `secret://${HIDDEN}`)
+    .replace(/secret:(?:\\{0,3}\/){2}(?:\\{1,3}\/|[^\s"'<>,;)\]}\\])*/gi, `secret://${HIDDEN}`)
     .replace(/:\/\/[^\s/@"'<>]{1,512}@/g, `://${HIDDEN}@`);
 }

@@ -11,7 +11,6 @@ import type { Job } from "../../jobs/job.ts";
 import { loadOwnJob } from "../../jobs/read-job.ts";
 import { type WhyWaiting, whyWaiting } from "../../jobs/why-waiting.ts";
 import { REST_DECISIONS } from "../../policy/decision-forms.ts";
-import { redactText } from "../../policy/secrets.ts";
 import type { App } from "../app.ts";
 import { resolveTenant } from "../identity.ts";
 import { pathId, queryText } from "../query.ts";
@@ -166,7 +165,7 @@ function eventView(event: LoggedEvent) {
   const at = toMicros(event.at);
   switch (event.kind) {
     case "state":
-      return { at, kind, state: event.step.state, why: redactText(event.step.why).value };
+      return { at, kind, state: event.step.state, why: event.step.why };
     case "decision": {
       const { decision } = event.decided;
       return {
@@ -181,7 +180,7 @@ function eventView(event: LoggedEvent) {
     default: {
       const { answer, by, role, reason, snapshot } = event.answer;
       const decision = answer === "approved" ? "approve" : "reject";
-      return { at, kind, decision, reason: redactText(reason).value, by, role, policy_snapshot: snapshot };
+      return { at, kind, decision, reason, by, role, policy_snapshot: snapshot };
     }
   }
 }
@@ -191,9 +190,9 @@ function whyView(id: string, why: WhyWaiting) {
     id,
     state: why.state,
     reason: why.reason,
-    explanation: redactText(why.explanation).value,
+    explanation: why.explanation,
     since: toMicros(why.since),
-    freed_by: redactText(why.freedBy).value,
+    freed_by: why.freedBy,
     who_can_act: [...why.whoCanAct],
     queues: why.queues.map(({ freeSlots, ...place }) => ({ ...place, free_slots: freeSlots })),
     ...(why.limit === undefined ? {} : { limit: why.limit }),

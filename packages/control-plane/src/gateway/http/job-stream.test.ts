@@ -157,7 +157,11 @@ describe("events of one job", () => {
     expect((await follow(`/api/v1/jobs/${jobId}/stream`, "other-admin-key")).status).toBe(404);
     expect((await follow("/api/v1/jobs/nobody/stream")).status).toBe(404);
     expect((await follow(`/api/v1/jobs/${jobId}/stream`, "worker-key")).status).toBe(403);
-    expect((await follow(`/api/v1/jobs/${jobId}/stream`, "viewer-key", { accept: "*/*" })).status).toBe(400);
+    for (const path of [`/api/v1/jobs/${jobId}/stream`, "/api/v1/jobs/stream"])
+      expect((await follow(path, "viewer-key", { accept: "application/json" })).status).toBe(400);
+    expect((await follow("/api/v1/stream", "admin-key", { accept: "*/*" })).status).toBe(400);
+    for (const accept of ["*/*", "application/json, text/event-stream"])
+      expect((await follow("/api/v1/jobs/stream", "viewer-key", { accept })).status).toBe(200);
     const foreign = { "x-tenant-id": "acme" };
     expect((await follow(`/api/v1/jobs/${jobId}/stream`, "root-key", foreign)).status).toBe(200);
     expect((await follow(`/api/v1/jobs/${jobId}/stream?tenant_id=other`, "root-key")).status).toBe(404);
@@ -371,7 +375,7 @@ describe("packets", () => {
     ).not.toContain("lie");
   });
 
-  it("show no secrets and no pointers of denied jobs to people of the tenant; all tenants' operators see them as they are", async () => {
+  it("show no secrets and no pointers of denied jobs to people of the tenant; all tenants' operators see the packets, without the secrets", async () => {
     await serve();
     const acme = await tap();
     const root = await tap("root-key");
@@ -380,7 +384,11 @@ describe("packets", () => {
     await acme.until((frame) => frame.jobResult?.jobId === jobId);
     await root.until((frame) => frame.jobResult?.jobId === jobId);
     expect(JSON.stringify(acme.seen)).not.toContain("secret://");
-    expect(JSON.stringify(root.seen)).toContain(secret);
+    expect(JSON.stringify(root.seen)).not.toContain("secret://");
+    expect(root.seen.find((frame) => frame.jobRequest?.jobId === jobId)?.jobRequest).toMatchObject({
+      contextPtr: `redis://ctx:${jobId}`,
+      labels: { where: "<redacted>" },
+    });
     await say(SUBJECTS.heartbeat, { kind: "heartbeat", value: { workerId: "w9", pool: "default" } }, "w9");
     await root.until((frame) => frame.heartbeat?.workerId === "w9");
     const named = await tap("root-key", "/api/v1/stream?tenant_id=other");

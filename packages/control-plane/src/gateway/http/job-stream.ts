@@ -2,7 +2,8 @@
 // Owns:          the paths, who may follow what, which form a request asks for.
 // Must not know: how changes are found (jobs/), how frames are sent (streams/).
 // M1. A stream is for the tenant of the request. Packets of all tenants go to a key that may name any tenant and names none.
-// M2. A path that has both forms gives a WebSocket where one is asked for, events where the request accepts them, and else says so.
+// M2. A path that has both forms gives a WebSocket where one is asked for, events where the request accepts them, and else says so. What
+//     is there for packets gives events only where the request names them: a client of the original that forgot to upgrade hears of it.
 
 import { Type } from "@fastify/type-provider-typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
@@ -19,7 +20,7 @@ import { resolveTenant } from "../identity.ts";
 import { pathId, queryText } from "../query.ts";
 import { notASocket } from "../sockets.ts";
 import { answerWithEvents, type EventSource } from "../streams/event-response.ts";
-import { EVENT_STREAM, wantsEvents } from "../streams/event-stream.ts";
+import { EVENT_STREAM, takesEvents, wantsEvents } from "../streams/event-stream.ts";
 import { FrameQueue } from "../streams/frame-queue.ts";
 import { eventId, JOB_EVENT, jobData, safeAtOf } from "../streams/job-event.ts";
 import { acceptHeld } from "./held-socket.ts";
@@ -65,12 +66,13 @@ function jobsRoute(app: App, parts: RouteParts): void {
         tags,
         operationId: "streamJobs",
         summary: "Changes of all jobs of a tenant, as server-sent events",
-        description: `Ask with \`Accept: text/event-stream\`. ${RESUME}`,
+        description: `For \`Accept: text/event-stream\`, and for requests that take anything. ${RESUME}`,
         querystring: TenantQuery,
         response,
       },
     },
     async (request, reply) => {
+      if (!takesEvents(request)) throw notEvents(request, reply);
       await jobEvents(request, reply, parts);
       return reply;
     },
@@ -122,6 +124,7 @@ function packetsRoute(app: App, parts: RouteParts): void {
     },
     async (request, reply) => {
       if (!parts.sockets.isAskedBy(request)) {
+        if (!wantsEvents(request)) throw notEvents(request, reply);
         await jobEvents(request, reply, parts);
         return reply;
       }
@@ -135,7 +138,6 @@ function packetsRoute(app: App, parts: RouteParts): void {
 }
 
 function jobEvents(request: FastifyRequest, reply: FastifyReply, parts: RouteParts): Promise<void> {
-  if (!wantsEvents(request)) throw notEvents(request, reply);
   const { streams, jobParts, settings } = parts;
   const tenant = tenantOf(request);
   const asked = safeAtOf(lastEventIdOf(request));
@@ -174,7 +176,7 @@ function oneJobsEvents(
   followed: Followed,
   parts: RouteParts,
 ): Promise<void> {
-  if (!wantsEvents(request)) throw notEvents(request, reply);
+  if (!takesEvents(request)) throw notEvents(request, reply);
   const lastId = lastEventIdOf(request);
   return answerWithEvents(request, reply, parts, async (signal): Promise<EventSource | "nothing"> => {
     const changes = watchJob(followed, parts.streams.feed, parts.jobParts, signal);

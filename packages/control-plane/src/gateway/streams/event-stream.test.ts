@@ -2,7 +2,7 @@ import { connect, type Socket } from "node:net";
 import Fastify, { type FastifyInstance } from "fastify";
 import { afterEach, describe, expect, it } from "vitest";
 import { type VirtualClock, virtualClock } from "../../adapters/system/virtual-clock.ts";
-import { EventStream, KEEP_ALIVE_MS, STALLED_MS, wantsEvents } from "./event-stream.ts";
+import { EventStream, KEEP_ALIVE_MS, STALLED_MS, takesEvents, wantsEvents } from "./event-stream.ts";
 
 let app: FastifyInstance;
 let clock: VirtualClock;
@@ -109,15 +109,18 @@ describe("a stream of events", () => {
 
 describe("wanting events", () => {
   it.each([
-    ["text/event-stream", true],
-    ["application/json, TEXT/Event-Stream;q=0.9", true],
-    ["*/*", false],
-    ["text/*", false],
-    ["", false],
-    ["text/event-streams", false],
-  ])("is said by Accept: %s → %s", async (accept, wants) => {
+    ["text/event-stream", true, true],
+    ["application/json, TEXT/Event-Stream;q=0.9", true, true],
+    ["*/*", false, true],
+    ["text/*", false, true],
+    ["application/json, */*;q=0.1", false, true],
+    ["", false, true],
+    ["application/json", false, false],
+    ["text/event-streams", false, false],
+  ])("is said by Accept: %s → %s; taking them → %s", async (accept, wants, takes) => {
     app = Fastify();
-    app.get("/", async (request) => ({ wants: wantsEvents(request) }));
-    expect((await app.inject({ url: "/", headers: accept === "" ? {} : { accept } })).json()).toEqual({ wants });
+    app.get("/", async (request) => ({ wants: wantsEvents(request), takes: takesEvents(request) }));
+    const { headers } = { headers: accept === "" ? {} : { accept } };
+    expect((await app.inject({ url: "/", headers })).json()).toEqual({ wants, takes });
   });
 });

@@ -22,10 +22,20 @@ export const STALLED_MS: Ms = 60_000;
 /** After which a reader whose stream ended comes again. */
 const RETRY_MS: Ms = 2_000;
 
-/** Whether the request wants events: it must say so, for whoever takes anything would wait for ever. */
+/** Whether the request names events as what it wants. */
 export function wantsEvents(request: FastifyRequest): boolean {
-  const accept = request.headers.accept ?? "";
-  return accept.split(",").some((type) => type.split(";", 1)[0]?.trim().toLowerCase() === EVENT_STREAM);
+  return accepted(request).includes(EVENT_STREAM);
+}
+
+/** Whether the request takes events: it names them, or takes anything, or says nothing. */
+export function takesEvents(request: FastifyRequest): boolean {
+  const types = accepted(request);
+  return types.length === 0 || types.some((type) => type === EVENT_STREAM || type === "*/*" || type === "text/*");
+}
+
+function accepted({ headers }: FastifyRequest): readonly string[] {
+  const types = (headers.accept ?? "").split(",").map((type) => type.split(";", 1)[0]?.trim().toLowerCase() ?? "");
+  return types.filter((type) => type !== "");
 }
 
 export class EventStream {

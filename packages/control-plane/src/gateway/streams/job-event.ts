@@ -7,7 +7,7 @@
 import { jobStatusNames, SENDERS } from "@cordum/protocol";
 import { statusOf } from "../../jobs/effects.ts";
 import { isTerminal, type Job } from "../../jobs/job.ts";
-import { redactText } from "../../policy/secrets.ts";
+import { redactJson } from "../../policy/secrets.ts";
 import { Fault } from "../../ports/fault.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import { filled } from "../filled.ts";
@@ -16,15 +16,16 @@ export const JOB_EVENT = "job.status_changed";
 
 /** One line of JSON; with the states that the job has passed, where they are asked for. */
 export function jobData(job: Job, { withSteps }: { readonly withSteps: boolean }): string {
-  const steps = job.steps.map(({ state, at, why }) => ({ state, at: at * 1000, why: shown(why) }));
-  return JSON.stringify({
+  const steps = job.steps.map(({ state, at, why }) => ({ state, at: at * 1000, why }));
+  const data = {
     traceId: job.traceId,
     senderId: SENDERS.scheduler,
     createdAt: new Date(job.updatedAt).toISOString(),
     protocolVersion: 1,
     ...(isTerminal(job) ? { jobResult: resultOf(job) } : { jobProgress: progressOf(job) }),
     job: { ...summaryOf(job), ...(withSteps ? { steps } : {}) },
-  });
+  };
+  return redactJson(JSON.stringify(data));
 }
 
 function resultOf(job: Job) {
@@ -40,7 +41,7 @@ function resultOf(job: Job) {
       workerId: outcome.workerId,
       executionMs: outcome.executionMs === 0 ? "" : String(outcome.executionMs),
       errorCode: outcome.code,
-      errorMessage: shown(outcome.message),
+      errorMessage: outcome.message,
       artifactPtrs: isDenied ? [] : [...outcome.artifactPtrs],
     }),
   };
@@ -52,7 +53,7 @@ function progressOf(job: Job) {
     jobId: job.id,
     ...filled({
       percent: "percent" in phase ? phase.percent : 0,
-      message: shown(job.steps.at(-1)?.why ?? ""),
+      message: job.steps.at(-1)?.why ?? "",
       status: statusOf(phase.state) === 0 ? "" : `JOB_STATUS_${phase.state}`,
     }),
   };
@@ -74,14 +75,10 @@ function summaryOf(job: Job) {
       percent: "percent" in phase ? phase.percent : 0,
       worker_id: "dispatch" in phase ? phase.dispatch.workerId : (outcome?.workerId ?? ""),
       error_code: outcome?.code ?? "",
-      error_message: shown(outcome?.message ?? ""),
+      error_message: outcome?.message ?? "",
       result_ptr: phase.state === "DENIED" ? "" : (outcome?.resultPtr ?? ""),
     }),
   };
-}
-
-function shown(text: string): string {
-  return text.includes(":") ? redactText(text).value : text;
 }
 
 export function eventId(safeAt: EpochMs, jobId: string): string {

@@ -1,8 +1,8 @@
 // A packet of the bus as a frame of the stream.
 // Owns:          the JSON form, what is blanked out, which packets the control plane writes itself.
 // Must not know: sockets, who gets which frame.
-// R1. The form is protobuf JSON, the payload on the top level. R2. For people of a tenant references to secrets are blanked out; what went
-//     to or came from a denied job has no pointers.
+// R1. The form is protobuf JSON, the payload on the top level. R2. References to secrets are blanked out, so that a signature beside one does
+//     not fit any more. R3. For people of a tenant what came from a denied job has no pointers.
 
 import {
   BusPacket,
@@ -16,21 +16,13 @@ import {
 import { statusOf, timestamp } from "../../jobs/effects.ts";
 import type { Job } from "../../jobs/job.ts";
 import { bytesOfRequest } from "../../jobs/job-request.ts";
-import { redactSecrets } from "../../policy/secrets.ts";
+import { redactJson } from "../../policy/secrets.ts";
 
-export interface Form {
-  /** Blanked out for people of a tenant. */
-  readonly isRedacted: boolean;
-  /** With our member `subject`. */
-  readonly namesSubject: boolean;
-}
-
-/** UTF-8 of one frame. */
-export function frameOf(packet: BusPacket, subject: string, form: Form): Buffer {
+/** UTF-8 of one frame; with our member `subject` where it is asked for. */
+export function frameOf(packet: BusPacket, subject: string, namesSubject: boolean): Buffer {
   const json = toProtoJson(BusPacket, packet);
   const members = typeof json === "object" && json !== null ? json : {};
-  const named = form.namesSubject ? { subject, ...members } : members;
-  return Buffer.from(JSON.stringify(form.isRedacted ? redactSecrets(named).value : named));
+  return Buffer.from(redactJson(JSON.stringify(namesSubject ? { subject, ...members } : members)));
 }
 
 /** The submit of a job, as the original publishes it for every one. */

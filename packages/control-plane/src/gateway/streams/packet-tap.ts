@@ -1,7 +1,7 @@
 // The tap: packets of the bus for those who listen by WebSocket.
 // Owns:          one set of subscriptions for all listeners, whose packet is whose, what waits for a slow listener.
 // Must not know: sockets, HTTP.
-// X1. Whoever hears all tenants hears the packets as they are on the bus. People of a tenant hear what concerns their jobs by the record, not
+// X1. Whoever hears all tenants hears the packets that are on the bus. People of a tenant hear what concerns their jobs by the record, not
 //     by what a packet says: submits and results are written from the record once they are committed, so that nobody on the bus can make
 //     them up; progress counts from the worker that has the job; cancels are passed on. What concerns no job they do not hear.
 // X2. Nobody here waits for a listener; each keeps a bounded number of frames, and one that is full is told so and dropped. What waits for
@@ -16,7 +16,7 @@ import { workerBehind } from "../../jobs/report.ts";
 import type { About, Subscription } from "../../ports/bus.ts";
 import { messageOf } from "../../ports/fault.ts";
 import type { Ms } from "../../ports/time.ts";
-import { type Form, frameOf, resultOf, submitOf } from "./packet-frame.ts";
+import { frameOf, resultOf, submitOf } from "./packet-frame.ts";
 
 export interface Listener {
   readonly tenant: string | "every";
@@ -215,8 +215,7 @@ export class PacketTap {
   #give(listener: Listener, frames: Frames, jobId: string | undefined): void {
     if (listener.jobId !== undefined && listener.jobId !== jobId) return;
     if (listener.kinds !== undefined && !listener.kinds.has(frames.kind)) return;
-    const { tenant, namesSubject } = listener;
-    if (listener.take(frames.in({ isRedacted: tenant !== "every", namesSubject }))) return;
+    if (listener.take(frames.in(listener.namesSubject))) return;
     this.#listeners.delete(listener);
     listener.full();
   }
@@ -240,12 +239,12 @@ function isForTenants({ payload, senderId }: BusPacket, { phase }: Job): boolean
   return phase.dispatch.workerId === workerBehind(senderId, payload.value);
 }
 
-/** The forms of one packet, each written when the first listener wants it. */
+/** The two forms of one packet, each written when the first listener wants it. */
 class Frames {
   readonly kind: string;
   readonly #packet: BusPacket;
   readonly #subject: string;
-  readonly #forms = new Map<string, Buffer>();
+  readonly #forms = new Map<boolean, Buffer>();
 
   constructor(packet: BusPacket, subject: string) {
     this.#packet = packet;
@@ -253,12 +252,11 @@ class Frames {
     this.kind = packet.payload?.kind ?? "";
   }
 
-  in(form: Form): Buffer {
-    const name = `${form.isRedacted} ${form.namesSubject}`;
-    const known = this.#forms.get(name);
+  in(namesSubject: boolean): Buffer {
+    const known = this.#forms.get(namesSubject);
     if (known !== undefined) return known;
-    const frame = frameOf(this.#packet, this.#subject, form);
-    this.#forms.set(name, frame);
+    const frame = frameOf(this.#packet, this.#subject, namesSubject);
+    this.#forms.set(namesSubject, frame);
     return frame;
   }
 }

@@ -11,6 +11,7 @@ import { PolicySource } from "../../policy/policy-source.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Payloads } from "../../ports/payloads.ts";
 import type { State } from "../../ports/state.ts";
+import type { Log } from "../../ports/telemetry.ts";
 import { NO_TRACING, type Tracing } from "../../ports/tracing.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../../scheduling/routing.ts";
 import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION, stateLayout } from "../../services/core.ts";
@@ -54,8 +55,8 @@ export async function openScene(
   tracing: Tracing = NO_TRACING,
   /** Opened with stateLayout(DEFAULT_RETENTION); the scene does not close them. */
   stores?: { readonly state: State; readonly payloads: Payloads },
+  log: Log = silentLog(),
 ): Promise<Scene> {
-  const log = silentLog();
   const meter = createMeter({ ...DEFAULT_METER_SETTINGS, process: false });
   const policy = new PolicySource();
   policy.replace(POLICY);
