@@ -51,6 +51,7 @@ async function measure(slow: "store" | "bus"): Promise<Measured> {
         await wait("load", "store");
         return real.get(key, signal);
       },
+      inspect: (key, limits, signal) => real.inspect(key, limits, signal),
       keep: async (key, ttlMs, signal) => {
         await wait("keep", "store");
         return real.keep(key, ttlMs, signal);

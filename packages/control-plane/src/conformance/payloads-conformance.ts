@@ -1,4 +1,4 @@
-// The conformance suite of Payloads: rules P1–P4 of ports/payloads.ts for every engine.
+// The conformance suite of Payloads: rules P1–P5 of ports/payloads.ts for every engine.
 // Owns:          the suite. Must not know: which engine is tried.
 // Test-only code: an engine's *.test.ts calls `payloadsConformance`.
 
@@ -143,6 +143,29 @@ function limits(run: Run): void {
     await payloads.put("ctx:a", new Uint8Array(bytesMax), HOUR_MS, never);
     expect((await payloads.get("ctx:a", never))?.length).toBe(bytesMax);
   });
+  run(
+    "P5: inspect tells the bytes, nothing where nothing is, and refuses what is too long",
+    async ({ payloads, pass }) => {
+      const limits = { itemsMax: 2, bytesMax: 5 };
+      await payloads.put("mem:a", bytes("12345"), HOUR_MS, never);
+      await payloads.put("mem:empty", bytes(""), HOUR_MS, never);
+      await payloads.put("mem:long", bytes("123456"), HOUR_MS, never);
+      await payloads.put("mem:gone", bytes("x"), 40, never);
+      await pass(60);
+      const look = async (key: string) => {
+        const found = await payloads.inspect(key, limits, never);
+        return found?.kind === "bytes" ? text(found.bytes) : found;
+      };
+      expect(await Promise.all(["mem:a", "mem:empty", "mem:gone", "mem:b"].map(look))).toEqual([
+        "12345",
+        "",
+        undefined,
+        undefined,
+      ]);
+      expect(await faultOf(payloads.inspect("mem:long", limits, never))).toBe("PAYLOAD_TOO_LARGE");
+      expect(await faultOf(payloads.inspect("mem:a", limits, AbortSignal.abort()))).toBe("PAYLOADS_UNAVAILABLE");
+    },
+  );
   run("a signal that fired before sending means PAYLOADS_UNAVAILABLE, and nothing is done", async ({ payloads }) => {
     const fired = AbortSignal.abort();
     await payloads.put("ctx:a", bytes("before"), HOUR_MS, never);

@@ -23,6 +23,7 @@ import { submitRoutes } from "./http/job-submit.ts";
 import { jobRoutes } from "./http/jobs.ts";
 import { keyRoutes } from "./http/keys.ts";
 import { lockRoutes } from "./http/locks.ts";
+import { memoryRoutes } from "./http/memory.ts";
 import { remediationRoute } from "./http/remediation.ts";
 import type { RouteParts } from "./http/route-parts.ts";
 import { statusRoutes } from "./http/status.ts";
@@ -69,6 +70,7 @@ const RESOURCES: readonly ((app: App, parts: RouteParts) => void)[] = [
   workerConnectRoute,
   lockRoutes,
   artifactRoutes,
+  memoryRoutes,
   keyRoutes,
   statusRoutes,
 ];

@@ -110,6 +110,7 @@ describe("the description of the API", () => {
       ["listWorkers", "GET", "/api/v1/workers", named],
       ...LOCK_CALLS,
       ...(await artifactCalls()),
+      ["readMemory", "GET", `/api/v1/memory?ptr=redis://ctx:${echo}`],
       ["getStatus", "GET", "/api/v1/status"],
       ["getHealth", "GET", "/api/v1/health"],
       ["getReadiness", "GET", "/readyz"],

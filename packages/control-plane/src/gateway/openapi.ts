@@ -33,6 +33,7 @@ export async function describeApi(app: App, version: string): Promise<void> {
         { name: "workers" },
         { name: "locks" },
         { name: "artifacts" },
+        { name: "memory" },
         { name: "keys" },
         { name: "status" },
         { name: "health" },

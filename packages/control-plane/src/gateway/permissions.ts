@@ -29,6 +29,7 @@ const GRANTS = {
   "artifacts.read": ROLES,
   "artifacts.write": ["admin", "operator", "submitter", "worker"],
   "artifacts.delete": OPERATORS,
+  "memory.read": OPERATORS,
   "keys.read": ["admin"],
   "keys.write": ["admin"],
 } as const satisfies { readonly [permission: string]: readonly Role[] };

@@ -53,6 +53,12 @@ const POINTING: { readonly [name: string]: (things: Fixtures) => Thing } = {
   tenant: () => ({ theirs: "acme", absent: "nobody" }),
   tenant_id: () => ({ theirs: "acme", absent: "nobody" }),
   signature: (things) => things["dlq/signature"]?.[0] ?? NOTHING,
+  ptr: (things) => pointerOf(things, "redis://ctx:"),
+  key: (things) => pointerOf(things, "ctx:"),
+};
+const pointerOf = (things: Fixtures, prefix: string): Thing => {
+  const { theirs, absent } = things["jobs/{id}"]?.[0] ?? NOTHING;
+  return { theirs: prefix + theirs, absent: prefix + absent };
 };
 /** Query parameters that point at nothing. A cursor is a place in a list, which every tenant has for itself. */
 const PLAIN = new Set(

@@ -60,6 +60,7 @@ export const FAULTS = {
   LOCK_NOT_HELD: { status: 404, retry: "never", title: "The caller does not hold this lock" },
   LOCK_UNAVAILABLE: { status: 409, retry: "later", title: "Somebody else holds the lock" },
   LOCK_CONTENDED: { status: 503, retry: "later", title: "The lock is being changed by many at once" },
+  MEMORY_NOT_FOUND: { status: 404, retry: "never", title: "Nothing of this tenant lies there" },
   ARTIFACT_NOT_FOUND: { status: 404, retry: "never", title: "No such artifact" },
   ARTIFACT_DAMAGED: { status: 500, retry: "never", title: "What is stored is not what was uploaded" },
   APPROVAL_NOT_ACTIONABLE: { status: 409, retry: "never", title: "The job does not wait for an approval" },

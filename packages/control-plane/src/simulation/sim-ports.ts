@@ -92,6 +92,8 @@ export function simPayloads(target: Payloads, queue: CallQueue, life: Life): Pay
     put: (key, bytes, ttlMs, signal) =>
       queue.enqueue(about("put", "write", key), signal, () => target.put(key, bytes, ttlMs, never)),
     get: (key, signal) => queue.enqueue(about("get", "read", key), signal, () => target.get(key, never)),
+    inspect: (key, limits, signal) =>
+      queue.enqueue(about("inspect", "read", key), signal, () => target.inspect(key, limits, never)),
     keep: (key, ttlMs, signal) =>
       queue.enqueue(about("keep", "write", key), signal, () => target.keep(key, ttlMs, never)),
     delete: (key, signal) => queue.enqueue(about("delete", "write", key), signal, () => target.delete(key, never)),

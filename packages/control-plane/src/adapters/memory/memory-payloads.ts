@@ -4,7 +4,13 @@
 
 import type { Clock } from "../../ports/clock.ts";
 import { assert, Fault } from "../../ports/fault.ts";
-import type { Payloads, PayloadTraits } from "../../ports/payloads.ts";
+import {
+  type Inspected,
+  type InspectLimits,
+  inspectedBytes,
+  type Payloads,
+  type PayloadTraits,
+} from "../../ports/payloads.ts";
 import type { Ms } from "../../ports/time.ts";
 import { SortedSet } from "./sorted-set.ts";
 
@@ -43,6 +49,10 @@ class MemoryPayloads implements Payloads {
     this.#assertOpen(signal);
     const bytes = this.#lives(key) ? this.#bytes.get(key) : undefined;
     return bytes === undefined ? undefined : Uint8Array.from(bytes);
+  }
+
+  async inspect(key: string, limits: InspectLimits, signal: AbortSignal): Promise<Inspected | undefined> {
+    return inspectedBytes(await this.get(key, signal), limits);
   }
 
   async keep(key: string, ttlMs: Ms, signal: AbortSignal): Promise<boolean> {

@@ -192,12 +192,11 @@ export class RedisLink {
     const repeat = next?.kind === "repeat" ? next : undefined;
     // On the same connection and in one turn, nothing comes between ASKING and the command it is for.
     if (repeat?.ask !== undefined) void node.send("ASKING", []);
-    if (repeat?.withSource === true && command.script !== undefined) {
-      return node.send("EVAL", [command.script.source, ...command.args.slice(1)]);
-    }
-    return command.isForBytes === true
-      ? node.sendForBytes(command.name, command.args)
-      : node.send(command.name, command.args);
+    const isUnknown = repeat?.withSource === true && command.script !== undefined;
+    const [name, args] = isUnknown
+      ? (["EVAL", [command.script.source, ...command.args.slice(1)]] as const)
+      : ([command.name, command.args] as const);
+    return command.isForBytes === true ? node.sendForBytes(name, args) : node.send(name, args);
   }
 
   /** Learns from an answer that is no reply, and says what follows. */

@@ -5,9 +5,16 @@
 // Y2. Bytes under way are bounded by `underWayBytesMax`. Y3. Keeps travel together, also those of several turns.
 
 import { Fault } from "../../ports/fault.ts";
-import type { Payloads, PayloadTraits } from "../../ports/payloads.ts";
+import {
+  type Inspected,
+  type InspectLimits,
+  type Payloads,
+  type PayloadTraits,
+  tooLargeToShow,
+} from "../../ports/payloads.ts";
 import type { Ms } from "../../ports/time.ts";
 import { Gather } from "./gather.ts";
+import { INSPECT, inspectedReply } from "./inspect-payload.ts";
 import { slotOf } from "./keys.ts";
 import { type Command, type RedisLink, script, scriptCommand } from "./redis-link.ts";
 import type { Reply } from "./redis-node.ts";
@@ -88,6 +95,13 @@ class RedisPayloads implements Payloads {
   async get(key: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
     const found = await this.#run(key, { name: "GET", args: [key], isForBytes: true }, signal);
     return Buffer.isBuffer(found) ? found : undefined;
+  }
+
+  async inspect(key: string, limits: InspectLimits, signal: AbortSignal): Promise<Inspected | undefined> {
+    const command = scriptCommand(INSPECT, [key], [limits.itemsMax, limits.bytesMax]);
+    const found = inspectedReply(await this.#run(key, { ...command, isForBytes: true }, signal));
+    if (found?.kind === "too_large") throw tooLargeToShow(found.length, limits.bytesMax);
+    return found;
   }
 
   async keep(key: string, ttlMs: Ms, signal: AbortSignal): Promise<boolean> {

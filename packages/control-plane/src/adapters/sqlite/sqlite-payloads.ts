@@ -3,7 +3,13 @@
 // Must not know: SQL.
 
 import { assert, Fault } from "../../ports/fault.ts";
-import type { Payloads, PayloadTraits } from "../../ports/payloads.ts";
+import {
+  type Inspected,
+  type InspectLimits,
+  inspectedBytes,
+  type Payloads,
+  type PayloadTraits,
+} from "../../ports/payloads.ts";
 import type { Ms } from "../../ports/time.ts";
 import { CALL } from "./tape.ts";
 import type { CallFaults, ThreadLink } from "./thread-link.ts";
@@ -36,6 +42,10 @@ export class SqlitePayloads implements Payloads {
     this.#assertOpen();
     const answer = await this.#link.call([CALL.getPayload, key], FAULTS, signal);
     return answer.bytesOrNull() ?? undefined;
+  }
+
+  async inspect(key: string, limits: InspectLimits, signal: AbortSignal): Promise<Inspected | undefined> {
+    return inspectedBytes(await this.get(key, signal), limits);
   }
 
   async keep(key: string, ttlMs: Ms, signal: AbortSignal): Promise<boolean> {

@@ -103,6 +103,7 @@ const NO_PAYLOADS: Payloads = {
   traits: { bytesMax: 0, survives: "nothing", shared: true },
   put: refused,
   get: refused,
+  inspect: refused,
   keep: refused,
   delete: refused,
   sweep: refused,
