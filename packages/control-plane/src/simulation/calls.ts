@@ -6,7 +6,7 @@
 
 import { Fault, type FaultCode } from "../ports/fault.ts";
 import type { CallKind } from "./fate.ts";
-import type { Life } from "./process.ts";
+import { Life } from "./process.ts";
 
 export interface CallAbout {
   readonly life: Life;
@@ -15,9 +15,14 @@ export interface CallAbout {
   /** Names what is called in the trace; the same in every run. */
   readonly key: string;
   readonly kind: CallKind;
+  /** Lets somebody else be first, where that is possible. */
+  readonly contend?: () => void;
 }
 
 export interface Call extends CallAbout {
+  /** Counts up; calls of one turn have the same `turn`. */
+  readonly nth: number;
+  readonly turn: number;
   /** Nobody waits for the answer any more. */
   isAbandoned: boolean;
   /** Does the work; `answer` tells whether the caller hears of it. */
@@ -34,11 +39,14 @@ export function unavailable(call: CallAbout): FaultCode {
 
 /** What the caller hears when nobody knows whether it was done. */
 export function outcomeUnknown(call: CallAbout): FaultCode {
-  return call.port === "state" && call.kind === "write" ? "STATE_OUTCOME_UNKNOWN" : unavailable(call);
+  return call.kind === "commit" ? "STATE_OUTCOME_UNKNOWN" : unavailable(call);
 }
 
 export class CallQueue {
   readonly #ready: Call[] = [];
+  #made = 0;
+  /** Set by the world at each step. */
+  turn = 0;
 
   get size(): number {
     return this.#ready.length;
@@ -55,6 +63,8 @@ export class CallQueue {
       };
       const call: Call = {
         ...about,
+        nth: this.#made++,
+        turn: this.turn,
         isAbandoned: false,
         perform: (answer) => {
           const done = work();
@@ -96,3 +106,10 @@ export class CallQueue {
 function passFault(error: unknown): void {
   if (!(error instanceof Fault)) throw error;
 }
+
+/** The same work once more, on the wire by itself: nobody hears its answer, and it outlives its caller. */
+export function echoOf(call: Call): Call {
+  return { ...call, life: ECHO, isAbandoned: false, perform: () => call.perform(false), fail: () => undefined };
+}
+
+const ECHO = new Life({ name: "wire", mayCrash: false, start: async () => undefined }, 1);

@@ -4,9 +4,9 @@
 
 import { type SeededRandom, seededRandom } from "../adapters/system/seeded-random.ts";
 
-/** A read of State or Payloads, a write there, a message on its way out (kept by the bus, or delivered at once with a verdict), a
+/** A read of State or Payloads, a commit of State, a write of Payloads, a message on its way out (kept by the bus, or delivered at once with a verdict), a
  *  message at a subscriber's door. A delivery is not sent twice: its verdict is about one message. */
-export type CallKind = "read" | "write" | "send" | "deliver" | "arrive";
+export type CallKind = "read" | "commit" | "write" | "send" | "deliver" | "arrive";
 
 export type Fate =
   | "run"
@@ -20,6 +20,8 @@ export type Fate =
   | "lost_answer"
   /** The caller hears that the outcome is unknown; it is done later. */
   | "late"
+  /** Somebody else writes what the commit has read, just before it. */
+  | "conflict"
   /** A message that never arrives, and nobody hears so. */
   | "lost"
   | "crash_before"
@@ -31,10 +33,13 @@ export type Faults = { readonly [fate in Exclude<Fate, "run">]: number } & {
   readonly outage: number;
   /** One in so many steps the store fails over to a replica that has not heard of the last few commits. */
   readonly failover: number;
+  /** One in so many steps the bus goes away for everybody for some time: what is under way is lost, what is sent is refused. */
+  readonly silence: number;
 };
 
 const POSSIBLE: { readonly [kind in CallKind]: readonly Exclude<Fate, "run">[] } = {
   read: ["delay", "error", "crash_before", "crash_after"],
+  commit: ["delay", "duplicate", "error", "lost_answer", "late", "conflict", "crash_before", "crash_after"],
   write: ["delay", "duplicate", "error", "lost_answer", "late", "crash_before", "crash_after"],
   send: ["delay", "duplicate", "error", "lost_answer", "crash_before", "crash_after"],
   deliver: ["delay", "error", "lost_answer", "crash_before", "crash_after"],
@@ -47,11 +52,13 @@ export const NO_FAULTS: Faults = {
   error: 0,
   lost_answer: 0,
   late: 0,
+  conflict: 0,
   lost: 0,
   crash_before: 0,
   crash_after: 0,
   outage: 0,
   failover: 0,
+  silence: 0,
 };
 
 const COMMON = [0, 200, 50, 12, 4] as const;
@@ -75,6 +82,8 @@ export function drawFaults(seed: number): Faults {
     crash_after: draw(CRASHES),
     outage: draw(OUTAGES),
     failover: draw(FAILOVERS),
+    conflict: draw(COMMON),
+    silence: draw(OUTAGES),
   };
 }
 

@@ -24,6 +24,10 @@ export interface ProcessPorts {
   readonly signal: AbortSignal;
   /** 1 for the first life. */
   readonly life: number;
+  /** The process has ended by itself, in order; it is started again later. */
+  exit(): void;
+  /** `hear` is called when the bus is there again after it was away. */
+  onGap(hear: () => void): void;
 }
 
 export interface SimProcess {
@@ -39,6 +43,8 @@ export class Life {
   readonly number: number;
   readonly label: string;
   isAlive = true;
+  /** Who wants to hear that the bus was away. */
+  readonly gaps: (() => void)[] = [];
 
   constructor(process: SimProcess, number: number) {
     this.process = process;

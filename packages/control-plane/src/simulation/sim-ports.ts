@@ -34,7 +34,10 @@ export function simState(store: Store, queue: CallQueue, life: Life, onCommit: O
       queue.enqueue(about("get", "read", keys.map(recordName).join()), signal, () => store.state.get(keys, never)),
     commit: (batch, signal) =>
       queue.enqueue(
-        about("commit", "write", `${batch.id} ${batch.changes.map(changeName).join()}`),
+        {
+          ...about("commit", "commit", `${batch.id} ${batch.changes.map(changeName).join()}`),
+          contend: () => void store.touch(batch),
+        },
         signal,
         async () => {
           const { outcome, isNew } = await store.commit(batch);

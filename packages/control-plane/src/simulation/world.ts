@@ -6,67 +6,24 @@
 // W3. After heal() nothing fails and everything that crashed is started again.
 // W4. Programmer errors are failures wherever they are caught: what a process logs as an error and is no Fault fails the run.
 
-import type { Dump, MemoryState } from "../adapters/memory/memory-state.ts";
+import type { Dump } from "../adapters/memory/memory-state.ts";
 import { type SeededRandom, seededRandom } from "../adapters/system/seeded-random.ts";
 import { timerQueue } from "../adapters/system/timer-queue.ts";
-import type { Clock } from "../ports/clock.ts";
 import { Fault, unreachable } from "../ports/fault.ts";
-import type { Payloads } from "../ports/payloads.ts";
-import type { Batch } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
-import { type Call, CallQueue, outcomeUnknown, unavailable } from "./calls.ts";
-import { CLOSE_CLOCKS, type ClockErrors, drawClockError } from "./clock-error.ts";
+import { type Call, CallQueue, echoOf, outcomeUnknown, unavailable } from "./calls.ts";
+import { CLOSE_CLOCKS, drawClockError } from "./clock-error.ts";
 import { type DrawFate, type Fate, type Faults, fatesOf, NO_FAULTS } from "./fate.ts";
+import { count, Meetings } from "./meetings.ts";
+import type { Invariant, RunPlan, RunReport, SimulationOptions, WorldView } from "./plan.ts";
 import { Life, type SimProcess } from "./process.ts";
 import { sealWorld } from "./sealed-world.ts";
-import { type OnPublish, SimBus } from "./sim-bus.ts";
+import { SimBus } from "./sim-bus.ts";
 import { silentMeter, simLog } from "./sim-log.ts";
-import { type OnCommit, simClock, simPayloads, simState, type WorldTime } from "./sim-ports.ts";
+import { simClock, simPayloads, simState, type WorldTime } from "./sim-ports.ts";
 import { Store } from "./store.ts";
 import { Trace } from "./trace.ts";
 import { turn } from "./turn.ts";
-
-/** Says what is wrong, or nothing. */
-export type Invariant = (view: WorldView) => string | undefined;
-
-export interface WorldView {
-  readonly now: EpochMs;
-  readonly isHealed: boolean;
-  /** The whole store; taken once for all invariants of a check. */
-  dump(): Dump;
-}
-
-export interface SimulationOptions {
-  readonly seed: number;
-  readonly faults: Faults;
-  /** Opens the store that outlives all processes, on the world's clock. */
-  openState(clock: Clock): MemoryState;
-  openPayloads(clock: Clock): Payloads;
-  readonly processes: readonly SimProcess[];
-  readonly onCommit?: OnCommit;
-  readonly onPublish?: OnPublish;
-  onLife?(who: string, what: "begun" | "ended", now: EpochMs): void;
-  /** How far the clocks of processes are off; the store keeps the world's time. */
-  readonly clocks?: ClockErrors;
-  /** The store has forgotten `gone`; `kept` is all that it knows. */
-  onFailover?(kept: readonly Batch[], gone: readonly Batch[]): void;
-  /** The command that replays this run; printed with a failure. */
-  readonly replay: string;
-  readonly print?: (line: string) => void;
-}
-
-export interface RunPlan {
-  readonly stepsMax: number;
-  readonly until?: () => boolean;
-  readonly check: readonly Invariant[];
-  /** Steps between two checks; one more follows at the end. */
-  readonly checkEvery: number;
-}
-export interface RunReport {
-  readonly steps: number;
-  /** `until` held; without one, the steps were done. */
-  readonly reached: boolean;
-}
 
 export class SimulationFailure extends Error {
   override readonly name = "SimulationFailure";
@@ -78,6 +35,7 @@ const DELAY_MS_MAX = 3_000;
 const RESTART_MS_MAX = 4_000;
 const AWAY_MS_MAX = 50_000;
 const OUTAGE_MS_MAX = 8_000;
+const SILENCE_MS_MAX = 6_000;
 const LOST_COMMITS_MAX = 6;
 /** Time moves on although calls wait, once in so many steps. */
 const HURRY = 24;
@@ -88,6 +46,7 @@ export class World {
   readonly trace: Trace;
   /** How often each fate and crash happened. */
   readonly happened = new Map<string, number>();
+  readonly #meetings = new Meetings();
   readonly #options: SimulationOptions;
   readonly #chance: SeededRandom;
   readonly #timers = timerQueue();
@@ -122,12 +81,17 @@ export class World {
       chance: this.#chance.fork("world"),
     });
     this.#store = new Store({ clock: worldClock, openState: options.openState, openPayloads: options.openPayloads });
-    this.#bus = new SimBus(this.#queue, options.onPublish ?? (() => undefined));
+    const nobody = (): void => undefined;
+    this.#bus = new SimBus(this.#queue, options.onPublish ?? nobody, options.onVerdict ?? nobody);
     const open = sealWorld();
     for (const process of options.processes) this.#start(process, 1);
     open();
   }
 
+  /** See Meetings. */
+  get met(): ReadonlyMap<string, number> {
+    return this.#meetings.counts;
+  }
   get now(): EpochMs {
     return this.#now;
   }
@@ -156,6 +120,7 @@ export class World {
     this.#faults = NO_FAULTS;
     this.#draw = fatesOf(NO_FAULTS);
     this.#outageUntil = 0;
+    this.#endSilence();
     this.#note("world", "heal", "", "run");
   }
 
@@ -222,11 +187,13 @@ export class World {
 
   /** False when nothing is left that could ever happen. */
   #step(): boolean {
+    this.#queue.turn = this.#steps;
     if (this.#queue.size === 0 || this.#chance.once(HURRY)) {
       if (this.#moveTime()) return true;
       if (this.#queue.size === 0) return false;
     }
     if (this.#chance.once(this.#faults.outage)) this.#beginOutage();
+    if (this.#chance.once(this.#faults.silence)) this.#beginSilence();
     if (this.#chance.once(this.#faults.failover)) {
       this.#failOver(); // a step of its own: nobody commits before the observers know what is gone
       return true;
@@ -248,6 +215,7 @@ export class World {
   #meet(call: Call): void {
     const fate = this.#fateOf(call);
     this.#note(call.life.label, `${call.port}.${call.method}`, call.key, fate);
+    this.#meetings.note(call, fate);
     if (fate !== "gone") this.#carryOut(call, fate);
   }
 
@@ -255,6 +223,7 @@ export class World {
     // Whoever asked has given up or died: what was on the wire may be done or not.
     if (call.isAbandoned || !call.life.isAlive) return call.kind !== "arrive" && this.#chance.once(2) ? "run" : "gone";
     if (call.port === "state" && this.#now < this.#outageUntil) return "error";
+    if (call.port === "bus" && !this.#bus.isConnected) return call.kind === "arrive" ? "lost" : "error";
     const fate = this.#draw(call.kind, this.#chance);
     return isCrash(fate) && !call.life.process.mayCrash ? "run" : fate;
   }
@@ -269,6 +238,10 @@ export class World {
         break;
       case "duplicate":
         this.#later(echoOf(call));
+        call.perform(true);
+        break;
+      case "conflict":
+        call.contend?.();
         call.perform(true);
         break;
       case "error":
@@ -305,6 +278,21 @@ export class World {
     this.#note("world", "outage", "state", "begins");
   }
 
+  #beginSilence(): void {
+    if (!this.#bus.isConnected) return;
+    this.#bus.isConnected = false;
+    this.#note("world", "silence", "bus", "begins");
+    this.#time.startTimer(1 + this.#chance.below(SILENCE_MS_MAX), () => this.#endSilence());
+  }
+
+  #endSilence(): void {
+    if (this.#bus.isConnected) return;
+    this.#bus.isConnected = true;
+    this.#bus.reconnects++;
+    this.#note("world", "silence", "bus", "ended");
+    for (const life of this.#lives.values()) if (life.isAlive) for (const hear of life.gaps) hear();
+  }
+
   #failOver(): void {
     const lost = 1 + this.#chance.below(LOST_COMMITS_MAX);
     this.#note("world", "failover", `${lost} commits`, "forgotten");
@@ -334,7 +322,10 @@ export class World {
     const clock = simClock(this.#time, life, { startAt: START_AT, error, chance: chance.fork("clock") });
     const log = simLog(
       life,
-      (entry) => this.trace.note({ step: this.#steps, at: this.#now, ...entry }),
+      (entry) => {
+        this.#options.onLog?.(entry.key);
+        this.trace.note({ step: this.#steps, at: this.#now, ...entry });
+      },
       (says) => this.fail(says),
     );
     const ports = {
@@ -347,8 +338,16 @@ export class World {
       chance: chance.fork("process"),
       signal: new AbortController().signal,
       life: number,
+      exit: () => this.#exit(life),
+      onGap: (hear: () => void) => void life.gaps.push(hear),
     };
     process.start(ports).catch((error: unknown) => this.#onRejected(life, error));
+  }
+
+  #exit(life: Life): void {
+    if (!life.isAlive) return;
+    this.#note(life.label, "exit", "", "ended");
+    this.#crash(life);
   }
 
   /** As in production: what a process does not handle ends it, and it is started again. */
@@ -362,7 +361,7 @@ export class World {
   #note(who: string, what: string, key: string, fate: string): void {
     this.trace.add({ step: this.#steps, at: this.#now, who, what, key, fate });
     if (fate === "run" || fate === "moved") return;
-    this.happened.set(fate, (this.happened.get(fate) ?? 0) + 1);
+    count(this.happened, fate);
   }
 }
 
@@ -371,13 +370,6 @@ const WORLD: SimProcess = { name: "world", mayCrash: false, start: async () => u
 function isCrash(fate: Fate): boolean {
   return fate === "crash_before" || fate === "crash_after";
 }
-
-/** The same work once more, on the wire by itself: nobody hears its answer, and it outlives its caller. */
-function echoOf(call: Call): Call {
-  return { ...call, life: ECHO, isAbandoned: false, perform: () => call.perform(false), fail: () => undefined };
-}
-
-const ECHO = new Life({ name: "wire", mayCrash: false, start: async () => undefined }, 1);
 
 function describe(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);

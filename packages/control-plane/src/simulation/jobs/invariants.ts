@@ -24,7 +24,7 @@ import type { Batch } from "../../ports/state.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import { LANES_INDEX } from "../../scheduling/backlog-lanes.ts";
 import { DIFFERING_CLOCKS } from "../clock-error.ts";
-import type { Invariant, WorldView } from "../world.ts";
+import type { Invariant, WorldView } from "../plan.ts";
 import type { JobHistory, Ledger } from "./ledger.ts";
 import { expectedOf, FEW_MAX } from "./policies.ts";
 

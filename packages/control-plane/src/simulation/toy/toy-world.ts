@@ -6,8 +6,9 @@ import { memoryState } from "../../adapters/memory/memory-state.ts";
 import { Fault } from "../../ports/fault.ts";
 import type { Payloads } from "../../ports/payloads.ts";
 import { drawFaults } from "../fate.ts";
+import type { Invariant, WorldView } from "../plan.ts";
 import type { RunSummary, SimRun } from "../run.ts";
-import { type Invariant, World, type WorldView } from "../world.ts";
+import { World } from "../world.ts";
 import { type Bug, numberOf, stateOf, TOY_LAYOUT, toyClient, toyWorker, UNCOUNTED } from "./counter.ts";
 
 const CLIENTS = 3;
