@@ -10,15 +10,19 @@ import { type Round, runRound } from "./round.ts";
 
 export interface Group {
   readonly name: string;
+  readonly about: string;
   readonly kinds: readonly Kind[];
   readonly shape: Shape;
 }
 export interface Effort {
   readonly rounds: number;
   readonly roundSeconds: number;
-  readonly warmUpSeconds: number;
+  /** Jobs before the first round: code is compiled late, by what it was asked to do and not by the clock. */
+  readonly warmUpJobs: number;
   /** Jobs one at a time, in each round. */
   readonly serialJobs: number;
+  /** Where to write CPU profiles of the rounds. */
+  readonly profileFolder?: string | undefined;
 }
 
 export interface Row {
@@ -34,6 +38,7 @@ export interface GroupResult {
 }
 
 const FIRST_JOBS = 50;
+const WARM_UP_STEP = 5_000;
 const JOBS_MAX = 100_000;
 
 export async function measureGroup(group: Group, effort: Effort, say: (line: string) => void): Promise<GroupResult> {
@@ -44,6 +49,8 @@ export async function measureGroup(group: Group, effort: Effort, say: (line: str
     runners.push(await warmUp(contender, effort));
     say(`${group.name}: ${kind} is warm, ${runners.at(-1)?.jobs} jobs a round`);
   }
+  for (const { contender } of runners)
+    if (effort.profileFolder !== undefined) await contender.profileInto(effort.profileFolder);
   for (let round = 0; round < effort.rounds; round++) {
     for (const runner of round % 2 === 0 ? runners : runners.toReversed()) {
       runner.rounds.push(await runRound(runner.contender, runner.jobs));
@@ -68,13 +75,13 @@ interface Runner {
 
 /** Runs until code is compiled and the pace is known. */
 async function warmUp(contender: Contender, effort: Effort): Promise<Runner> {
-  const first = await runRound(contender, FIRST_JOBS);
-  const jobsIn = ({ jobsPerSecond }: Round, seconds: number): number =>
-    Math.round(Math.min(JOBS_MAX, Math.max(FIRST_JOBS, jobsPerSecond * seconds)));
-  const second = await runRound(contender, jobsIn(first, effort.warmUpSeconds / 2));
-  const third = await runRound(contender, jobsIn(second, effort.warmUpSeconds));
+  await runRound(contender, FIRST_JOBS);
+  for (let left = effort.warmUpJobs; left > 0; left -= WARM_UP_STEP)
+    await runRound(contender, Math.min(left, WARM_UP_STEP));
   await contender.serial(Math.ceil(effort.serialJobs / 2));
-  return { contender, jobs: jobsIn(third, effort.roundSeconds), rounds: [], serialMs: [] };
+  const { jobsPerSecond } = await runRound(contender, Math.max(FIRST_JOBS, Math.round(effort.warmUpJobs / 10)));
+  const jobs = Math.round(Math.min(JOBS_MAX, Math.max(FIRST_JOBS, jobsPerSecond * effort.roundSeconds)));
+  return { contender, jobs, rounds: [], serialMs: [] };
 }
 
 export interface Middle {

@@ -13,12 +13,6 @@ export interface Reading {
   readonly ended: number;
 }
 
-export interface ChildOptions {
-  readonly env: Readonly<Record<string, string>>;
-  /** Where to write a CPU profile at the end. */
-  readonly profileFolder?: string | undefined;
-}
-
 const START_MS_MAX = 30_000;
 const ANSWER_MS_MAX = 60_000;
 const STOP_MS_MAX = 10_000;
@@ -33,13 +27,9 @@ export class Child {
   }
 
   /** `program`: a file of ./programs without its ending. Rejects when it ends or says nothing within 30 s. */
-  static async start(program: string, { env, profileFolder }: ChildOptions): Promise<Child> {
+  static async start(program: string, env: Readonly<Record<string, string>>): Promise<Child> {
     const path = fileURLToPath(new URL(`./programs/${program}.ts`, import.meta.url));
-    const profiling =
-      profileFolder === undefined
-        ? []
-        : ["--cpu-prof", `--cpu-prof-dir=${profileFolder}`, "--cpu-prof-interval=500", `--title=${program}`];
-    const flags = ["--conditions=source", "--disable-warning=ExperimentalWarning", ...profiling];
+    const flags = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
     const child = fork(path, { execArgv: flags, env: { ...process.env, ...env } });
     const { url } = await told<{ readonly url: string }>(child, program, START_MS_MAX);
     return new Child(child, url);
@@ -55,10 +45,24 @@ export class Child {
     return answer;
   }
 
+  /** Begins a CPU profile of the main thread. */
+  async startProfile(): Promise<void> {
+    await this.#exchange({ ask: "profile" });
+  }
+
+  /** Writes what was seen since `startProfile`. */
+  async stopProfile(path: string): Promise<void> {
+    await this.#exchange({ ask: "profile", path });
+  }
+
   async ask<T>(what: string, count?: number): Promise<T> {
-    const answer = told<T>(this.#process, what, ANSWER_MS_MAX);
-    this.#process.send({ ask: what, count });
-    return answer;
+    return await this.#exchange<T>({ ask: what, count });
+  }
+
+  async #exchange<T>(message: { readonly ask: string; readonly count?: number | undefined; readonly path?: string }) {
+    const answer = told<T>(this.#process, message.ask, ANSWER_MS_MAX);
+    this.#process.send(message);
+    return await answer;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

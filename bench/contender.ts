@@ -2,17 +2,17 @@
 // Owns:          which processes and servers each needs, how its ends are counted.
 // Must not know: rounds, medians.
 
-import { Child, type ChildOptions } from "./child.ts";
+import { join } from "node:path";
+import { Child } from "./child.ts";
 import { LoadClient, type LoadResult, send } from "./load.ts";
 import { type Fsync, type MeasuredNats, type MeasuredRedis, startMeasuredNats, startMeasuredRedis } from "./servers.ts";
 
-export type Kind = "cordum dev" | "cordum NATS" | "cordum JetStream" | "BullMQ HTTP" | "BullMQ alone";
+export type Kind = "cordum dev" | "cordum NATS" | "cordum JetStream" | "floor" | "BullMQ HTTP" | "BullMQ alone";
 export interface Shape {
   readonly workers: number;
   readonly slots: number;
   readonly connections: number;
   readonly fsync: Fsync;
-  readonly profileFolder?: string | undefined;
 }
 
 /** CPU time by process, and counts, since its start. */
@@ -34,6 +34,8 @@ export interface Contender extends AsyncDisposable {
   /** Milliseconds from the request until the end is seen, one job at a time. */
   serial(count: number): Promise<readonly number[]>;
   totals(): Promise<Totals>;
+  /** Profiles the main thread of each process from now to the end, when it writes one file for each into the folder. */
+  profileInto(folder: string): Promise<void>;
 }
 
 const KEY = "bench-key-0000000000";
@@ -43,17 +45,24 @@ const PATH = "/api/v1/jobs";
 export async function startContender(kind: Kind, shape: Shape): Promise<Contender> {
   await using started = new AsyncDisposableStack();
   const redis = kind === "cordum dev" ? undefined : started.use(await startMeasuredRedis(shape.fsync));
-  const usesNats = kind === "cordum NATS" || kind === "cordum JetStream";
+  const usesNats = kind === "cordum NATS" || kind === "cordum JetStream" || kind === "floor";
   const nats = usesNats ? started.use(await startMeasuredNats(kind === "cordum JetStream")) : undefined;
-  const options: ChildOptions = { profileFolder: shape.profileFolder, env: environmentOf(kind, shape, redis, nats) };
+  const env = environmentOf(kind, shape, redis, nats);
   const children: Record<string, Child> = {};
   for (const [name, program] of Object.entries(PROGRAMS[kind]))
-    children[name] = started.use(await Child.start(program, options));
+    children[name] = started.use(await Child.start(program, env));
   const owned = started.move();
   return {
     kind,
     ...(await loadOf(kind, children, shape)),
     totals: () => totalsOf(children, redis, nats),
+    profileInto: async (folder) => {
+      for (const [name, child] of Object.entries(children)) {
+        const path = join(folder, `${kind.replaceAll(" ", "-")}-${name}.cpuprofile`);
+        await child.startProfile();
+        owned.defer(() => child.stopProfile(path));
+      }
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -63,6 +72,7 @@ const PROGRAMS: { readonly [K in Kind]: { readonly [process: string]: string } }
   "cordum dev": { system: "cordum-node" },
   "cordum NATS": { system: "cordum-node", worker: "cordum-worker" },
   "cordum JetStream": { system: "cordum-node", worker: "cordum-worker" },
+  floor: { system: "floor-gate", worker: "floor-worker" },
   "BullMQ HTTP": { system: "bullmq-http", worker: "bullmq-worker" },
   "BullMQ alone": { system: "bullmq-alone" },
 };
@@ -82,7 +92,7 @@ function environmentOf(kind: Kind, shape: Shape, redis: MeasuredRedis | undefine
 type LoadOf = Pick<Contender, "submit" | "ended" | "serial">;
 
 async function loadOf(kind: Kind, children: Readonly<Record<string, Child>>, shape: Shape): Promise<LoadOf> {
-  const { system, worker } = children;
+  const { system } = children;
   if (system === undefined) throw new Error(`${kind} has no process`);
   if (kind === "BullMQ alone")
     return {
@@ -96,9 +106,16 @@ async function loadOf(kind: Kind, children: Readonly<Record<string, Child>>, sha
   const target = { url: new URL(system.url), apiKey: KEY };
   return {
     submit: (requests) => send({ ...target, body: BODY, requests, connections: shape.connections }, PATH),
-    ended: kind === "BullMQ HTTP" ? async () => (await worker?.read())?.ended ?? 0 : () => completed(target),
+    ended: endedOf(kind, children, target),
     serial: (count) => serial(target, count),
   };
+}
+
+/** Of the referees each knows itself what it has ended. */
+function endedOf(kind: Kind, { system, worker }: Readonly<Record<string, Child>>, target: Target): Contender["ended"] {
+  if (kind === "floor") return async () => (await system?.read())?.ended ?? 0;
+  if (kind === "BullMQ HTTP") return async () => (await worker?.read())?.ended ?? 0;
+  return () => completed(target);
 }
 
 interface Target {

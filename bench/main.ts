@@ -22,6 +22,8 @@ const isTty = process.stderr.isTTY === true;
 const say = (line: string): void => void (isTty && process.stderr.write(`${line}\n`));
 if (groups.some(({ kinds }) => kinds.some((kind) => kind !== "cordum dev"))) ensureServers();
 
+if (effort.profileFolder !== undefined) await mkdir(effort.profileFolder, { recursive: true });
+
 const machine = { node: process.version, platform: platform(), cpus: cpus().length, model: cpus()[0]?.model ?? "" };
 const startedAt = new Date().toISOString();
 const loadBefore = loadavg()[0] ?? Number.NaN;
@@ -31,7 +33,7 @@ for (const group of groups) {
   results.push(result);
   const { connections } = group.shape;
   console.log(
-    `\n### ${group.name}: ${connections} callers, ${effort.rounds} rounds of about ${effort.roundSeconds} s\n`,
+    `\n### ${group.name}: ${group.about}, ${connections} callers, ${effort.rounds} rounds of about ${effort.roundSeconds} s\n`,
   );
   console.log(markdownOf(result));
 }

@@ -1,5 +1,5 @@
 // What a run measures, from the words of the command line.
-// Owns:          groups and their presets, reading the arguments.
+// Owns:          scenarios and their presets, reading the arguments.
 // Must not know: how anything is measured.
 
 import { parseArgs } from "node:util";
@@ -11,48 +11,10 @@ export interface Plan {
   readonly effort: Effort;
 }
 
-export const USAGE = `npm run bench [-- options]
-  --only <text>         groups whose name contains this, e.g. "everysec"
-  --kinds <a,b>         only these: "cordum dev", "cordum NATS", "cordum JetStream", "BullMQ HTTP", "BullMQ alone"
-  --rounds <n>          5
-  --round-seconds <s>   1.2
-  --slots <n>           of each worker, in all groups
-  --connections <n>     callers at once, 64
-  --profile <folder>    writes a CPU profile of every process there
-  --smoke               one short round of cordum dev, to see that the bench works`;
-
-const ALL: readonly Kind[] = ["cordum dev", "cordum NATS", "cordum JetStream", "BullMQ HTTP", "BullMQ alone"];
-const ON_REDIS = ALL.slice(1);
-const SOME: readonly Kind[] = ["cordum dev", "cordum NATS", "BullMQ HTTP"];
+const ALL: readonly Kind[] = ["cordum dev", "cordum NATS", "cordum JetStream", "floor", "BullMQ HTTP", "BullMQ alone"];
 const CONNECTIONS = 64;
-const PRESET: Effort = { rounds: 5, roundSeconds: 1.2, warmUpSeconds: 4, serialJobs: 40 };
-const SMOKE: Effort = { rounds: 1, roundSeconds: 0.2, warmUpSeconds: 0.2, serialJobs: 5 };
-
-/** Throws a sentence with the usage for words that mean nothing. */
-export function planOf(words: readonly string[]): Plan {
-  const { values } = read(words);
-  const { smoke = false } = values;
-  const effort: Effort = smoke
-    ? SMOKE
-    : {
-        ...PRESET,
-        rounds: number(values.rounds, PRESET.rounds),
-        roundSeconds: number(values["round-seconds"], PRESET.roundSeconds),
-      };
-  const shape: Partial<Shape> = {
-    connections: number(values.connections, CONNECTIONS),
-    ...(values.slots === undefined ? {} : { slots: number(values.slots, 1) }),
-    ...(values.profile === undefined ? {} : { profileFolder: values.profile }),
-  };
-  const wanted = values.kinds?.split(",").map((kind) => kind.trim());
-  const groups = (smoke ? SMOKE_GROUPS : GROUPS)
-    .filter(({ name }) => name.includes(values.only ?? ""))
-    .map((group) => ({ ...group, shape: { ...group.shape, ...shape } }))
-    .map((group) => ({ ...group, kinds: group.kinds.filter((kind) => wanted?.includes(kind) ?? true) }))
-    .filter(({ kinds }) => kinds.length > 0);
-  if (groups.length === 0) throw new Error(`there is nothing to measure\n${USAGE}`);
-  return { groups, effort };
-}
+const PRESET: Effort = { rounds: 5, roundSeconds: 1.2, warmUpJobs: 25_000, serialJobs: 40 };
+const SMOKE: Effort = { rounds: 1, roundSeconds: 0.1, warmUpJobs: 100, serialJobs: 5 };
 
 const shapeOf = (workers: number, slots: number, fsync: Shape["fsync"]): Shape => ({
   workers,
@@ -60,14 +22,84 @@ const shapeOf = (workers: number, slots: number, fsync: Shape["fsync"]): Shape =
   fsync,
   connections: CONNECTIONS,
 });
-
+const SOME: readonly Kind[] = ["cordum dev", "cordum NATS", "BullMQ HTTP"];
 const GROUPS: readonly Group[] = [
-  { name: "1 worker of 50 slots, everysec", kinds: ALL, shape: shapeOf(1, 50, "everysec") },
-  { name: "1 worker of 50 slots, always", kinds: ON_REDIS, shape: shapeOf(1, 50, "always") },
-  { name: "1 worker of 1 slot, everysec", kinds: SOME, shape: shapeOf(1, 1, "everysec") },
-  { name: "10 workers of 50 slots, everysec", kinds: SOME, shape: shapeOf(10, 50, "everysec") },
+  {
+    name: "single",
+    about: "single POST over NATS and Redis, everysec, 1 worker of 50 slots",
+    kinds: ["cordum NATS", "floor", "BullMQ HTTP", "BullMQ alone"],
+    shape: shapeOf(1, 50, "everysec"),
+  },
+  {
+    name: "buses",
+    about: "single POST on each store and bus, everysec, 1 worker of 50 slots",
+    kinds: ["cordum dev", "cordum JetStream", "BullMQ HTTP"],
+    shape: shapeOf(1, 50, "everysec"),
+  },
+  {
+    name: "always",
+    about: "single POST, appendfsync always, 1 worker of 50 slots",
+    kinds: ["cordum NATS", "floor", "BullMQ HTTP", "BullMQ alone"],
+    shape: shapeOf(1, 50, "always"),
+  },
+  {
+    name: "one-slot",
+    about: "single POST, 1 worker of 1 slot, everysec",
+    kinds: SOME,
+    shape: shapeOf(1, 1, "everysec"),
+  },
+  {
+    name: "ten-workers",
+    about: "single POST, 10 workers of 50 slots, everysec",
+    kinds: SOME,
+    shape: shapeOf(10, 50, "everysec"),
+  },
 ];
-const SMOKE_GROUPS: readonly Group[] = [{ name: "smoke", kinds: ["cordum dev"], shape: shapeOf(1, 50, "everysec") }];
+const SMOKE_GROUPS: readonly Group[] = [
+  { name: "smoke", about: "one short round", kinds: ["cordum dev"], shape: shapeOf(1, 50, "everysec") },
+];
+
+export const USAGE = `npm run bench [-- options]
+  --scenario <name>     only this one:
+${GROUPS.map(({ name, about }) => `                        ${name.padEnd(12)} ${about}`).join("\n")}
+  --kinds <a,b>         only these: ${ALL.map((kind) => `"${kind}"`).join(", ")}
+  --rounds <n>          ${PRESET.rounds}
+  --round-seconds <s>   ${PRESET.roundSeconds}
+  --warm-up <jobs>      ${PRESET.warmUpJobs}, before the first round: V8 compiles late
+  --slots <n>           of each worker
+  --connections <n>     callers at once, ${CONNECTIONS}
+  --cpu-prof <folder>   writes a CPU profile of the rounds there, of every process; read one by
+                        node scripts/on-node-26.mjs bench/top.ts <file>
+  --smoke               one short round of cordum dev, to see that the bench works`;
+
+/** Throws a sentence with the usage for words that mean nothing. */
+export function planOf(words: readonly string[]): Plan {
+  const { values } = read(words);
+  const { smoke = false } = values;
+  const preset = smoke ? SMOKE : PRESET;
+  const effort: Effort = {
+    ...preset,
+    rounds: number(values.rounds, preset.rounds),
+    roundSeconds: number(values["round-seconds"], preset.roundSeconds),
+    warmUpJobs: number(values["warm-up"], preset.warmUpJobs),
+    profileFolder: values["cpu-prof"],
+  };
+  const shape: Partial<Shape> = {
+    connections: number(values.connections, CONNECTIONS),
+    ...(values.slots === undefined ? {} : { slots: number(values.slots, 1) }),
+  };
+  const wanted = values.kinds?.split(",").map((kind) => kind.trim());
+  const groups = (smoke ? SMOKE_GROUPS : GROUPS)
+    .filter(({ name }) => values.scenario === undefined || values.scenario === name)
+    .map((group) => ({ ...group, shape: { ...group.shape, ...shape } }))
+    .map((group) => ({
+      ...group,
+      kinds: wanted === undefined ? group.kinds : ALL.filter((kind) => wanted.includes(kind)),
+    }))
+    .filter(({ kinds }) => kinds.length > 0);
+  if (groups.length === 0) throw new Error(`there is nothing to measure\n${USAGE}`);
+  return { groups, effort };
+}
 
 function read(words: readonly string[]) {
   const text = { type: "string" } as const;
@@ -75,13 +107,14 @@ function read(words: readonly string[]) {
     return parseArgs({
       args: [...words],
       options: {
-        only: text,
+        scenario: text,
         kinds: text,
         rounds: text,
         "round-seconds": text,
+        "warm-up": text,
         slots: text,
         connections: text,
-        profile: text,
+        "cpu-prof": text,
         smoke: { type: "boolean" },
       },
     });

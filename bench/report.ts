@@ -3,18 +3,27 @@
 // Must not know: how anything was measured.
 
 import { type GroupResult, type Middle, middleOf, type Row, ratioOf } from "./campaign.ts";
+import type { Kind } from "./contender.ts";
 import { percentile } from "./load.ts";
 import type { Round } from "./round.ts";
 
 const PROCESSES = ["all", "system", "worker", "redis", "nats", "load"] as const;
 
 export function tableOf({ rows }: GroupResult): readonly { readonly [column: string]: string | number }[] {
-  const referee = rows.find(({ kind }) => kind === "BullMQ HTTP");
+  const beside = (row: Row, kind: Kind, measure: (round: Round) => number): number | string => {
+    const other = rows.find((one) => one.kind === kind);
+    return other === undefined ? "" : fine(ratioOf(row, other, measure).median);
+  };
+  const rate = (round: Round): number => round.jobsPerSecond;
   return rows.map((row) => ({
     "": row.kind,
     "jobs/s": whole(of(row, (round) => round.jobsPerSecond).median),
     spread: spread(of(row, (round) => round.jobsPerSecond)),
-    "× BullMQ HTTP": referee === undefined ? "" : fine(ratioOf(row, referee, (round) => round.jobsPerSecond).median),
+    "× BullMQ HTTP": beside(row, "BullMQ HTTP", rate),
+    "× BullMQ": beside(row, "BullMQ alone", rate),
+    "× floor": beside(row, "floor", rate),
+    "CPU × BullMQ HTTP": beside(row, "BullMQ HTTP", (round) => round.cpuMicros.all ?? Number.NaN),
+    "CPU × floor": beside(row, "floor", (round) => round.cpuMicros.all ?? Number.NaN),
     "POST p50/p99 ms": `${fine(of(row, (round) => round.answerMsP50).median)} / ${fine(of(row, (round) => round.answerMsP99).median)}`,
     "serial p50/p99 ms": `${fine(percentile(row.serialMs, 0.5))} / ${fine(percentile(row.serialMs, 0.99))}`,
     "CPU µs/job": PROCESSES.flatMap((name) => cpu(row, name)).join(" "),
@@ -37,6 +46,7 @@ export function markdownOf(result: GroupResult): string {
 export function jsonOf({ group, rows }: GroupResult) {
   return {
     group: group.name,
+    about: group.about,
     shape: group.shape,
     rows: rows.map(({ kind, rounds, serialMs, versions }) => ({
       kind,

@@ -1,7 +1,9 @@
 // The line from a program under measurement to the bench that started it.
-// Owns:          saying that the program is ready, answering readings, ending with the parent.
+// Owns:          saying that the program is ready, answering readings, profiling the main thread, ending with the parent.
 // Must not know: what the program does.
 
+import { writeFile } from "node:fs/promises";
+import { Session } from "node:inspector/promises";
 import type { Reading } from "../child.ts";
 
 export interface Told {
@@ -12,6 +14,12 @@ export interface Told {
   readonly tasks?: { readonly [name: string]: (count: number) => Promise<unknown> };
 }
 
+interface Message {
+  readonly ask: string;
+  readonly count?: number;
+  readonly path?: string;
+}
+
 /** `url`: of the program's API, if it has one. */
 export function answerParent(told: Told, url?: string): void {
   const stop = (): void => {
@@ -19,14 +27,32 @@ export function answerParent(told: Told, url?: string): void {
     told.stop().then(end, end);
   };
   process.on("disconnect", stop);
-  process.on("message", (message: { readonly ask: string; readonly count?: number }) => {
-    if (message.ask === "stop") return stop();
-    if (message.ask === "read") return void process.send?.(reading(told));
-    const task = told.tasks?.[message.ask];
-    if (task === undefined) throw new Error(`no task ${message.ask}`);
-    task(message.count ?? 1).then((answer) => process.send?.({ answer }));
+  process.on("message", ({ ask, count, path }: Message) => {
+    if (ask === "stop") return stop();
+    if (ask === "read") return void process.send?.(reading(told));
+    const task = ask === "profile" ? () => profile(path) : told.tasks?.[ask];
+    if (task === undefined) throw new Error(`no task ${ask}`);
+    task(count ?? 1).then((answer) => process.send?.({ answer: answer ?? null }));
   });
   process.send?.({ url: url ?? "" });
+}
+
+const SAMPLE_MICROS = 500;
+let profiling: Session | undefined;
+
+/** Without a path it begins, with one it ends. What comes before, such as compiling, is left out that way. */
+async function profile(path: string | undefined): Promise<void> {
+  if (path === undefined) {
+    profiling = new Session();
+    profiling.connect();
+    await profiling.post("Profiler.enable");
+    await profiling.post("Profiler.setSamplingInterval", { interval: SAMPLE_MICROS });
+    await profiling.post("Profiler.start");
+    return;
+  }
+  const stopped = await profiling?.post("Profiler.stop");
+  await writeFile(path, JSON.stringify(stopped?.profile));
+  profiling?.disconnect();
 }
 
 function reading(told: Told): Reading {
