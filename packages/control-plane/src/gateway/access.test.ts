@@ -21,9 +21,11 @@ afterAll(() => scene[Symbol.asyncDispose]());
 
 const guarded = () => routes.filter((route) => route.permission !== "public");
 const say = (route: RouteRow) => `${route.method} ${route.path}`;
+/** What a request must say where the route alone does not tell which right it takes. */
+const MORE: { readonly [route: string]: string } = { "GET /api/v1/config": "?scope=org" };
 /** What a caller of the right role gets for a job that does not exist: anything but a refusal. */
 const call = (key: string, route: RouteRow, headers: Record<string, string> = {}) =>
-  scene.call(key, route.method, pathFor(route, "no-such-job"), {
+  scene.call(key, route.method, `${pathFor(route, "no-such-job")}${MORE[say(route)] ?? ""}`, {
     // What is no stream is answered at once, and so is a stream that is asked for JSON.
     headers: { accept: "application/json", ...headers, "content-type": "application/json" },
     ...(route.method === "POST" ? { payload: "{}" } : {}),

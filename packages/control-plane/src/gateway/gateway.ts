@@ -13,6 +13,7 @@ import { Flight } from "./flight.ts";
 import { HeldConnections } from "./held-connections.ts";
 import { approvalRoutes } from "./http/approvals.ts";
 import { artifactRoutes } from "./http/artifacts.ts";
+import { configRoutes } from "./http/config.ts";
 import { deadLetterBulkRoutes } from "./http/dead-letter-bulk.ts";
 import { deadLetterRoutes } from "./http/dead-letters.ts";
 import { healthRoutes, metricsRoute } from "./http/health.ts";
@@ -71,6 +72,7 @@ const RESOURCES: readonly ((app: App, parts: RouteParts) => void)[] = [
   lockRoutes,
   artifactRoutes,
   memoryRoutes,
+  configRoutes,
   keyRoutes,
   statusRoutes,
 ];

@@ -34,6 +34,7 @@ export async function describeApi(app: App, version: string): Promise<void> {
         { name: "locks" },
         { name: "artifacts" },
         { name: "memory" },
+        { name: "config" },
         { name: "keys" },
         { name: "status" },
         { name: "health" },

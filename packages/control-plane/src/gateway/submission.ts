@@ -5,7 +5,7 @@
 import type { Static } from "typebox";
 import type { SubmitCommand } from "../jobs/submit-command.ts";
 import { invalidField } from "../ports/fault.ts";
-import { isDeeperThan } from "./depth.ts";
+import { isDeeperThan } from "../records/depth.ts";
 import type { SubmissionSchema } from "./http/job-schemas.ts";
 import { type Caller, resolveTenant } from "./identity.ts";
 import { parseMoment } from "./moment.ts";

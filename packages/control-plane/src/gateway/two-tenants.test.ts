@@ -33,6 +33,8 @@ async function furnish(scene: Scene): Promise<Fixtures> {
   const uploaded = await scene.post("admin-key", "/api/v1/artifacts", { content: MARKER });
   const artifact: string = uploaded.json().artifact_ptr;
   const key = await made("admin-key", "/api/v1/keys", { name: MARKER, roles: ["viewer"] });
+  for (const scope of ["org", "team", "workflow", "step"])
+    expect((await scene.post("admin-key", "/api/v1/config", configOf(scope, MARKER))).statusCode).toBe(204);
   return {
     "jobs/{id}": jobs,
     "traces/{id}": jobs.slice(0, 1),
@@ -44,11 +46,22 @@ async function furnish(scene: Scene): Promise<Fixtures> {
   };
 }
 
+const configOf = (scope: string, id: string) => ({
+  scope,
+  ...(scope === "org" ? {} : { scope_id: id }),
+  data: { marker: MARKER },
+});
+
 const NOTHING: Thing = { theirs: "", absent: "" };
 /** Query parameters that point at something of acme's, with what they would say. */
 const POINTING: { readonly [name: string]: (things: Fixtures) => Thing } = {
   trace_id: (things) => things["traces/{id}"]?.[0] ?? NOTHING,
   resource: () => ({ theirs: MARKER, absent: "no-such-lock-either" }),
+  scope_id: () => ({ theirs: MARKER, absent: "no-such-document" }),
+  org_id: () => ({ theirs: "acme", absent: "nobody" }),
+  team_id: () => ({ theirs: MARKER, absent: "no-such-team" }),
+  workflow_id: () => ({ theirs: MARKER, absent: "no-such-workflow" }),
+  step_id: () => ({ theirs: MARKER, absent: "no-such-step" }),
   team: () => ({ theirs: MARKER, absent: "no-such-team" }),
   tenant: () => ({ theirs: "acme", absent: "nobody" }),
   tenant_id: () => ({ theirs: "acme", absent: "nobody" }),
@@ -62,7 +75,7 @@ const pointerOf = (things: Fixtures, prefix: string): Thing => {
 };
 /** Query parameters that point at nothing. A cursor is a place in a list, which every tenant has for itself. */
 const PLAIN = new Set(
-  "limit cursor state topic updated_after updated_before created_after created_before reason_code include_resolved kinds subject held evaluate max_bytes".split(
+  "limit cursor state topic updated_after updated_before created_after created_before reason_code include_resolved kinds subject held evaluate max_bytes scope envelope".split(
     " ",
   ),
 );
@@ -77,6 +90,7 @@ const POINTING_BODIES: { readonly [operation: string]: (id: "theirs" | "absent")
   renewLock: (id) => lockOf(id),
   breakLock: (id) => lockOf(id),
   releaseLock: (id) => lockOf(id),
+  replaceConfig: (id) => ({ scope: "team", scope_id: id === "theirs" ? MARKER : "no-such-team", data: {} }),
   submitJob: (id) => ({ prompt: "x", tenant_id: id === "theirs" ? "acme" : "nobody" }),
 };
 /** Members of bodies that look like names of things and are none: the caller's own words, or names of the caller's own. */

@@ -10,6 +10,7 @@ import { countMove } from "./count-move.ts";
 import { carryOut, type DeliveryHistory } from "./effects.ts";
 import { type Dispatch, isTerminal, type Job } from "./job.ts";
 import type { DeedOf } from "./job-audit.ts";
+import { configOf, meetConfig } from "./job-config.ts";
 import type { JobEvent } from "./job-event.ts";
 import type { Transition } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -91,8 +92,10 @@ export async function settleAndCommit<S extends { readonly kind: "committed" | "
   signal: AbortSignal,
   commit: (next: Job) => Promise<S>,
 ): Promise<{ readonly moved: Transition; readonly saved: S | "unchanged" }> {
+  const known = parts.drives ? configOf(before, parts) : undefined;
+  const config = known === undefined && mayBePlaced(before, event, parts) ? await meetConfig(before, parts) : known;
   const now = parts.clock.now();
-  let moved = changeAndSettle(before, event, { now, parts });
+  let moved = changeAndSettle(before, event, { now, parts, config });
   let committed = false;
   let mayBeOut = false;
   const dispatch = newDispatch(moved);
@@ -101,7 +104,7 @@ export async function settleAndCommit<S extends { readonly kind: "committed" | "
   try {
     const isLimited = dispatch !== undefined && dispatch.limits.length > 0;
     const full = isLimited ? await takeSlots(moved.next, dispatch, parts, signal) : undefined;
-    if (full !== undefined) moved = changeAndSettle(before, event, { now, parts, full });
+    if (full !== undefined) moved = changeAndSettle(before, event, { now, parts, config, full });
     if (moved.next === before) return { moved, saved: "unchanged" };
     await keepForRetry(before, moved.next, parts, signal);
     mayBeOut = true;
@@ -117,6 +120,13 @@ export async function settleAndCommit<S extends { readonly kind: "committed" | "
       if (!mayBeOut) giveSlotsBack(dispatch, parts, signal);
     }
   }
+}
+
+/** What comes of the event may be a judgement or a placement. */
+function mayBePlaced({ phase }: Job, event: JobEvent | "pull", { drives }: JobParts): boolean {
+  if (!drives) return false;
+  if ("dispatch" in phase) return event !== "pull" && event.kind === "undelivered";
+  return phase.state === "PENDING" || phase.state === "SCHEDULED" || phase.state === "APPROVAL_REQUIRED";
 }
 
 function newDispatch(moved: Transition): Dispatch | undefined {

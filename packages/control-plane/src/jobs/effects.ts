@@ -21,10 +21,11 @@ import { constraintsOf } from "../policy/decision-forms.ts";
 import { unreachable } from "../ports/fault.ts";
 import type { EpochMs } from "../ports/time.ts";
 import type { Dispatch, Job, JobState } from "./job.ts";
+import { configOf, meetConfig } from "./job-config.ts";
 import type { Effect, JobEvent } from "./job-event.ts";
 import type { Transition } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
-import { bytesOfRequest, requestOf } from "./job-request.ts";
+import { bytesOfRequest, EFFECTIVE_CONFIG_ENV, requestOf } from "./job-request.ts";
 import { startDispatchSpan } from "./job-spans.ts";
 
 export interface DeliveryHistory {
@@ -94,7 +95,9 @@ async function deliver(
   const span = startDispatchSpan(job, dispatch, parts.tracing);
   let verdict: "heard" | "nobody";
   try {
-    const bytes = dispatchPacket(job, dispatch, clock.now(), span.traceparent);
+    const config = configOf(job, parts) ?? (await meetConfig(job, parts));
+    const about = { configText: config.text, traceparent: span.traceparent };
+    const bytes = dispatchPacket(job, dispatch, clock.now(), about);
     verdict = await bus.deliver(dispatch.subject, bytes, clock.deadline(signal, settings.busTimeoutMs));
   } catch (error) {
     span.end({}, "not published");
@@ -116,8 +119,15 @@ async function deliver(
   return { kind: "undelivered", dispatchId: dispatch.id, maybeBefore: history.maybeBefore, retryAfterMs };
 }
 
-/** The packet that a worker gets. `traceparent`: "" leaves the trace context of the submit. */
-export function dispatchPacket(job: Job, dispatch: Dispatch, now: EpochMs, traceparent = ""): Uint8Array {
+export interface DispatchAbout {
+  /** What is configured for the job, as JSON; "" for nothing. */
+  readonly configText: string;
+  /** "" leaves the trace context of the submit. */
+  readonly traceparent: string;
+}
+
+/** The packet that a worker gets. */
+export function dispatchPacket(job: Job, dispatch: Dispatch, now: EpochMs, about: DispatchAbout): Uint8Array {
   const decision = job.decisions.at(-1)?.decision;
   const constraints = decision === undefined ? undefined : constraintsOf(decision);
   const maxRuntimeMs = constraints?.budgets?.maxRuntimeMs ?? 0;
@@ -128,16 +138,19 @@ export function dispatchPacket(job: Job, dispatch: Dispatch, now: EpochMs, trace
     { traceId: job.traceId, senderId: SENDERS.scheduler, createdAt: timestamp(now), protocolVersion: 1 },
     {
       dispatch: { dispatchId: dispatch.id, attempt: job.attempts, assignedWorkerId: dispatch.workerId },
-      ...envOf(constraints, traceparent),
+      ...envOf(constraints, about),
       ...(isTighter ? { budget: { deadlineMs: maxRuntimeMs } } : {}),
     },
   );
 }
 
-function envOf(constraints: Constraints | undefined, traceparent: string): { readonly env?: Texts } {
+function envOf(constraints: Constraints | undefined, about: DispatchAbout): { readonly env?: Texts } {
+  const { configText, traceparent } = about;
   const ofPolicy = constraints === undefined ? undefined : constraintsEnv(constraints);
-  if (traceparent === "") return ofPolicy === undefined ? {} : { env: ofPolicy };
-  return { env: { ...ofPolicy, [TRACEPARENT_ENV]: traceparent } };
+  if (traceparent === "" && configText === "") return ofPolicy === undefined ? {} : { env: ofPolicy };
+  const ofConfig = configText === "" ? {} : { [EFFECTIVE_CONFIG_ENV]: configText };
+  const ofTrace = traceparent === "" ? {} : { [TRACEPARENT_ENV]: traceparent };
+  return { env: { ...ofPolicy, ...ofConfig, ...ofTrace } };
 }
 
 type Texts = { readonly [name: string]: string };

@@ -2,6 +2,7 @@
 // Owns:          the list of parts and settings; compose.ts in services builds them.
 // Must not know: which adapters stand behind.
 
+import type { EffectiveConfigs } from "../config/effective-configs.ts";
 import type { Policy } from "../policy/decision.ts";
 import type { Bus } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -51,6 +52,7 @@ export interface JobParts {
   readonly meter: Meter;
   readonly tracing: Tracing;
   readonly policy: Policy;
+  readonly configs: EffectiveConfigs;
   readonly registry: Registry;
   readonly placers: Placers;
   readonly secondLooks: SecondLooks;

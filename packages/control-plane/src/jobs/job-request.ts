@@ -18,7 +18,7 @@ export const RESERVED_LABELS: ReadonlySet<string> = new Set([
   "approval_snapshot",
   "cordum.bus_msg_id",
 ]);
-const EFFECTIVE_CONFIG_ENV = "CORDUM_EFFECTIVE_CONFIG";
+export const EFFECTIVE_CONFIG_ENV = "CORDUM_EFFECTIVE_CONFIG";
 /** Env entries by which workers know what the control plane has decided. Submissions lose them. */
 export const RESERVED_ENV: ReadonlySet<string> = new Set([
   EFFECTIVE_CONFIG_ENV,
@@ -63,8 +63,8 @@ export function hashOfRequest(job: Job): string {
   return hashRequest(requestOf(job), bytesOfRequest(job));
 }
 
-/** The exact input of a decision: nothing but the stored request and who asked. */
-export function policyInputOf(job: Job): PolicyInput {
+/** The exact input of a decision: nothing but the stored request, who asked, and what is configured for the job. */
+export function policyInputOf(job: Job, effectiveConfig?: PolicyInput["effectiveConfig"]): PolicyInput {
   const request = requestOf(job);
   const { meta } = request;
   return {
@@ -79,6 +79,7 @@ export function policyInputOf(job: Job): PolicyInput {
     riskTags: meta?.riskTags ?? [],
     requires: meta?.requires ?? [],
     labels: request.labels,
+    ...(effectiveConfig === undefined ? {} : { effectiveConfig }),
   };
 }
 

@@ -7,16 +7,16 @@
 //     jobs. Memory that is not named after the job is nobody's here: who owns it, no record says.
 
 import { type JobRequest, memoryKey, parsePointer, resultKey } from "@cordum/protocol";
-import type { EpochMs } from "../ports/time.ts";
 import { listAcross } from "../records/across-partitions.ts";
 import { dispatchPacket } from "./effects.ts";
 import type { Dispatch, Job } from "./job.ts";
+import { configOf, meetConfig } from "./job-config.ts";
 import { JOB_INDEX } from "./job-indexes.ts";
 import type { JobParts } from "./job-parts.ts";
 import { requestOf } from "./job-request.ts";
 import { ownContextKey } from "./own-payloads.ts";
 
-export type OutParts = Pick<JobParts, "state" | "jobs" | "clock" | "settings">;
+export type OutParts = Pick<JobParts, "state" | "jobs" | "clock" | "settings" | "configs">;
 
 /** A worker as the scheduler knows it, and the tenant that it works for. */
 export interface TenantWorker {
@@ -73,9 +73,10 @@ export async function listOut(
   return (await listAcross(parts.state, query, within)).entries.map(({ member }) => member);
 }
 
-/** Made from the record: what came over the bus is a doorbell. */
-export function packetOf(job: Job, dispatch: Dispatch, now: EpochMs): Uint8Array {
-  return dispatchPacket(job, dispatch, now);
+/** Made from the record: what came over the bus is a doorbell. Faults: STATE_*. */
+export async function packetOf(job: Job, dispatch: Dispatch, parts: OutParts): Promise<Uint8Array> {
+  const config = configOf(job, parts) ?? (await meetConfig(job, parts));
+  return dispatchPacket(job, dispatch, parts.clock.now(), { configText: config.text, traceparent: "" });
 }
 
 export type KeyUse = "load" | "store";

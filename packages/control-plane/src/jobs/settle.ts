@@ -2,11 +2,14 @@
 // Owns:          the order: policy first, then placement; and that no decision of another policy or another request is used.
 // Must not know: State, Bus: the caller commits what comes out, once.
 // E1. A job is placed only under a decision for exactly this request by the policy that is loaded now; after a change of policy it is
-//     judged again first. E2. No policy loaded means waiting.
+//     judged again first. So it is when what is configured for it now would deny it; configuration can only tighten.
+// E2. No policy loaded, or configuration that is not known, means waiting.
 
 import { directSubject } from "@cordum/protocol";
+import type { Effective } from "../config/effective.ts";
 import type { Decision, DecisionRecord } from "../policy/decision.ts";
 import { constraintsOf } from "../policy/decision-forms.ts";
+import { restricts } from "../policy/effective-config.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { place } from "../scheduling/placement.ts";
 import { limitsFor } from "../scheduling/routing.ts";
@@ -21,19 +24,24 @@ import { holdsApproval, isDue, transition } from "./transition.ts";
 /** Each round decides or places; more than this many in a row would be a loop. */
 const ROUNDS_MAX = 8;
 
-/** Applies the event and settles. `pull`: a worker has a free slot, so try to place a job that waits. `full`: a limit that is reached: then
- *  the job is held back instead of placed. */
-export function changeAndSettle(
-  job: Job,
-  event: JobEvent | "pull",
-  { now, parts, full }: { readonly now: EpochMs; readonly parts: JobParts; readonly full?: Limit | undefined },
-): Transition {
+export interface Settling {
+  readonly now: EpochMs;
+  readonly parts: JobParts;
+  /** What is configured for the job; undefined: not known now. */
+  readonly config: Effective | undefined;
+  /** A limit that is reached: then the job is held back instead of placed. */
+  readonly full?: Limit | undefined;
+}
+
+/** Applies the event and settles. `pull`: a worker has a free slot, so try to place a job that waits. */
+export function changeAndSettle(job: Job, event: JobEvent | "pull", settling: Settling): Transition {
+  const { now, parts, full } = settling;
   const first: Transition =
     event === "pull" ? { next: pulled(job, now), effects: [] } : transition(job, event, now, parts.settings);
   let { next } = first;
   let effects: readonly Effect[] = first.effects;
   for (let round = 0; round < ROUNDS_MAX; round++) {
-    const wanted = nextEvent(next, now, parts, event === "pull");
+    const wanted = nextEvent(next, settling, event === "pull");
     if (wanted === undefined) break;
     const step = wanted.kind === "placed" && full !== undefined ? heldBack(full, parts) : wanted;
     const moved = transition(next, step, now, parts.settings);
@@ -82,19 +90,29 @@ function pulled(job: Job, now: EpochMs): Job {
   return isUnjudged ? { ...job, wakes: { ...job.wakes, decide: now } } : job;
 }
 
-function nextEvent(job: Job, now: EpochMs, parts: JobParts, isItsTurn: boolean): JobEvent | undefined {
+function nextEvent(job: Job, settling: Settling, isItsTurn: boolean): JobEvent | undefined {
+  const { now, parts, config } = settling;
   if (isTerminal(job)) return undefined;
   const isToJudge = job.phase.state === "PENDING" && isDue(job, "decide", now);
   const isToPlace = job.phase.state === "SCHEDULED" && isDue(job, "place", now);
   if (!isToJudge && !isToPlace) return undefined;
   if (!parts.drives) return isToJudge ? { kind: "handed_over", ringAgainMs: parts.settings.doorbellMs } : undefined;
-  if (isToJudge) return judge(job, now, parts);
+  if (config === undefined) return { kind: "policy_unavailable", retryAfterMs: policyRetryMs(job, now, parts) };
+  if (isToJudge) return judge(job, config, settling);
   const decision = standingDecision(job, parts.policy.snapshot());
-  return decision === undefined ? judge(job, now, parts) : placing(job, decision, { now, parts, isItsTurn });
+  if (decision === undefined || isForbiddenNow(job, config, parts)) return judge(job, config, settling);
+  return placing(job, decision, { now, parts, isItsTurn });
 }
 
-function judge(job: Job, now: EpochMs, parts: JobParts): JobEvent {
-  const decision = parts.policy.decide(policyInputOf(job));
+/** See E1. What was allowed may have been configured away since. */
+function isForbiddenNow(job: Job, { forWorkers }: Effective, parts: JobParts): boolean {
+  if (!restricts(forWorkers)) return false;
+  const decision = parts.policy.decide(policyInputOf(job, forWorkers));
+  return decision !== "unavailable" && decision.kind === "deny";
+}
+
+function judge(job: Job, { forWorkers }: Effective, { now, parts }: Settling): JobEvent {
+  const decision = parts.policy.decide(policyInputOf(job, forWorkers));
   if (decision === "unavailable") return { kind: "policy_unavailable", retryAfterMs: policyRetryMs(job, now, parts) };
   return { kind: "decided", decided: { at: now, jobHash: job.hash, decision } };
 }

@@ -40,6 +40,21 @@ export function effectiveConfigDenial(config: EffectiveConfig | undefined, facts
   return judge?.(facts);
 }
 
+/** Why the safety section of a config cannot be understood; undefined: it can, or there is none. For those who write one. */
+export function safetyFault(config: UnknownObject): string | undefined {
+  const section = safetySection(config);
+  if (section === undefined) return undefined;
+  if (!isObject(section)) return "safety must be an object";
+  for (const key of ["denied_topics", "allowed_topics"])
+    if (globsOf(section, key) === "malformed") return `${key} must be a list of topics, each a text or a glob`;
+  return mcpCheckOf(own(section, "mcp")) === "malformed" ? "mcp must hold lists of texts" : undefined;
+}
+
+/** Whether the config has a say at all. */
+export function restricts(config: EffectiveConfig | undefined): boolean {
+  return config === "malformed" || (config !== undefined && judgeOf(config) !== undefined);
+}
+
 type Judge = (facts: Facts) => string | undefined;
 
 // One config object serves many jobs; it is compiled once and forgotten with the object. Objects are never changed after parsing.

@@ -6,6 +6,10 @@ import { DEFAULT_ALARM_SETTINGS, runAlarms } from "../alarms/alarms.ts";
 import { ARTIFACT_KIND, ARTIFACT_SHAPE, type ArtifactKeep } from "../artifacts/artifact.ts";
 import { artifactLayout, DEFAULT_ARTIFACT_SETTINGS } from "../artifacts/use-artifacts.ts";
 import { auditLayout } from "../audit/audit-entry.ts";
+import { listenForConfig } from "../config/config-news.ts";
+import { configLayout, openConfigStore } from "../config/config-store.ts";
+import { CONFIG_KIND, CONFIG_SHAPE } from "../config/document.ts";
+import { EffectiveConfigs } from "../config/effective-configs.ts";
 import { DEAD_LETTER_KIND, DEAD_LETTER_SHAPE, deadLetterLayout } from "../dead-letters/dead-letter.ts";
 import { Announcer } from "../jobs/announce.ts";
 import { Backlog } from "../jobs/backlog.ts";
@@ -97,6 +101,7 @@ export const SHAPES_READ: Shapes = {
   [KEY_KIND]: KEY_SHAPE,
   [LOCK_KIND]: LOCK_SHAPE,
   [ARTIFACT_KIND]: ARTIFACT_SHAPE,
+  [CONFIG_KIND]: CONFIG_SHAPE,
   [KEY_USE_KIND]: KEY_USE_SHAPE,
 };
 
@@ -112,6 +117,7 @@ export function stateLayout(retention: Retention): Layout {
       ...keyLayout(),
       ...lockLayout(),
       ...artifactLayout(retention.artifactKeep),
+      ...configLayout(),
     },
     logs: { ...auditLayout(retention.auditKeepMs) },
   };
@@ -137,11 +143,19 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   return {
     parts,
     async start() {
-      const workers = await listenToWorkers(parts, backlog);
+      const news = await listenForConfig(ports.bus, (address) => {
+        if (address === undefined) parts.configs.doubt();
+        else parts.configs.forget(address);
+      });
+      const workers = [news, ...(await listenToWorkers(parts, backlog))];
       parts.registry.startListening(ports.clock.now());
       if (!config.drives) {
         subscriptions = workers;
-        cycles = Promise.all([forgetSilentWorkers(parts, stopping.signal), watchBus(ports, stopping.signal)]);
+        cycles = Promise.all([
+          forgetSilentWorkers(parts, stopping.signal),
+          parts.configs.run(stopping.signal),
+          watchBus(ports, stopping.signal),
+        ]);
         return;
       }
       const peers = await listenToPeers(parts, backlog);
@@ -152,11 +166,13 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
         runCycles(parts, backlog, signals),
         runProgress(parts, signals),
         runPresence(parts, stopping.signal),
+        parts.configs.run(stopping.signal),
         watchBus(ports, stopping.signal),
       ]);
     },
     catchUp() {
       parts.registry.startListening(ports.clock.now());
+      parts.configs.doubt();
       backlog.pullAll();
     },
     useScheduling(next) {
@@ -200,6 +216,7 @@ function partsOf(
     ...ports,
     drives: config.drives,
     jobs: new JobStore(ports.state, ports.clock, config.retention),
+    configs: new EffectiveConfigs({ ...ports, store: openConfigStore(ports.state, ports.clock) }),
     registry: new Registry(placers),
     placers,
     secondLooks: new SecondLooks(),

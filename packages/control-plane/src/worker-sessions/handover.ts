@@ -223,8 +223,11 @@ export class Handover {
         await this.#giveBack(job, dispatch, "the worker does not listen for jobs of the topic", this.#life);
       return;
     }
+    const packet = await packetOf(job, dispatch, this.#parts);
+    if (this.#life.aborted) this.#rung.add(job.id);
+    if (this.#life.aborted || this.#stopped.has(job.id)) return;
     this.#held.set(job.id, { id: dispatch.id, attempt: job.attempts });
-    this.#send(subject, packetOf(job, dispatch, this.#parts.clock.now()));
+    this.#send(subject, packet);
   }
 
   #send(subject: string, packet: Uint8Array): void {

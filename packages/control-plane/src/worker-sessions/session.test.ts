@@ -417,6 +417,7 @@ describe("a store that does not answer", () => {
       }),
     });
     const worker = await stage.worker();
+    await stage.scene.submit({ topic: "job.no.x" }); // what is configured is in memory from now on
     isAway = true;
     const submitted = stage.scene.submit();
     await stage.scene.quiet();
