@@ -3,21 +3,20 @@
 // Must not know: what is measured in a round, how results are shown.
 // M1. A round takes about as long for everybody: the number of jobs follows from the pace of the warm-up.
 // M2. Rounds alternate, and every second time in the opposite order.
+// M3. Everybody is warm before the first round, by jobs and not by seconds: V8 compiles by what code was asked to do.
 
 import { type Contender, type Kind, type Shape, startContender } from "./contender.ts";
 import { percentile } from "./load.ts";
 import { type Round, runRound } from "./round.ts";
 
-export interface Group {
+export interface Entrant {
   readonly name: string;
-  readonly about: string;
-  readonly kinds: readonly Kind[];
+  readonly kind: Kind;
   readonly shape: Shape;
 }
 export interface Effort {
   readonly rounds: number;
   readonly roundSeconds: number;
-  /** Jobs before the first round: code is compiled late, by what it was asked to do and not by the clock. */
   readonly warmUpJobs: number;
   /** Jobs one at a time, in each round. */
   readonly serialJobs: number;
@@ -26,28 +25,28 @@ export interface Effort {
 }
 
 export interface Row {
-  readonly kind: Kind;
+  readonly name: string;
   readonly rounds: readonly Round[];
   /** Milliseconds from a request to the seen end, of all rounds, ascending. */
   readonly serialMs: readonly number[];
   readonly versions: { readonly [server: string]: string };
 }
-export interface GroupResult {
-  readonly group: Group;
-  readonly rows: readonly Row[];
-}
 
-const FIRST_JOBS = 50;
+const FIRST_JOBS = 100;
 const WARM_UP_STEP = 5_000;
 const JOBS_MAX = 100_000;
 
-export async function measureGroup(group: Group, effort: Effort, say: (line: string) => void): Promise<GroupResult> {
+export async function measure(
+  entrants: readonly Entrant[],
+  effort: Effort,
+  say: (line: string) => void,
+): Promise<readonly Row[]> {
   await using started = new AsyncDisposableStack();
   const runners: Runner[] = [];
-  for (const kind of group.kinds) {
-    const contender = started.use(await startContender(kind, group.shape));
-    runners.push(await warmUp(contender, effort));
-    say(`${group.name}: ${kind} is warm, ${runners.at(-1)?.jobs} jobs a round`);
+  for (const { name, kind, shape } of entrants) {
+    const contender = started.use(await startContender(kind, shape));
+    runners.push(await warmUp(name, contender, effort));
+    say(`${name} is warm, ${runners.at(-1)?.jobs} jobs a round`);
   }
   for (const { contender } of runners)
     if (effort.profileFolder !== undefined) await contender.profileInto(effort.profileFolder);
@@ -56,17 +55,18 @@ export async function measureGroup(group: Group, effort: Effort, say: (line: str
       runner.rounds.push(await runRound(runner.contender, runner.jobs));
       runner.serialMs.push(...(await runner.contender.serial(effort.serialJobs)));
     }
-    say(`${group.name}: round ${round + 1} of ${effort.rounds}`);
+    say(`round ${round + 1} of ${effort.rounds}`);
   }
   const rows: Row[] = [];
-  for (const { contender, rounds, serialMs } of runners) {
+  for (const { name, contender, rounds, serialMs } of runners) {
     const { versions } = await contender.totals();
-    rows.push({ kind: contender.kind, rounds, serialMs: serialMs.toSorted((a, b) => a - b), versions });
+    rows.push({ name, rounds, serialMs: serialMs.toSorted((a, b) => a - b), versions });
   }
-  return { group, rows };
+  return rows;
 }
 
 interface Runner {
+  readonly name: string;
   readonly contender: Contender;
   readonly jobs: number;
   readonly rounds: Round[];
@@ -74,14 +74,14 @@ interface Runner {
 }
 
 /** Runs until code is compiled and the pace is known. */
-async function warmUp(contender: Contender, effort: Effort): Promise<Runner> {
+async function warmUp(name: string, contender: Contender, effort: Effort): Promise<Runner> {
   await runRound(contender, FIRST_JOBS);
   for (let left = effort.warmUpJobs; left > 0; left -= WARM_UP_STEP)
     await runRound(contender, Math.min(left, WARM_UP_STEP));
   await contender.serial(Math.ceil(effort.serialJobs / 2));
-  const { jobsPerSecond } = await runRound(contender, Math.max(FIRST_JOBS, Math.round(effort.warmUpJobs / 10)));
-  const jobs = Math.round(Math.min(JOBS_MAX, Math.max(FIRST_JOBS, jobsPerSecond * effort.roundSeconds)));
-  return { contender, jobs, rounds: [], serialMs: [] };
+  const { jobsPerSecond } = await runRound(contender, Math.max(FIRST_JOBS, effort.warmUpJobs / 10));
+  const jobs = Math.min(JOBS_MAX, Math.max(FIRST_JOBS, jobsPerSecond * effort.roundSeconds));
+  return { name, contender, jobs: Math.round(jobs), rounds: [], serialMs: [] };
 }
 
 export interface Middle {
@@ -97,10 +97,10 @@ export function middleOf(values: readonly number[]): Middle {
 }
 
 /** Round by round, since both met the same machine: `ours` divided by `theirs`. */
-export function ratioOf(ours: Row, theirs: Row, measure: (round: Round) => number): Middle {
+export function ratioOf(ours: Row, theirs: Row, measured: (round: Round) => number): Middle {
   const ratios = ours.rounds.map((round, n) => {
     const other = theirs.rounds[n];
-    return other === undefined ? Number.NaN : measure(round) / measure(other);
+    return other === undefined ? Number.NaN : measured(round) / measured(other);
   });
   return middleOf(ratios);
 }

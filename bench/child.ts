@@ -9,8 +9,6 @@ import { fileURLToPath } from "node:url";
 export interface Reading {
   readonly cpuMicros: number;
   readonly rssBytes: number;
-  /** Jobs that have reached their end there; 0 where the program does not know. */
-  readonly ended: number;
 }
 
 const START_MS_MAX = 30_000;
@@ -37,6 +35,11 @@ export class Child {
 
   read(): Promise<Reading> {
     return this.ask<Reading>("read");
+  }
+
+  /** Jobs that have reached their end there; 0 where the program does not know. */
+  async ended(): Promise<number> {
+    return (await this.ask<{ readonly answer: number }>("ended")).answer;
   }
 
   /** One of the program's own tasks. */

@@ -1,60 +1,80 @@
 // Who is measured: the ways to get a job from a caller to its end.
-// Owns:          which processes and servers each needs, how its ends are counted.
-// Must not know: rounds, medians.
+// Owns:          which processes and servers each needs, how its ends are counted, what it has spent.
+// Must not know: rounds, medians, what a load looks like on the wire.
 
 import { join } from "node:path";
 import { Child } from "./child.ts";
-import { LoadClient, type LoadResult, send } from "./load.ts";
+import { type Load, type LoadName, openLoad } from "./loads.ts";
 import { type Fsync, type MeasuredNats, type MeasuredRedis, startMeasuredNats, startMeasuredRedis } from "./servers.ts";
 
-export type Kind = "cordum dev" | "cordum NATS" | "cordum JetStream" | "floor" | "BullMQ HTTP" | "BullMQ alone";
+export type Kind =
+  | "cordum dev"
+  | "cordum NATS"
+  | "cordum JetStream"
+  | "cordum fleet"
+  | "floor"
+  | "BullMQ HTTP"
+  | "BullMQ alone";
 export interface Shape {
+  readonly load: LoadName;
   readonly workers: number;
   readonly slots: number;
   readonly connections: number;
   readonly fsync: Fsync;
+  /** Schedulers of a fleet, each a process, beside one gateway. */
+  readonly schedulers?: number;
 }
 
 /** CPU time by process, and counts, since its start. */
 export interface Totals {
   readonly cpuMicros: { readonly [process: string]: number };
   readonly rssBytes: number;
+  readonly redisBytes: number;
   readonly redisReads: number;
   readonly redisScripts: number;
   readonly published: number;
   readonly versions: { readonly [server: string]: string };
 }
 
-export interface Contender extends AsyncDisposable {
+export interface Contender extends AsyncDisposable, Load {
   readonly kind: Kind;
-  /** Resolves when all are accepted. */
-  submit(count: number): Promise<LoadResult>;
   /** Jobs that have reached their end since the start. */
   ended(): Promise<number>;
-  /** Milliseconds from the request until the end is seen, one job at a time. */
-  serial(count: number): Promise<readonly number[]>;
   totals(): Promise<Totals>;
   /** Profiles the main thread of each process from now to the end, when it writes one file for each into the folder. */
   profileInto(folder: string): Promise<void>;
 }
 
 const KEY = "bench-key-0000000000";
-const BODY = JSON.stringify({ prompt: "bench", topic: "job.bench" });
-const PATH = "/api/v1/jobs";
 
 export async function startContender(kind: Kind, shape: Shape): Promise<Contender> {
   await using started = new AsyncDisposableStack();
   const redis = kind === "cordum dev" ? undefined : started.use(await startMeasuredRedis(shape.fsync));
-  const usesNats = kind === "cordum NATS" || kind === "cordum JetStream" || kind === "floor";
-  const nats = usesNats ? started.use(await startMeasuredNats(kind === "cordum JetStream")) : undefined;
+  const usesNats = kind.startsWith("cordum ") && kind !== "cordum dev";
+  const needsNats = usesNats || kind === "floor";
+  const nats = needsNats ? started.use(await startMeasuredNats(kind === "cordum JetStream")) : undefined;
   const env = environmentOf(kind, shape, redis, nats);
   const children: Record<string, Child> = {};
-  for (const [name, program] of Object.entries(PROGRAMS[kind]))
-    children[name] = started.use(await Child.start(program, env));
+  for (const { name, program, roles = "gateway,scheduler" } of programsOf(kind, shape))
+    children[name] = started.use(await Child.start(program, { ...env, BENCH_ROLES: roles }));
   const owned = started.move();
+  const system = children.system ?? children.gateway;
+  if (system === undefined) throw new Error(`${kind} has no process`);
+  const load = owned.use(
+    await openLoad(kind === "BullMQ alone" ? "inside" : shape.load, {
+      target: { url: system.url, apiKey: KEY },
+      system,
+      connections: shape.connections,
+      natsUrl: nats?.url ?? "",
+      redisUrl: redis?.url ?? "",
+      isBatch: shape.load === "batch",
+    }),
+  );
   return {
     kind,
-    ...(await loadOf(kind, children, shape)),
+    submit: load.submit,
+    serial: load.serial,
+    ended: endedOf(kind, children),
     totals: () => totalsOf(children, redis, nats),
     profileInto: async (folder) => {
       for (const [name, child] of Object.entries(children)) {
@@ -67,8 +87,28 @@ export async function startContender(kind: Kind, shape: Shape): Promise<Contende
   };
 }
 
+interface Part {
+  readonly name: string;
+  readonly program: string;
+  readonly roles?: string;
+}
+
 /** Processes of each kind, in the order in which they start. */
-const PROGRAMS: { readonly [K in Kind]: { readonly [process: string]: string } } = {
+function programsOf(kind: Kind, { schedulers = 1 }: Shape): readonly Part[] {
+  if (kind === "cordum fleet")
+    return [
+      { name: "gateway", program: "cordum-node", roles: "gateway" },
+      ...Array.from({ length: schedulers }, (_, n) => ({
+        name: `scheduler ${n + 1}`,
+        program: "cordum-node",
+        roles: "scheduler",
+      })),
+      { name: "worker", program: "cordum-worker" },
+    ];
+  return Object.entries(PROGRAMS[kind]).map(([name, program]) => ({ name, program }));
+}
+
+const PROGRAMS: { readonly [K in Exclude<Kind, "cordum fleet">]: { readonly [process: string]: string } } = {
   "cordum dev": { system: "cordum-node" },
   "cordum NATS": { system: "cordum-node", worker: "cordum-worker" },
   "cordum JetStream": { system: "cordum-node", worker: "cordum-worker" },
@@ -89,65 +129,14 @@ function environmentOf(kind: Kind, shape: Shape, redis: MeasuredRedis | undefine
   };
 }
 
-type LoadOf = Pick<Contender, "submit" | "ended" | "serial">;
-
-async function loadOf(kind: Kind, children: Readonly<Record<string, Child>>, shape: Shape): Promise<LoadOf> {
-  const { system } = children;
-  if (system === undefined) throw new Error(`${kind} has no process`);
-  if (kind === "BullMQ alone")
-    return {
-      submit: async (count) => {
-        const latenciesMs = await system.run("add", count);
-        return { accepted: count, refused: 0, latenciesMs: latenciesMs.toSorted((a, b) => a - b) };
-      },
-      ended: async () => (await system.read()).ended,
-      serial: (count) => system.run("serial", count),
-    };
-  const target = { url: new URL(system.url), apiKey: KEY };
-  return {
-    submit: (requests) => send({ ...target, body: BODY, requests, connections: shape.connections }, PATH),
-    ended: endedOf(kind, children, target),
-    serial: (count) => serial(target, count),
+/** Each program knows itself what it has ended; with several schedulers each has ended some. */
+function endedOf(kind: Kind, children: Readonly<Record<string, Child>>): Contender["ended"] {
+  const countedBy = kind === "BullMQ HTTP" ? ["worker"] : Object.keys(children).filter((name) => name !== "worker");
+  return async () => {
+    let sum = 0;
+    for (const name of countedBy) sum += (await children[name]?.ended()) ?? 0;
+    return sum;
   };
-}
-
-/** Of the referees each knows itself what it has ended. */
-function endedOf(kind: Kind, { system, worker }: Readonly<Record<string, Child>>, target: Target): Contender["ended"] {
-  if (kind === "floor") return async () => (await system?.read())?.ended ?? 0;
-  if (kind === "BullMQ HTTP") return async () => (await worker?.read())?.ended ?? 0;
-  return () => completed(target);
-}
-
-interface Target {
-  readonly url: URL;
-  readonly apiKey: string;
-}
-
-/** A caller that submits a job and asks for it until it has ended. */
-async function serial(target: Target, count: number): Promise<readonly number[]> {
-  using client = await LoadClient.connect(target);
-  const tookMs: number[] = [];
-  for (let n = 0; n < count; n++) {
-    const sentAt = performance.now();
-    const submitted = await client.ask("POST", PATH, BODY);
-    const { job_id: id } = JSON.parse(submitted) as { readonly job_id: string };
-    while (!(await client.ask("GET", `${PATH}/${id}`)).includes('"state":"SUCCEEDED"')) {
-      if (performance.now() - sentAt > 30_000) throw new Error(`job ${id} did not end within 30 s`);
-    }
-    tookMs.push(performance.now() - sentAt);
-  }
-  return tookMs;
-}
-
-/** As the metrics say it: nothing has to be added to the process under measurement. */
-async function completed({ url, apiKey }: Target): Promise<number> {
-  const answer = await fetch(new URL("/metrics", url), { headers: { "x-api-key": apiKey } });
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(`/metrics answered ${answer.status}`);
-  let sum = 0;
-  for (const [, value] of text.matchAll(/^cordum_scheduler_jobs_completed_total\{[^}]*\} (\S+)$/gm))
-    sum += Number(value);
-  return sum;
 }
 
 async function totalsOf(
@@ -170,6 +159,7 @@ async function totalsOf(
   return {
     cpuMicros,
     rssBytes,
+    redisBytes: ofRedis?.bytes ?? Number.NaN,
     redisReads: ofRedis?.reads ?? Number.NaN,
     redisScripts: ofRedis?.scripts ?? Number.NaN,
     published: ofNats?.published ?? Number.NaN,

@@ -5,6 +5,10 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
+/** Jobs of a batch, and callers who send one after the other. */
+export const BATCH_JOBS = 100;
+export const BATCH_CALLERS = 8;
+
 export interface Target {
   readonly url: URL;
   readonly apiKey: string;
@@ -91,6 +95,48 @@ export class LoadClient {
     this.#text = "";
     this.#waiting?.resolve(answer);
   }
+}
+
+/** SETs in one write, for a caller who waits for all of them. */
+export class RedisPipe {
+  readonly #socket: Socket;
+  #left = 0;
+  #settle: { resolve(): void; reject(error: Error): void } | undefined;
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.setEncoding("latin1");
+    socket.on("data", (chunk: string) => this.#receive(chunk));
+    socket.on("error", (error) => this.#settle?.reject(error));
+  }
+
+  static async connect(url: URL): Promise<RedisPipe> {
+    const socket = connect({ port: Number(url.port), host: url.hostname, noDelay: true });
+    await once(socket, "connect");
+    return new RedisPipe(socket);
+  }
+
+  set(entries: readonly (readonly [key: string, value: string])[]): Promise<void> {
+    this.#left = entries.length;
+    return new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+      this.#socket.write(entries.map(([key, value]) => bulkOf("SET", key, value)).join(""));
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: string): void {
+    if (chunk.includes("-")) this.#settle?.reject(new Error(`Redis: ${chunk}`));
+    this.#left -= chunk.split("\n").length - 1;
+    if (this.#left === 0) this.#settle?.resolve();
+  }
+}
+
+function bulkOf(...words: readonly string[]): string {
+  return `*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`;
 }
 
 function requestOf(target: Target, method: string, path: string, body: string): Buffer {

@@ -1,79 +1,95 @@
 // What a run of the bench says in the end.
-// Owns:          tables, sentences about targets, the shape of the JSON file.
+// Owns:          tables in Markdown, how numbers are rounded, whether goals are met.
 // Must not know: how anything was measured.
 
-import { type GroupResult, type Middle, middleOf, type Row, ratioOf } from "./campaign.ts";
-import type { Kind } from "./contender.ts";
+import { type Middle, middleOf, type Row, ratioOf } from "./campaign.ts";
 import { percentile } from "./load.ts";
 import type { Round } from "./round.ts";
+import type { Goal, Table } from "./scenario.ts";
 
-const PROCESSES = ["all", "system", "worker", "redis", "nats", "load"] as const;
+export const rateOf = (round: Round): number => round.jobsPerSecond;
+export const cpuOf = (round: Round): number => round.cpuMicros.all ?? Number.NaN;
 
-export function tableOf({ rows }: GroupResult): readonly { readonly [column: string]: string | number }[] {
-  const beside = (row: Row, kind: Kind, measure: (round: Round) => number): number | string => {
-    const other = rows.find((one) => one.kind === kind);
-    return other === undefined ? "" : fine(ratioOf(row, other, measure).median);
+/** The columns that every load has; ratios are taken to those referees that took part. */
+export function tableOf(rows: readonly Row[]): Table {
+  const beside = (row: Row, name: string, measured: (round: Round) => number): string => {
+    const other = rows.find((one) => one.name === name);
+    return other === undefined ? "" : spread(ratioOf(row, other, measured));
   };
-  const rate = (round: Round): number => round.jobsPerSecond;
-  return rows.map((row) => ({
-    "": row.kind,
-    "jobs/s": whole(of(row, (round) => round.jobsPerSecond).median),
-    spread: spread(of(row, (round) => round.jobsPerSecond)),
-    "× BullMQ HTTP": beside(row, "BullMQ HTTP", rate),
-    "× BullMQ": beside(row, "BullMQ alone", rate),
-    "× floor": beside(row, "floor", rate),
-    "CPU × BullMQ HTTP": beside(row, "BullMQ HTTP", (round) => round.cpuMicros.all ?? Number.NaN),
-    "CPU × floor": beside(row, "floor", (round) => round.cpuMicros.all ?? Number.NaN),
-    "POST p50/p99 ms": `${fine(of(row, (round) => round.answerMsP50).median)} / ${fine(of(row, (round) => round.answerMsP99).median)}`,
-    "serial p50/p99 ms": `${fine(percentile(row.serialMs, 0.5))} / ${fine(percentile(row.serialMs, 0.99))}`,
-    "CPU µs/job": PROCESSES.flatMap((name) => cpu(row, name)).join(" "),
-    "Redis reads": fine(of(row, (round) => round.redisReads).median),
+  const all = rows.map((row) => ({
+    "": row.name,
+    "jobs/s": spread(of(row, rateOf), whole),
+    "× BullMQ HTTP": beside(row, "BullMQ HTTP", rateOf),
+    "× BullMQ": beside(row, "BullMQ alone", rateOf),
+    "× floor": beside(row, "floor", rateOf),
+    "CPU µs/job": Object.keys(row.rounds[0]?.cpuMicros ?? {})
+      .map((name) => cpu(row, name))
+      .join(" "),
+    "CPU × BullMQ HTTP": beside(row, "BullMQ HTTP", cpuOf),
+    "answer p50/p99 ms": pair(
+      of(row, (round) => round.answerMsP50).median,
+      of(row, (round) => round.answerMsP99).median,
+    ),
+    "serial p50/p99 ms": pair(percentile(row.serialMs, 0.5), percentile(row.serialMs, 0.99)),
     scripts: fine(of(row, (round) => round.redisScripts).median),
     publishes: fine(of(row, (round) => round.published).median),
     MiB: whole(of(row, (round) => round.rssMiB).median),
   }));
+  const isEmpty = (column: string): boolean => all.every((row) => row[column as keyof typeof row] === "");
+  const columns = Object.keys(all[0] ?? {}).filter((column) => column === "" || !isEmpty(column));
+  return all.map((row) => Object.fromEntries(columns.map((c) => [c, row[c as keyof typeof row]])));
 }
 
-export function markdownOf(result: GroupResult): string {
-  const rows = tableOf(result);
-  const columns = Object.keys(rows[0] ?? {});
+export function dataOf(rows: readonly Row[]) {
+  return rows.map(({ name, rounds, serialMs, versions }) => ({
+    name,
+    versions,
+    serialMs: { p50: percentile(serialMs, 0.5), p99: percentile(serialMs, 0.99), jobs: serialMs.length },
+    rounds,
+  }));
+}
+
+export function markdownOf(table: Table): string {
+  const columns = Object.keys(table[0] ?? {});
   const line = (cells: readonly (string | number | undefined)[]): string => `| ${cells.join(" | ")} |`;
-  return [line(columns), line(columns.map(() => "---")), ...rows.map((row) => line(columns.map((c) => row[c])))].join(
+  return [line(columns), line(columns.map(() => "---")), ...table.map((row) => line(columns.map((c) => row[c])))].join(
     "\n",
   );
 }
 
-export function jsonOf({ group, rows }: GroupResult) {
-  return {
-    group: group.name,
-    about: group.about,
-    shape: group.shape,
-    rows: rows.map(({ kind, rounds, serialMs, versions }) => ({
-      kind,
-      versions,
-      serialMs: { p50: percentile(serialMs, 0.5), p99: percentile(serialMs, 0.99), jobs: serialMs.length },
-      rounds,
-    })),
-  };
+export function goalTable(goals: readonly Goal[]): Table {
+  return goals.map(({ goal, measured, atLeast, atMost }) => ({
+    goal,
+    wanted: atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`,
+    measured: fine(measured),
+    met:
+      measured >= (atLeast ?? Number.NEGATIVE_INFINITY) && measured <= (atMost ?? Number.POSITIVE_INFINITY)
+        ? "yes"
+        : "no",
+  }));
 }
 
-function of(row: Row, measure: (round: Round) => number): Middle {
-  return middleOf(row.rounds.map(measure));
+function of(row: Row, measured: (round: Round) => number): Middle {
+  return middleOf(row.rounds.map(measured));
 }
 
-function cpu(row: Row, name: string): readonly string[] {
-  const { median } = of(row, (round) => round.cpuMicros[name] ?? Number.NaN);
-  return Number.isNaN(median) ? [] : [`${name} ${whole(median)}`];
+function cpu(row: Row, name: string): string {
+  return `${name} ${whole(of(row, (round) => round.cpuMicros[name] ?? Number.NaN).median)}`;
 }
 
-function spread({ min, max }: Middle): string {
-  return `${whole(min)}–${whole(max)}`;
+/** The median and, in brackets, the least and the greatest. */
+export function spread({ median, min, max }: Middle, round: (value: number) => number | string = fine): string {
+  return Number.isNaN(median) ? "" : `${round(median)} (${round(min)}–${round(max)})`;
 }
 
-function whole(value: number): number {
+function pair(p50: number, p99: number): string {
+  return Number.isNaN(p50) ? "" : `${fine(p50)} / ${fine(p99)}`;
+}
+
+export function whole(value: number): number {
   return Math.round(value);
 }
 
-function fine(value: number): number | string {
+export function fine(value: number): number | string {
   return Number.isNaN(value) ? "" : Number(value.toPrecision(3));
 }

@@ -3,7 +3,7 @@
 // Must not know: who is measured, how rounds are put together.
 
 import type { Contender, Totals } from "./contender.ts";
-import { percentile } from "./load.ts";
+import { BATCH_JOBS, percentile } from "./load.ts";
 
 export interface Round {
   readonly jobs: number;
@@ -22,7 +22,9 @@ export interface Round {
 
 const SILENCE_MS_MAX = 20_000;
 
-export async function runRound(contender: Contender, jobs: number): Promise<Round> {
+/** `wanted` jobs, or some more to fill the last batch. */
+export async function runRound(contender: Contender, wanted: number): Promise<Round> {
+  const jobs = Math.ceil(wanted / BATCH_JOBS) * BATCH_JOBS;
   const endedBefore = await contender.ended();
   const before = await contender.totals();
   const startedAt = performance.now();

@@ -16,6 +16,8 @@ export interface RedisReading {
   readonly reads: number;
   /** Calls of scripts. */
   readonly scripts: number;
+  /** Memory that Redis has given to data and to itself. */
+  readonly bytes: number;
   readonly version: string;
 }
 export interface MeasuredRedis extends AsyncDisposable {
@@ -29,12 +31,13 @@ export async function startMeasuredRedis(fsync: Fsync): Promise<MeasuredRedis> {
   return {
     url: server.url,
     async read() {
-      const said = await admin.info("server", "cpu", "stats", "commandstats");
+      const said = await admin.info("server", "cpu", "stats", "commandstats", "memory");
       const number = (name: string): number => Number(new RegExp(`^${name}([\\d.]+)`, "m").exec(said)?.[1] ?? 0);
       return {
         cpuMicros: Math.round((number("used_cpu_user:") + number("used_cpu_sys:")) * 1e6),
         reads: number("total_reads_processed:"),
         scripts: number("cmdstat_evalsha:calls=") + number("cmdstat_eval:calls="),
+        bytes: number("used_memory:"),
         version: /^redis_version:(\S+)/m.exec(said)?.[1] ?? "",
       };
     },

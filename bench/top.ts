@@ -16,7 +16,8 @@ interface Profile {
 }
 type Sums = Map<string, number>;
 
-const IDLE = "(idle)";
+/** Waiting, and the end of the profile itself. */
+const LEFT_OUT = ["(idle)", "post node:inspector"];
 const [path, lines = "30", jobs = "0"] = process.argv.slice(2);
 if (path === undefined)
   throw new Error("node scripts/on-node-26.mjs bench/top.ts <file.cpuprofile> [lines of each list] [jobs]");
@@ -36,7 +37,7 @@ let idle = 0;
 for (const [id, micros] of selfMicros) {
   const node = nodes.get(id);
   if (node === undefined) continue;
-  if (node.callFrame.functionName === IDLE) {
+  if (isLeftOut(node)) {
     idle += micros;
     continue;
   }
@@ -58,8 +59,13 @@ function add(sums: Sums, key: string, micros: number): void {
   sums.set(key, (sums.get(key) ?? 0) + micros);
 }
 
+function isLeftOut(node: Frame): boolean {
+  return LEFT_OUT.some((name) => nameOf(node).startsWith(name));
+}
+
 /** A function that calls itself counts once. */
 function sumUp(node: Frame, open: Set<string>): number {
+  if (isLeftOut(node)) return 0;
   const name = nameOf(node);
   const isFirst = !open.has(name);
   open.add(name);

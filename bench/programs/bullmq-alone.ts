@@ -2,6 +2,7 @@
 // Owns:          adding by many callers at once, each waiting for its answer before the next, as the load by HTTP does.
 // Must not know: HTTP.
 
+import { BATCH_CALLERS, BATCH_JOBS } from "../load.ts";
 import { openQueue, startWorkers } from "./bullmq-parts.ts";
 import { answerParent, setting } from "./parent.ts";
 
@@ -29,6 +30,23 @@ async function add(count: number): Promise<readonly number[]> {
   return latenciesMs;
 }
 
+/** Requests of BATCH_JOBS jobs by BATCH_CALLERS callers, as batches come over HTTP. */
+async function addBulk(count: number): Promise<readonly number[]> {
+  let left = Math.ceil(count / BATCH_JOBS);
+  const jobs = Array.from({ length: BATCH_JOBS }, () => ({ name: "bench", data: body }));
+  const latenciesMs: number[] = [];
+  const one = async (): Promise<void> => {
+    while (left > 0) {
+      left--;
+      const sentAt = performance.now();
+      await queue.addBulk(jobs);
+      latenciesMs.push(performance.now() - sentAt);
+    }
+  };
+  await Promise.all(Array.from({ length: BATCH_CALLERS }, one));
+  return latenciesMs;
+}
+
 /** Milliseconds from adding to the end, one job at a time. */
 async function serial(count: number): Promise<readonly number[]> {
   const tookMs: number[] = [];
@@ -50,7 +68,7 @@ async function serial(count: number): Promise<readonly number[]> {
 
 answerParent({
   ended: workers.ended,
-  tasks: { add, serial },
+  tasks: { add, addBulk, serial },
   stop: async () => {
     await workers.close();
     await queue.close();

@@ -5,6 +5,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { SubmissionSchema } from "@cordum/control-plane/gateway/http/job-schemas";
 import { validatorCompiler } from "@cordum/control-plane/gateway/validation";
+import { Type } from "@fastify/type-provider-typebox";
 import { Job } from "bullmq";
 import Fastify from "fastify";
 import { openQueue } from "./bullmq-parts.ts";
@@ -25,6 +26,15 @@ app.post("/api/v1/jobs", { schema: { body: SubmissionSchema, response: { 200: an
   const job = await queue.add("bench", body);
   return { job_id: job.id, trace_id: job.id };
 });
+const batchSchema = Type.Object({ jobs: Type.Array(SubmissionSchema) });
+app.post<{ Body: { readonly jobs: readonly unknown[] } }>(
+  "/api/v1/jobs/batch",
+  { schema: { body: batchSchema } },
+  async ({ body }) => {
+    const jobs = await queue.addBulk(body.jobs.map((data) => ({ name: "bench", data })));
+    return { accepted: jobs.length, items: jobs.map(({ id }, index) => ({ index, job_id: id, trace_id: id })) };
+  },
+);
 app.get<{ Params: { id: string } }>("/api/v1/jobs/:id", async ({ params }) => {
   const job = await Job.fromId(queue, params.id);
   return { state: (await job?.isCompleted()) === true ? "SUCCEEDED" : "PENDING" };

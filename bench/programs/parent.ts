@@ -8,7 +8,7 @@ import type { Reading } from "../child.ts";
 
 export interface Told {
   /** Jobs that have reached their end here. */
-  ended?(): number;
+  ended?(): number | Promise<number>;
   stop(): Promise<void>;
   /** What only this program can do, by name. */
   readonly tasks?: { readonly [name: string]: (count: number) => Promise<unknown> };
@@ -29,12 +29,18 @@ export function answerParent(told: Told, url?: string): void {
   process.on("disconnect", stop);
   process.on("message", ({ ask, count, path }: Message) => {
     if (ask === "stop") return stop();
-    if (ask === "read") return void process.send?.(reading(told));
-    const task = ask === "profile" ? () => profile(path) : told.tasks?.[ask];
+    if (ask === "read") return void process.send?.(reading());
+    const task = taskOf(ask, path, told);
     if (task === undefined) throw new Error(`no task ${ask}`);
-    task(count ?? 1).then((answer) => process.send?.({ answer: answer ?? null }));
+    Promise.resolve(task(count ?? 1)).then((answer) => process.send?.({ answer: answer ?? null }));
   });
   process.send?.({ url: url ?? "" });
+}
+
+function taskOf(ask: string, path: string | undefined, told: Told): ((count: number) => unknown) | undefined {
+  if (ask === "profile") return () => profile(path);
+  if (ask === "ended") return () => told.ended?.() ?? 0;
+  return told.tasks?.[ask];
 }
 
 const SAMPLE_MICROS = 500;
@@ -55,9 +61,9 @@ async function profile(path: string | undefined): Promise<void> {
   profiling?.disconnect();
 }
 
-function reading(told: Told): Reading {
+function reading(): Reading {
   const { user, system } = process.cpuUsage();
-  return { cpuMicros: user + system, rssBytes: process.memoryUsage.rss(), ended: told.ended?.() ?? 0 };
+  return { cpuMicros: user + system, rssBytes: process.memoryUsage.rss() };
 }
 
 /** A setting that the bench always gives. */
