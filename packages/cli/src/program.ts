@@ -136,7 +136,10 @@ function addJobs(program: Command, machine: Machine): void {
     .option("--trace <id>", "only jobs of this trace")
     .option("--limit <n>", "how many (default 20)");
   remote(list, machine, async () => (await import("./commands/jobs.ts")).listJobs);
-  remote(one("cancel", "stop a job"), machine, async () => (await import("./commands/jobs.ts")).cancelJob);
+  const cancel = one("cancel", "stop a job")
+    .option("--wait", "wait until it is known what its worker did")
+    .option("--timeout <time>", "how long --wait waits (default 2m)");
+  remote(cancel, machine, async () => (await import("./commands/jobs.ts")).cancelJob);
   const watch = job
     .command("watch")
     .argument("[job]")

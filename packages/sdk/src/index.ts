@@ -33,6 +33,8 @@ export {
   type MadeApiKey,
   type Remediation,
   type RetriedJob,
+  type StopOrder,
+  type StrayResult,
   type SubmittedJob,
   type SystemStatus,
   type WorkerRecord,

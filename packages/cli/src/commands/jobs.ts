@@ -2,8 +2,9 @@
 // Owns:          from options to questions, from answers to text.
 // Must not know: how they travel.
 
-import type { JobQuery } from "@cordum/sdk";
-import { describeJob, jobTable } from "../render/job.ts";
+import type { CancelledJob, JobQuery, StopOrder } from "@cordum/sdk";
+import { CommandFailure } from "../failure.ts";
+import { describeJob, describeStop, jobTable } from "../render/job.ts";
 import { json } from "../render/json.ts";
 import type { Session } from "../session.ts";
 import { oneLine } from "../terminal.ts";
@@ -37,11 +38,33 @@ export async function listJobs({ client, given, terminal, runtime, signal }: Ses
   if (!isAll) terminal.note(`the newest ${limit}; --limit shows more`);
 }
 
-export async function cancelJob({ client, given, terminal, signal }: Session, jobId: string): Promise<void> {
+/** With `--wait` until it is known what its worker did, or that nobody knows. */
+export async function cancelJob(session: Session, jobId: string): Promise<void> {
+  const { client, given, terminal, signal } = session;
   const cancelled = await client.cancel(jobId, { signal });
-  if (given.flag("json")) return terminal.print(json(cancelled));
+  const stop = given.flag("wait") ? await waitForStop(session, cancelled) : cancelled.stop;
+  if (given.flag("json")) return terminal.print(json(stop === undefined ? cancelled : { ...cancelled, stop }));
   const why = cancelled.reason === undefined ? "" : ` (${cancelled.reason})`;
   terminal.print(oneLine(`${cancelled.state}${why}`));
+  if (stop !== undefined) terminal.note(oneLine(describeStop(stop)));
+}
+
+const STOP_WAIT_MS = 120_000;
+const STOP_POLL_MS = 250;
+
+async function waitForStop(session: Session, cancelled: CancelledJob): Promise<StopOrder | undefined> {
+  const { client, given, terminal, runtime, signal } = session;
+  const endsAt = runtime.now() + (given.span("timeout") ?? STOP_WAIT_MS);
+  let { stop } = cancelled;
+  if (stop?.status === "awaited") terminal.note(oneLine(describeStop(stop)));
+  while (stop?.status === "awaited") {
+    if (runtime.now() >= endsAt)
+      throw new CommandFailure("TIMEOUT", `job ${cancelled.id} is cancelled; its worker has not answered yet`);
+    if (!(await runtime.sleep(STOP_POLL_MS, signal)))
+      throw new CommandFailure("INTERRUPTED", "stopped waiting; the job is cancelled");
+    stop = (await client.get(cancelled.id, { signal })).stop;
+  }
+  return stop;
 }
 
 export async function watchJob(session: Session, jobId: string): Promise<void> {

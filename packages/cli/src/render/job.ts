@@ -2,7 +2,7 @@
 // Owns:          which members are shown, in which order, with which words.
 // Must not know: how a job was fetched.
 
-import type { Constraints, JobDetail, JobRecord, JobStep } from "@cordum/sdk";
+import type { Constraints, JobDetail, JobRecord, JobStep, StopOrder, StrayResult } from "@cordum/sdk";
 import { oneLine, printable, type Terminal } from "../terminal.ts";
 import { json } from "./json.ts";
 import { table } from "./table.ts";
@@ -76,6 +76,8 @@ export function describeJob(job: JobDetail): string {
     ["risk tags", job.risk_tags?.join(", ")],
     ["labels", pairs(job.labels)],
     ["worker", extra(job, "worker_id")],
+    ["progress", describeProgress(job)],
+    ["stop", job.stop === undefined ? "" : describeStop(job.stop)],
     ["attempts", job.attempts === 0 ? "" : String(job.attempts)],
     [
       "policy",
@@ -93,6 +95,8 @@ export function describeJob(job: JobDetail): string {
   const shown = rows.filter(([, value]) => value !== undefined && value !== "");
   const lines = shown.map(([name, value]) => `${name.padEnd(11)}${oneLine(value ?? "")}`);
   if (job.steps !== undefined && job.steps.length > 0) lines.push("story", indent(describeSteps(job.steps)));
+  if (job.stray_results !== undefined && job.stray_results.length > 0)
+    lines.push("did not count", indent(describeStrays(job.stray_results)));
   if (job.context !== null) lines.push("context", indent(json(job.context)));
   if (job.result !== null) lines.push("result", indent(json(job.result)));
   return lines.join("\n");
@@ -107,6 +111,37 @@ function describeSteps(steps: readonly JobStep[]): string {
     why,
   ]);
   return table(rows);
+}
+
+function describeProgress({ percent, progress_message = "", progress_at }: JobDetail): string {
+  const share = percent === undefined || percent === 0 ? "" : `${percent} %`;
+  const at = progress_at === undefined ? "" : `, at ${moment(progress_at / 1_000)}`;
+  const said = [share, progress_message].filter((part) => part !== "").join(": ");
+  return said === "" ? "" : `${said}${at}`;
+}
+
+const TOO_LATE = "JOB_STATUS_SUCCEEDED";
+
+/** What became of the work on a job that was ended under its worker's hands. */
+export function describeStop({ status, worker_id, asked_at, answered_at, reported }: StopOrder): string {
+  switch (status) {
+    case "awaited":
+      return `${worker_id} was told to stop and has not answered yet`;
+    case "acknowledged": {
+      const after = answered_at === undefined ? "" : ` after ${((answered_at - asked_at) / 1_000_000).toFixed(3)}s`;
+      return reported === TOO_LATE
+        ? `too late: ${worker_id} had done the work, and said so${after}`
+        : `acknowledged by ${worker_id}${after}${reported === undefined ? "" : ` (${reported})`}`;
+    }
+    case "outcome_unknown":
+      return `outcome unknown: ${worker_id} did not answer; it may have done the work, or still do it`;
+    default:
+      return status;
+  }
+}
+
+function describeStrays(strays: readonly StrayResult[]): string {
+  return table(strays.map(({ at, why, worker_id, reported }) => [moment(at / 1_000), reported, worker_id, why]));
 }
 
 function describeApproval(job: JobDetail): string {

@@ -14,6 +14,7 @@ import type { EpochMs } from "../ports/time.ts";
 import { filled } from "./filled.ts";
 import type { ApprovalSchema } from "./http/approval-schemas.ts";
 import type { JobDetailSchema, JobRecordSchema } from "./http/job-schemas.ts";
+import { asidesOf } from "./job-asides.ts";
 
 export type JobRecordView = Static<typeof JobRecordSchema>;
 export type JobDetailView = Static<typeof JobDetailSchema>;
@@ -86,6 +87,7 @@ export function jobDetailView({ job, request, context, result }: JobWithBodies):
       worker_id: workerOf(job),
       percent: "percent" in phase ? phase.percent : 0,
     }),
+    ...asidesOf(job),
     ...failureOf(job),
     ...approvalOf(job),
   };

@@ -33,7 +33,7 @@ export interface DeliveryHistory {
   readonly maybeBefore: boolean;
 }
 
-/** Never throws for what the bus does. What follows for the job, if anything: nobody listened. */
+/** Never throws for what the bus does. What follows for the job, if anything: nobody listened, or nobody could be told. */
 export async function carryOut(
   moved: Transition,
   parts: JobParts,
@@ -43,8 +43,8 @@ export async function carryOut(
   let follows: JobEvent | undefined;
   for (const effect of moved.effects) {
     if (effect.kind === "deliver") follows = await deliver(effect.dispatch, moved.next, parts, signal, history);
-    else if ((await publish(effect, moved.next, parts, signal)) && effect.kind === "stop_worker")
-      follows = { kind: "worker_told" };
+    else if (!(await publish(effect, moved.next, parts, signal)) && effect.kind === "stop_worker")
+      follows = { kind: "stop_unsent" };
   }
   keepResult(moved.next, parts, signal);
   return follows;

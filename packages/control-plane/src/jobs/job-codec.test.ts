@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Json } from "../ports/json.ts";
-import { type Job, OPEN_STATES, type Phase, TERMINAL_STATES } from "./job.ts";
+import { type Job, OPEN_STATES, type Phase, type StopOrder, TERMINAL_STATES } from "./job.ts";
 import { parseJob, writeJob } from "./job-codec.ts";
 
 const text = fc.string({ maxLength: 12 });
@@ -44,6 +44,12 @@ const phase: fc.Arbitrary<Phase> = fc.oneof(
   fc.record({ state: fc.constant("SCHEDULED" as const), waiting, pools: texts }),
   fc.record({ state: fc.constant("SCHEDULED" as const), waiting, pools: texts, limit: text }),
   fc.record({ state: fc.constantFrom("DISPATCHED" as const, "RUNNING" as const), dispatch, percent: fc.nat(100) }),
+  fc.record({
+    state: fc.constant("RUNNING" as const),
+    dispatch,
+    percent: fc.nat(100),
+    progress: fc.record({ message: text, at: moment }),
+  }),
   fc.record({ state: fc.constantFrom(...TERMINAL_STATES), outcome }),
 );
 const verdict = {
@@ -86,6 +92,24 @@ const answer = fc.record({
   ruleHash: hash,
   snapshot: text,
 });
+const stop: fc.Arbitrary<StopOrder> = fc.record({
+  dispatch: fc.record({ id: text, workerId: text, direct: fc.boolean() }),
+  since: moment,
+  answer: fc.oneof(
+    fc.constant({ kind: "awaited" as const }),
+    fc.record({ kind: fc.constant("unknown" as const), at: moment }),
+    fc.record({ kind: fc.constant("acknowledged" as const), at: moment, workerId: text, reported: text }),
+  ),
+});
+const stray = fc.record({
+  at: moment,
+  why: fc.constantFrom("ended" as const, "not_out" as const),
+  workerId: text,
+  via: text,
+  dispatchId: text,
+  reported: text,
+  code: text,
+});
 const job: fc.Arbitrary<Job> = fc.record(
   {
     shape: fc.constant(1 as const),
@@ -112,6 +136,8 @@ const job: fc.Arbitrary<Job> = fc.record(
     }),
     decisions: fc.array(fc.record({ at: moment, jobHash: hash, decision }), { maxLength: 3 }),
     approval: answer,
+    stop,
+    strays: fc.array(stray, { minLength: 1, maxLength: 3 }),
   },
   {
     requiredKeys: [

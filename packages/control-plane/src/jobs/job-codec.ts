@@ -19,6 +19,9 @@ import {
   type JobState,
   type JobStep,
   type Phase,
+  type StopOrder,
+  type StrayReason,
+  type StrayResult,
   type WaitReason,
   type WakeName,
 } from "./job.ts";
@@ -63,12 +66,32 @@ interface StoredJob {
   readonly e: readonly (readonly [number, number, string])[];
   readonly d?: readonly StoredDecision[];
   readonly g?: ApprovalAnswer;
+  readonly k?: StoredStop;
+  /** Results that did not count. */
+  readonly z?: readonly StoredStray[];
 }
+type StoredStop = readonly [
+  since: number,
+  dispatchId: string,
+  workerId: string,
+  direct: 0 | 1,
+  ...answer: readonly [] | readonly [unknownAt: number] | readonly [at: number, workerId: string, reported: string],
+];
+type StoredStray = readonly [
+  at: number,
+  why: StrayReason,
+  workerId: string,
+  via: string,
+  dispatchId: string,
+  reported: string,
+  code: string,
+];
 type StoredPhase =
   | readonly [state: 0, waiting: WaitReason]
   | readonly [state: 1, ask: ApprovalAsk]
   | readonly [state: 2, waiting: WaitReason, pools: readonly string[], limit?: string]
   | readonly [state: 3 | 4, dispatch: StoredDispatch, percent: number]
+  | readonly [state: 3 | 4, dispatch: StoredDispatch, percent: number, message: string, saidAt: number]
   | readonly [state: number, outcome: StoredOutcome];
 /** `s` is absent where it follows from worker or topic, `l` where there are no limits. */
 interface StoredDispatch {
@@ -126,6 +149,8 @@ export function writeJob(job: Job): Json {
     e: job.steps.map(({ at, state, why }) => [at - acceptedAt, STATES.indexOf(state), why]),
     ...(job.decisions.length === 0 ? {} : { d: job.decisions.map((decided) => writeDecision(decided, job)) }),
     ...(job.approval === undefined ? {} : { g: job.approval }),
+    ...(job.stop === undefined ? {} : { k: writeStop(job.stop, acceptedAt) }),
+    ...(job.strays === undefined ? {} : { z: job.strays.map((stray) => writeStray(stray, acceptedAt)) }),
   };
   return stored as unknown as Json;
 }
@@ -163,6 +188,8 @@ export function parseJob(value: Json): Job {
     steps: stored.e.map(([at, state, why]): JobStep => ({ at: acceptedAt + at, state: stateOf(state), why })),
     decisions: (stored.d ?? []).map((decision) => readDecision(decision, acceptedAt, hash)),
     ...(stored.g === undefined ? {} : { approval: stored.g }),
+    ...(stored.k === undefined ? {} : { stop: readStop(stored.k, acceptedAt) }),
+    ...(stored.z === undefined ? {} : { strays: stored.z.map((stray) => readStray(stray, acceptedAt)) }),
   };
 }
 
@@ -177,14 +204,23 @@ function writePhase(job: Job): StoredPhase {
       return phase.limit === undefined ? [2, phase.waiting, phase.pools] : [2, phase.waiting, phase.pools, phase.limit];
     case "DISPATCHED":
     case "RUNNING":
-      return [phase.state === "DISPATCHED" ? 3 : 4, writeDispatch(phase.dispatch, job), phase.percent];
+      return writeOut(phase, job);
     default:
       return [STATES.indexOf(phase.state), writeOutcome(phase.outcome, acceptedAt)];
   }
 }
 
+function writeOut(phase: Extract<Phase, { readonly dispatch: Dispatch }>, job: Job): StoredPhase {
+  const { percent, progress } = phase;
+  const code = phase.state === "DISPATCHED" ? 3 : 4;
+  const dispatch = writeDispatch(phase.dispatch, job);
+  return progress === undefined
+    ? [code, dispatch, percent]
+    : [code, dispatch, percent, progress.message, progress.at - job.acceptedAt];
+}
+
 function readPhase(stored: StoredJob): Phase {
-  const [code, first, second, third] = stored.f as readonly [number, unknown, unknown, unknown];
+  const [code, first, second, third, fourth] = stored.f as readonly [number, unknown, unknown, unknown, unknown];
   const state = stateOf(code);
   if (isTerminalState(state)) return { state, outcome: readOutcome(first as StoredOutcome, stored.a) };
   switch (state) {
@@ -197,7 +233,12 @@ function readPhase(stored: StoredJob): Phase {
       return limit === undefined ? { state, waiting, pools } : { state, waiting, pools, limit };
     }
     default:
-      return { state, dispatch: readDispatch(first as StoredDispatch, stored), percent: second as number };
+      return {
+        state,
+        dispatch: readDispatch(first as StoredDispatch, stored),
+        percent: second as number,
+        ...(third === undefined ? {} : { progress: { message: third as string, at: stored.a + (fourth as number) } }),
+      };
   }
 }
 
@@ -299,6 +340,46 @@ function readDecision(stored: StoredDecision, acceptedAt: EpochMs, hash: string)
     jobHash: stored.h === undefined ? hash : unpackHash(stored.h),
     decision: decision as unknown as DecisionRecord["decision"],
   };
+}
+
+function writeStop({ dispatch, since, answer }: StopOrder, acceptedAt: EpochMs): StoredStop {
+  const order = [since - acceptedAt, dispatch.id, dispatch.workerId, dispatch.direct ? 1 : 0] as const;
+  switch (answer.kind) {
+    case "awaited":
+      return order;
+    case "unknown":
+      return [...order, answer.at - acceptedAt];
+    default:
+      return [...order, answer.at - acceptedAt, answer.workerId, answer.reported];
+  }
+}
+
+function readStop(stored: StoredStop, acceptedAt: EpochMs): StopOrder {
+  const [since, id, workerId, direct, at, by, reported] = stored;
+  return {
+    dispatch: { id, workerId, direct: direct === 1 },
+    since: acceptedAt + since,
+    answer:
+      at === undefined
+        ? { kind: "awaited" }
+        : by === undefined || reported === undefined
+          ? { kind: "unknown", at: acceptedAt + at }
+          : { kind: "acknowledged", at: acceptedAt + at, workerId: by, reported },
+  };
+}
+
+function writeStray(
+  { at, why, workerId, via, dispatchId, reported, code }: StrayResult,
+  acceptedAt: EpochMs,
+): StoredStray {
+  return [at - acceptedAt, why, workerId, via, dispatchId, reported, code];
+}
+
+function readStray(
+  [at, why, workerId, via, dispatchId, reported, code]: StoredStray,
+  acceptedAt: EpochMs,
+): StrayResult {
+  return { at: acceptedAt + at, why, workerId, via, dispatchId, reported, code };
 }
 
 const HASH = /^[0-9a-f]{64}$/;

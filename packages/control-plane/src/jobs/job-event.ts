@@ -3,9 +3,9 @@
 // Must not know: who causes an event, how an effect is carried out.
 
 import type { DecisionRecord } from "../policy/decision.ts";
-import type { Ms } from "../ports/time.ts";
+import type { EpochMs, Ms } from "../ports/time.ts";
 import type { Limit } from "../scheduling/slots.ts";
-import type { ApprovalAnswer, Dispatch, TerminalState, WaitReason } from "./job.ts";
+import type { ApprovalAnswer, Dispatch, StrayResult, TerminalState, WaitReason } from "./job.ts";
 
 /** A worker's result, read by report.ts: the status is already one of the states a job can end in, "retry" for a failure that may be tried
  *  again, or "returned" for a job that the worker gave back before it began. */
@@ -48,6 +48,9 @@ export type JobEvent =
       readonly instance: string | null;
       readonly dispatchId: string;
       readonly percent: number;
+      readonly message: string;
+      /** When it was said. */
+      readonly at: EpochMs;
     }
   | { readonly kind: "reported"; readonly report: Report; readonly retryAfterMs: Ms }
   /** The worker is gone, or (with an instance) another incarnation of it is there now. */
@@ -63,8 +66,12 @@ export type JobEvent =
   | { readonly kind: "rejected"; readonly answer: ApprovalAnswer }
   /** The question has changed under way: policy asks again, by another rule or for another request. */
   | { readonly kind: "asked_again"; readonly decided: DecisionRecord }
-  /** The worker of an ended job was told to stop. */
-  | { readonly kind: "worker_told" }
+  /** The order to stop could not be sent. */
+  | { readonly kind: "stop_unsent" }
+  /** The worker of an ended job has said what became of it. */
+  | { readonly kind: "stop_answered"; readonly workerId: string; readonly reported: string }
+  /** A result that does not count. */
+  | { readonly kind: "strayed"; readonly stray: StrayResult }
   | { readonly kind: "woke" };
 
 /** Publishes only, and each may be repeated: what must be true is in the commit. */

@@ -17,6 +17,7 @@ import {
   type Wakes,
 } from "./job.ts";
 import type { Effect, Report } from "./job-event.ts";
+import { orderToStop, STOP_AGAIN_MS } from "./stop-order.ts";
 
 export interface Transition {
   readonly next: Job;
@@ -46,11 +47,9 @@ export function end(job: Job, state: TerminalState, now: EpochMs, ending: Ending
   if (!byWorker) effects.push({ kind: "announce_end" });
   const next = advance(job, { state, outcome }, mustStop ? { stop: now + STOP_AGAIN_MS } : {}, now, ending.code);
   if (isDeadLetter(next)) effects.push({ kind: "announce_dead_letter" });
-  return { next: { ...next, listedAt: listedAtOfEnd(job, now) }, effects };
+  const stop = mustStop ? { stop: orderToStop(phase.dispatch, now) } : {};
+  return { next: { ...next, ...stop, listedAt: listedAtOfEnd(job, now) }, effects };
 }
-
-/** A worker that goes on with a job that was cancelled is what nobody may rely on a publish for: the wake repeats it. */
-const STOP_AGAIN_MS = 5_000;
 
 export function stopWorker({ message, code, by }: JobOutcome): Effect & { readonly kind: "stop_worker" } {
   return { kind: "stop_worker", reason: message === "" ? code : message, by };

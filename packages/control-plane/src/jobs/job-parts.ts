@@ -70,6 +70,7 @@ export const DEFAULT_JOB_SETTINGS: JobSettings = {
   doorbellMs: 5_000,
   approvalTtlMs: 30 * 86_400_000,
   backlogMaxMs: 86_400_000,
+  stopGraceMs: 30_000,
   upkeepMs: 43_200_000,
   relistMs: 5 * 86_400_000,
   conflictsMax: 20,

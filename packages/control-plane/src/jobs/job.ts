@@ -1,7 +1,7 @@
 // The job's record.
 // Owns:          its shape and its states.
 // Must not know: how it is stored (job-codec.ts), who changes it (transition.ts does), what its request contains (job-request.ts reads it).
-// J1. A terminal state never changes. J2. An unfinished job has at least one wake; an ended one none but "stop". J3. Fields of a phase exist in that phase alone.
+// J1. A terminal state never changes, nor its outcome; what its worker says afterwards is noted beside. J2. An unfinished job has at least one wake; an ended one none but "stop". J3. Fields of a phase exist in that phase alone.
 // J4. `request` is the encoded JobRequest that policy judged, byte for byte; dispatch appends to it and changes nothing.
 
 import type { DecisionRecord } from "../policy/decision.ts";
@@ -40,7 +40,7 @@ export type WakeName =
   | "worker"
   | "waited_too_long"
   | "upkeep"
-  /** Of an ended job: its worker may not have been told to stop. */
+  /** Of an ended job: its worker has not answered the order to stop. */
   | "stop";
 export type Wakes = { readonly [name in WakeName]?: EpochMs };
 
@@ -109,8 +109,51 @@ export type Phase =
       /** The limit that holds it back. */
       readonly limit?: string;
     }
-  | { readonly state: "DISPATCHED" | "RUNNING"; readonly dispatch: Dispatch; readonly percent: number }
+  | {
+      readonly state: "DISPATCHED" | "RUNNING";
+      readonly dispatch: Dispatch;
+      readonly percent: number;
+      /** Absent until its worker has said more than that it has begun. */
+      readonly progress?: Progress;
+    }
   | { readonly state: TerminalState; readonly outcome: JobOutcome };
+
+/** What its worker said last about its work, and when it said that first. */
+export interface Progress {
+  readonly message: string;
+  readonly at: EpochMs;
+}
+
+/** The order to stop, of a job that ended while a worker had it: what became of it there. */
+export interface StopOrder {
+  readonly dispatch: Pick<Dispatch, "id" | "workerId" | "direct">;
+  /** Since when its worker could have heard of it. */
+  readonly since: EpochMs;
+  readonly answer: StopAnswer;
+}
+
+export type StopAnswer =
+  | { readonly kind: "awaited" }
+  /** Its worker reported something about this dispatch afterwards: that it stopped, or what it did instead. */
+  | { readonly kind: "acknowledged"; readonly at: EpochMs; readonly workerId: string; readonly reported: string }
+  /** It said nothing in time: nobody knows whether the work was done. It may still say so. */
+  | { readonly kind: "unknown"; readonly at: EpochMs };
+
+/** Why a result did not count. The job had ended; or its worker said so before; or it answers an earlier attempt; or the job was sent to
+ *  somebody else; or it names a dispatch that is not the job's; or the job is not out at all. */
+export type StrayReason = "ended" | "repeated" | "earlier_attempt" | "not_assigned" | "other_dispatch" | "not_out";
+
+/** A result that changed nothing, as it was said. */
+export interface StrayResult {
+  readonly at: EpochMs;
+  readonly why: StrayReason;
+  readonly workerId: string;
+  /** Who sent the packet, where that is not the worker that it names; else "". */
+  readonly via: string;
+  readonly dispatchId: string;
+  readonly reported: string;
+  readonly code: string;
+}
 
 /** A state that the job passed. `why` is a wait reason, an error code or a rule id. */
 export interface JobStep {
@@ -150,12 +193,17 @@ export interface Job {
   /** The newest 20 decisions, oldest first. */
   readonly decisions: readonly DecisionRecord[];
   readonly approval?: ApprovalAnswer;
+  readonly stop?: StopOrder;
+  /** The first STRAYS_MAX different ones, oldest first. */
+  readonly strays?: readonly StrayResult[];
 }
 
 export type JobPriority = "critical" | "interactive" | "batch";
 
 export const STEPS_MAX = 50;
 export const DECISIONS_MAX = 20;
+/** Beyond that they are counted and logged: nobody fills a record, nor the store with writes, by talking. */
+export const STRAYS_MAX = 10;
 
 export function isTerminalState(state: JobState): state is TerminalState {
   return (TERMINAL_STATES as readonly string[]).includes(state);

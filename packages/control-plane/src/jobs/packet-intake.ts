@@ -81,8 +81,8 @@ const results = (parts: JobParts, backlog: Backlog): Handle =>
   leading(
     (payload) => (payload.kind === "jobResult" ? payload.value : undefined),
     parts,
-    async ({ value }, signal) => {
-      const reception = await receiveResult(value, parts, signal);
+    async ({ value, packet }, signal) => {
+      const reception = await receiveResult(value, packet.senderId, parts, signal);
       if (reception === "accepted") backlog.hintJobEnded();
       return reception === "unknown_job" ? { kind: "refuse", reason: "unknown_job" } : ACK;
     },

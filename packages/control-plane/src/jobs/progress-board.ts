@@ -4,12 +4,16 @@
 // G1. A claim or progress is written at most once in a flush, and not at all for a job that ends before: short jobs cost no write for it.
 // G2. Nothing rests on the board being kept: a claim that a crash loses comes again, or its job rings again.
 
+import type { EpochMs } from "../ports/time.ts";
+
 export interface Claim {
   readonly jobId: string;
   readonly workerId: string;
   readonly dispatchId: string;
   /** 0 to 100. */
   readonly percent: number;
+  readonly message: string;
+  readonly at: EpochMs;
 }
 
 const JOBS_MAX = 50_000;

@@ -158,7 +158,11 @@ describe("a result that does not count", () => {
     await worker.result({ jobId, status: JobStatus.FAILED });
     await scene.quiet();
     expect((await scene.load(jobId)).phase.state).toBe("SUCCEEDED");
-    expect(stray("late")).toBe(1); // the echo is no news
+    expect([stray("late"), stray("doubled")]).toEqual([1, 1]);
+    expect((await scene.load(jobId)).strays).toMatchObject([
+      { why: "repeated", workerId: "w1", reported: "JOB_STATUS_SUCCEEDED" },
+      { why: "ended", workerId: "w1", reported: "JOB_STATUS_FAILED" },
+    ]);
   });
 
   it.each(["", "unknown", "x".repeat(300), "__proto__"])("is for job %j, which nobody knows", async (jobId) => {
@@ -178,7 +182,9 @@ describe("a result that does not count", () => {
     for (const status of [JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.DENIED, 0])
       await worker.result({ jobId, status, resultPtr: "redis://res:x" });
     await scene.quiet();
-    expect(await scene.load(jobId)).toEqual(before);
+    const { strays = [], ...job } = await scene.load(jobId);
+    expect(job).toEqual(before);
+    expect(strays.map(({ why }) => why)).toEqual(["not_out", "not_out", "not_out", "not_out"]);
     expect(stray("foreign")).toBe(4);
   });
 

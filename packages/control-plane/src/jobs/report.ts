@@ -1,5 +1,5 @@
 // What workers say about jobs: results and progress.
-// Owns:          how a result packet is read into a report; that late, doubled and foreign results change nothing and are counted.
+// Owns:          how a result packet is read into a report; that late, doubled and foreign results change nothing, are noted and counted.
 // Must not know: the bus (packet-intake.ts), what a result contains.
 // R1. A status that means nothing is a failure with a code, never silence. R2. Texts of workers are capped.
 // R3. Whether a failure is tried again: only where attempts are left; never after FAILED_FATAL or a code that repeating cannot help.
@@ -15,11 +15,12 @@ import {
 } from "@cordum/protocol";
 import { capText } from "./cap-text.ts";
 import { type Changed, changeSeen } from "./change.ts";
-import { retryDelayMs, statusOf } from "./effects.ts";
-import { isTerminal, type Job } from "./job.ts";
-import type { Report } from "./job-event.ts";
+import { retryDelayMs } from "./effects.ts";
+import type { Job, StrayReason, StrayResult } from "./job.ts";
+import type { JobEvent, Report } from "./job-event.ts";
 import type { JobParts } from "./job-parts.ts";
 import type { SeenJob } from "./job-store.ts";
+import { answersStop, strayReason } from "./stop-order.ts";
 import { acceptsReport } from "./transition.ts";
 
 const MESSAGE_CHARS_MAX = 4_096;
@@ -27,18 +28,26 @@ const CODE_CHARS_MAX = 128;
 const ID_CHARS_MAX = 256;
 const POINTER_CHARS_MAX = 1_024;
 const ARTIFACTS_MAX = 100;
+const STRAY_CHARS_MAX = 128;
+const PROGRESS_CHARS_MAX = 512;
 
 /** Whose word a progress is. A gateway speaks for the workers that are connected to it, and says for which. */
 export function workerBehind(senderId: string, { dispatch }: Pick<JobProgress, "dispatch">): string | undefined {
   return senderId === SENDERS.gateway ? dispatch?.assignedWorkerId : senderId;
 }
 
-/** What became of a result. */
-export type Reception = "accepted" | "late" | "foreign" | "unknown_job";
+/** What became of a result. `acknowledged`: it says what became of a job that was ended under its worker's hands. */
+export type Reception = "accepted" | "acknowledged" | "own" | StrayKind | "unknown_job";
+type StrayKind = "late" | "doubled" | "foreign";
 
 /** Faults: STATE_*, JOB_CONTENDED: the result was not stored, and should come again. */
-export async function receiveResult(result: JobResult, parts: JobParts, signal: AbortSignal): Promise<Reception> {
-  if (result.jobId === "" || result.jobId.length > ID_CHARS_MAX) return stray("unknown_job", result, undefined, parts);
+export async function receiveResult(
+  result: JobResult,
+  senderId: string,
+  parts: JobParts,
+  signal: AbortSignal,
+): Promise<Reception> {
+  if (result.jobId === "" || result.jobId.length > ID_CHARS_MAX) return noteUnknown(result, parts);
   const report = readReport(result);
   // Most results answer a dispatch that this process has just written: its record need not be read. Whether one is refused is decided
   // on what the store says.
@@ -46,10 +55,7 @@ export async function receiveResult(result: JobResult, parts: JobParts, signal: 
   const first = remembered === undefined ? undefined : await applyReport(remembered, report, parts, signal);
   if (first?.moved) return "accepted";
   const seen = await parts.jobs.load(result.jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
-  const changed = seen === undefined ? undefined : await applyReport(seen, report, parts, signal);
-  if (changed === undefined) return stray("unknown_job", result, undefined, parts);
-  if (!changed.moved) return stray(isTerminal(changed.job) ? "late" : "foreign", result, changed.job, parts);
-  return "accepted";
+  return seen === undefined ? noteUnknown(result, parts) : judgeReport(seen, { report, senderId }, parts, signal);
 }
 
 async function applyReport(
@@ -67,6 +73,57 @@ async function applyReport(
   );
 }
 
+interface Said {
+  readonly report: Report;
+  readonly senderId: string;
+}
+
+/** Counts it, takes it as the answer to the order to stop, or notes that it does neither. */
+async function judgeReport(seen: SeenJob, said: Said, parts: JobParts, signal: AbortSignal): Promise<Reception> {
+  const { report, senderId } = said;
+  const retryAfterMs = retryDelayMs(seen.record.attempts, parts.clock.random());
+  let judged: JobEvent | undefined;
+  const judge = (job: Job): JobEvent | undefined => {
+    if (acceptsReport(job, report)) return { kind: "reported", report, retryAfterMs };
+    if (senderId === SENDERS.scheduler) return undefined; // what we announce comes back to us
+    const { workerId, reported } = report;
+    if (answersStop(job, report)) return { kind: "stop_answered", workerId, reported };
+    return { kind: "strayed", stray: strayOf(job, said, parts) };
+  };
+  const changed = await changeSeen(
+    seen,
+    (job) => {
+      judged = judge(job);
+      return judged;
+    },
+    parts,
+    signal,
+  );
+  if (changed === undefined) return "unknown_job";
+  switch (judged?.kind) {
+    case "reported":
+      return "accepted";
+    case "stop_answered":
+      return noteStopped(changed.job, report, parts);
+    case "strayed":
+      return noteStray(changed.job, judged.stray, parts);
+    default:
+      return "own";
+  }
+}
+
+function strayOf(job: Job, { report, senderId }: Said, parts: JobParts): StrayResult {
+  return {
+    at: parts.clock.now(),
+    why: strayReason(job, report),
+    workerId: capText(report.workerId, STRAY_CHARS_MAX),
+    via: senderId === report.workerId ? "" : capText(senderId, STRAY_CHARS_MAX),
+    dispatchId: capText(report.dispatchId, STRAY_CHARS_MAX),
+    reported: report.reported,
+    code: capText(report.code, STRAY_CHARS_MAX),
+  };
+}
+
 /** A claim (the first progress) or progress of a job: noted, and written by the next flush if the job is still out then. */
 export function receiveProgress(progress: JobProgress, senderId: string, parts: JobParts): void {
   const percent = Math.max(0, Math.min(100, progress.percent));
@@ -77,6 +134,8 @@ export function receiveProgress(progress: JobProgress, senderId: string, parts: 
     workerId: capText(senderId, ID_CHARS_MAX),
     dispatchId: progress.dispatch?.dispatchId ?? "",
     percent,
+    message: capText(progress.message, PROGRESS_CHARS_MAX),
+    at: parts.clock.now(),
   });
 }
 
@@ -142,20 +201,31 @@ function errorCodeName(code: number): string {
   return String(code);
 }
 
-function stray(
-  reception: Exclude<Reception, "accepted">,
-  result: JobResult,
-  job: Job | undefined,
-  parts: JobParts,
-): Reception {
-  const isEcho = job !== undefined && "outcome" in job.phase && statusOf(job.phase.state) === result.status;
-  if (reception === "late" && isEcho) return reception;
-  parts.meter.count("cordum_scheduler_stray_results_total", { reason: reception });
-  parts.log.warn("result.refused", {
-    jobId: capText(result.jobId, ID_CHARS_MAX),
-    reason: reception,
-    workerId: capText(result.workerId, ID_CHARS_MAX),
-    state: job?.phase.state,
-  });
-  return reception;
+function noteUnknown(result: JobResult, parts: JobParts): Reception {
+  const about = { jobId: capText(result.jobId, ID_CHARS_MAX), workerId: capText(result.workerId, ID_CHARS_MAX) };
+  parts.meter.count("cordum_scheduler_stray_results_total", { reason: "unknown_job" });
+  parts.log.warn("result.refused", { ...about, reason: "unknown_job" });
+  return "unknown_job";
+}
+
+function noteStopped(job: Job, { workerId, reported }: Report, parts: JobParts): Reception {
+  parts.meter.count("cordum_scheduler_job_stops_total", { outcome: "acknowledged" });
+  parts.log.info("job.stop_acknowledged", { jobId: job.id, workerId, reported });
+  return "acknowledged";
+}
+
+const KIND_OF: { readonly [why in StrayReason]: StrayKind } = {
+  ended: "late",
+  earlier_attempt: "late",
+  repeated: "doubled",
+  not_assigned: "foreign",
+  other_dispatch: "foreign",
+  not_out: "foreign",
+};
+
+function noteStray({ id, phase }: Job, { why, workerId, via, reported }: StrayResult, parts: JobParts): Reception {
+  const kind = KIND_OF[why];
+  parts.meter.count("cordum_scheduler_stray_results_total", { reason: kind });
+  parts.log.warn("result.refused", { jobId: id, reason: kind, why, workerId, via, reported, state: phase.state });
+  return kind;
 }

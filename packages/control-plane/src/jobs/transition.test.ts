@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Decision, DecisionRecord } from "../policy/decision.ts";
-import { isTerminal, type Job } from "./job.ts";
+import { isTerminal, type Job, STRAYS_MAX, type StrayResult } from "./job.ts";
 import type { JobEvent, Report } from "./job-event.ts";
 import { isDeadLetter } from "./job-moves.ts";
 import { DEFAULT_JOB_SETTINGS as LIMITS } from "./job-parts.ts";
@@ -44,6 +44,7 @@ const dispatch = {
   limits: [],
   heard: false,
 };
+const SAID = { message: "", at: NOW };
 const placed: JobEvent & { kind: "placed" } = { kind: "placed", dispatch, timeoutMs: 1_000, attemptsMax: 1 };
 const report = (over: Partial<Report> = {}): Report => ({
   ends: "SUCCEEDED",
@@ -62,6 +63,17 @@ const reported = (over: Partial<Report> = {}): JobEvent => ({
   report: report(over),
   retryAfterMs: 100,
 });
+const stray = (workerId: string): StrayResult => ({
+  at: NOW,
+  why: "not_assigned",
+  workerId,
+  via: "",
+  dispatchId: "",
+  reported: "JOB_STATUS_SUCCEEDED",
+  code: "",
+});
+/** All but what is noted beside it. */
+const courseOf = ({ wakes: _, stop, strays: __, ...course }: Job) => ({ ...course, stop: stop?.dispatch });
 const answer = (over: Partial<NonNullable<Job["approval"]>> = {}) => ({
   answer: "approved" as const,
   by: "bob",
@@ -229,7 +241,14 @@ describe("reports", () => {
     });
     const onTopic = live(JOB, ALLOWED, { ...placed, dispatch: { ...dispatch, direct: false } });
     expect(live(onTopic, lost(undefined))).toBe(onTopic);
-    const claimed = live(onTopic, { kind: "progressed", workerId: "w2", instance: null, dispatchId: "d1", percent: 0 });
+    const claimed = live(onTopic, {
+      kind: "progressed",
+      workerId: "w2",
+      instance: null,
+      dispatchId: "d1",
+      percent: 0,
+      ...SAID,
+    });
     expect(
       live(claimed, { kind: "worker_lost", workerId: "w2", instanceNow: undefined, retryAfterMs: 0 }).phase.state,
     ).toBe("TIMEOUT");
@@ -237,17 +256,24 @@ describe("reports", () => {
 
   it("mark progress and the worker that claims", () => {
     const out = live(JOB, ALLOWED, placed);
-    const claimed = live(out, { kind: "progressed", workerId: "w1", instance: null, dispatchId: "d1", percent: 0 });
+    const claimed = live(out, {
+      kind: "progressed",
+      workerId: "w1",
+      instance: null,
+      dispatchId: "d1",
+      percent: 0,
+      ...SAID,
+    });
     expect(claimed).toMatchObject({ phase: { state: "RUNNING", dispatch: { heard: true } } });
     expect(claimed.wakes.doorbell).toBeUndefined();
     expect(
-      live(claimed, { kind: "progressed", workerId: "w1", instance: null, dispatchId: "", percent: 40 }).phase,
+      live(claimed, { kind: "progressed", workerId: "w1", instance: null, dispatchId: "", percent: 40, ...SAID }).phase,
     ).toMatchObject({
       percent: 40,
     });
-    expect(live(claimed, { kind: "progressed", workerId: "w1", instance: null, dispatchId: "", percent: 0 })).toBe(
-      claimed,
-    );
+    expect(
+      live(claimed, { kind: "progressed", workerId: "w1", instance: null, dispatchId: "", percent: 0, ...SAID }),
+    ).toBe(claimed);
   });
 });
 
@@ -332,6 +358,8 @@ describe("any sequence of events", () => {
       instance: fc.constant(null),
       dispatchId,
       percent: fc.nat(100),
+      message: fc.constantFrom("", "half way"),
+      at: fc.constant(NOW),
     }),
     fc
       .record({
@@ -351,6 +379,9 @@ describe("any sequence of events", () => {
       { kind: "approved", answer: answer() },
       { kind: "rejected", answer: answer({ answer: "rejected" }) },
       { kind: "woke" },
+      { kind: "stop_unsent" },
+      { kind: "stop_answered", workerId: "w1", reported: "JOB_STATUS_CANCELLED" },
+      { kind: "strayed", stray: stray("w2") },
     ),
     fc.constant<JobEvent>({ kind: "unroutable", code: "no_pool_mapping", message: "" }),
   );
@@ -364,7 +395,8 @@ describe("any sequence of events", () => {
         for (const [event, ms] of steps) {
           now += ms;
           const { next, effects } = transition(job, event, now, LIMITS);
-          if (isTerminal(job)) expect(next).toBe(job);
+          if (isTerminal(job)) expect(courseOf(next)).toEqual(courseOf(job));
+          expect(next.strays?.length ?? 0).toBeLessThanOrEqual(STRAYS_MAX);
           const wakes = Object.keys(next.wakes);
           expect(wakes.every((wake) => wake === "stop")).toBe(isTerminal(next));
           expect(next.attempts).toBeGreaterThanOrEqual(0);

@@ -1,7 +1,7 @@
 // The whole life of a job: same job, event and time, same result on every machine.
 // Owns:          which state follows which, wakes, attempts, steps.
 // Must not know: State, Bus, the clock, chance: what of these matters comes with the event.
-// T1. A terminal job stays as it is, whatever comes (J1); only that its worker was told to stop is noted. T2. `next === job` means: nothing to write.
+// T1. A terminal job stays as it is, whatever comes (J1); what is noted beside is in stop-order.ts. T2. `next === job` means: nothing to write.
 // T3. Only "placed" leads to DISPATCHED, and only from SCHEDULED, which only an allowing decision or a person's yes leads to.
 // T4. An attempt counts from its placing; it is given back only when certainly nobody heard of it.
 
@@ -10,7 +10,8 @@ import { unreachable } from "../ports/fault.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { DECISIONS_MAX, type Dispatch, isTerminal, type Job, type Phase, type WakeName } from "./job.ts";
 import type { JobEvent, Report } from "./job-event.ts";
-import { dispatchOf, end, move, stay, type Transition, update, without } from "./job-moves.ts";
+import { dispatchOf, end, move, stay, stopWorker, type Transition, update, without } from "./job-moves.ts";
+import { answers, lookAtStop, noteAnswer, noteStray, noteUnsent } from "./stop-order.ts";
 
 /** Limits of a job's life, in milliseconds. */
 export interface JobLimits {
@@ -19,13 +20,15 @@ export interface JobLimits {
   readonly approvalTtlMs: Ms;
   /** How long a job may wait for a worker. */
   readonly backlogMaxMs: Ms;
+  /** How long the worker of a job that was ended under its hands has to say what became of it; at least STOP_AGAIN_MS. */
+  readonly stopGraceMs: Ms;
   /** How often an open job is looked after: its context is kept alive, and it is listed anew before its index entries would expire. */
   readonly upkeepMs: Ms;
   readonly relistMs: Ms;
 }
 
 export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobLimits): Transition {
-  if (isTerminal(job)) return event.kind === "worker_told" ? noteTold(job) : stay(job);
+  if (isTerminal(job)) return afterItsEnd(job, event, now, limits);
   switch (event.kind) {
     case "decided":
       return onDecided(job, event.decided, now, limits);
@@ -79,8 +82,11 @@ export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobL
       });
     case "asked_again":
       return job.phase.state === "APPROVAL_REQUIRED" ? onDecided(job, event.decided, now, limits) : stay(job);
-    case "worker_told":
+    case "stop_unsent":
+    case "stop_answered":
       return stay(job);
+    case "strayed":
+      return { next: noteStray(job, event.stray), effects: [] };
     case "woke":
       return onWoke(job, now, limits);
     default:
@@ -88,11 +94,23 @@ export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobL
   }
 }
 
-/** The one thing that is written about an ended job. */
-function noteTold(job: Job): Transition {
-  return job.wakes.stop === undefined
-    ? stay(job)
-    : { next: { ...job, wakes: without(job.wakes, "stop") }, effects: [] };
+/** What is noted beside a job that has ended, see stop-order.ts. */
+function afterItsEnd(job: Job, event: JobEvent, now: EpochMs, limits: JobLimits): Transition {
+  switch (event.kind) {
+    case "stop_unsent":
+      return { next: noteUnsent(job, now), effects: [] };
+    case "stop_answered":
+      return { next: noteAnswer(job, event.workerId, event.reported, now), effects: [] };
+    case "strayed":
+      return { next: noteStray(job, event.stray), effects: [] };
+    case "woke": {
+      if (!isDue(job, "stop", now) || !("outcome" in job.phase)) return stay(job);
+      const { next, isToRepeat } = lookAtStop(job, now, limits.stopGraceMs);
+      return { next, effects: isToRepeat ? [stopWorker(job.phase.outcome)] : [] };
+    }
+    default:
+      return stay(job);
+  }
 }
 
 /** Is this wake due? */
@@ -246,16 +264,19 @@ function onHeard(job: Job, dispatchId: string, now: EpochMs): Transition {
 function onProgressed(job: Job, event: JobEvent & { kind: "progressed" }, now: EpochMs): Transition {
   const { phase } = job;
   if (phase.state !== "DISPATCHED" && phase.state !== "RUNNING") return stay(job);
-  if (!answers(phase.dispatch, event.workerId, event.dispatchId)) return stay(job);
+  if (!answers(phase.dispatch, event)) return stay(job);
   const percent = Math.max(phase.percent, event.percent);
+  const message = event.message === "" ? (phase.progress?.message ?? "") : event.message;
+  const isNews = percent !== phase.percent || message !== (phase.progress?.message ?? "");
+  const progress = isNews ? { progress: { message, at: event.at } } : {};
   if (phase.state === "RUNNING")
-    return percent === phase.percent ? stay(job) : update(job, { ...phase, percent }, job.wakes, now);
+    return isNews ? update(job, { ...phase, percent, ...progress }, job.wakes, now) : stay(job);
   // On a topic another worker than the one that was guessed may have taken it.
   const isOther = event.workerId !== "" && event.workerId !== phase.dispatch.workerId;
   const claimer = isOther ? { workerId: event.workerId, instance: event.instance } : {};
   const dispatch = { ...phase.dispatch, ...claimer, heard: true };
   const wakes = { ...without(job.wakes, "doorbell"), worker: nextLookAtWorker(dispatch, now) };
-  return move(job, { state: "RUNNING", dispatch, percent }, wakes, now, dispatch.workerId);
+  return move(job, { state: "RUNNING", dispatch, percent, ...progress }, wakes, now, dispatch.workerId);
 }
 
 function onReported(job: Job, event: JobEvent & { kind: "reported" }, now: EpochMs, limits: JobLimits): Transition {
@@ -271,15 +292,7 @@ function onReported(job: Job, event: JobEvent & { kind: "reported" }, now: Epoch
 export function acceptsReport(job: Job, report: Report): boolean {
   const { phase } = job;
   if (phase.state === "SCHEDULED") return job.attempts > 0 && report.ends !== "retry" && report.ends !== "returned";
-  return (
-    (phase.state === "DISPATCHED" || phase.state === "RUNNING") &&
-    answers(phase.dispatch, report.workerId, report.dispatchId)
-  );
-}
-
-function answers(dispatch: Dispatch, workerId: string, dispatchId: string): boolean {
-  if (dispatchId !== "" && dispatchId !== dispatch.id) return false;
-  return !dispatch.direct || workerId === "" || workerId === dispatch.workerId;
+  return (phase.state === "DISPATCHED" || phase.state === "RUNNING") && answers(phase.dispatch, report);
 }
 
 function onWorkerLost(job: Job, event: JobEvent & { kind: "worker_lost" }, now: EpochMs): Transition {

@@ -31,7 +31,7 @@ describe("a job ends by the clock", () => {
     const job = await scene.until(jobId, "TIMEOUT", 1_500);
     expect(job.phase).toMatchObject({ outcome: { code: "deadline_exceeded", by: "scheduler" } });
     await scene.quiet();
-    expect((await scene.load(jobId)).wakes).toEqual({});
+    expect(Object.keys((await scene.load(jobId)).wakes)).toEqual(state === "DISPATCHED" ? ["stop"] : []);
     expect(resultsOf(scene, jobId)).toMatchObject([{ status: JobStatus.TIMEOUT, errorCode: "deadline_exceeded" }]);
     expect(scene.sent("sys.job.dlq", "jobResult").map((letter) => letter.jobId)).toEqual([jobId]);
     expect(scene.sent("sys.job.cancel", "jobCancel")).toHaveLength(state === "DISPATCHED" ? 1 : 0);
@@ -218,11 +218,13 @@ describe("a worker is told to stop", () => {
   const cancel = (jobId: string) => cancelJob(jobId, { tenant: "acme", by: "ada", reason: "no" }, scene.parts, NEVER);
   const stops = (): number => scene.sent("worker.w1.cancel", "jobCancel").length;
 
-  it("once, when the bus takes it", async () => {
+  it("once, when it answers", async () => {
     await open();
-    await addWorker(scene);
+    const worker = await addWorker(scene);
     const { jobId } = await scene.submit();
     await cancel(jobId);
+    await worker.result({ jobId, status: JobStatus.CANCELLED });
+    await scene.quiet();
     expect((await scene.load(jobId)).wakes).toEqual({});
     await scene.pass(30_000);
     expect(stops()).toBe(1);
@@ -239,15 +241,17 @@ describe("a worker is told to stop", () => {
           },
         }),
     });
-    await addWorker(scene);
+    const worker = await addWorker(scene);
     const { jobId } = await scene.submit();
     isAway = true;
     expect((await cancel(jobId)).moved).toBe(true);
     await scene.pass(60_000);
     expect(stops()).toBe(0);
     isAway = false;
-    await scene.pass(11_000);
+    await scene.pass(5_500);
     expect(stops()).toBe(1);
+    await worker.result({ jobId, status: JobStatus.CANCELLED });
+    await scene.quiet();
     const job = await scene.load(jobId);
     expect(job).toMatchObject({ phase: { state: "CANCELLED" }, wakes: {} });
     await scene.pass(60_000);

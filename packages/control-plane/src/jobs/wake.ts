@@ -8,16 +8,16 @@ import { changeSeen, followThrough } from "./change.ts";
 import { retryDelayMs } from "./effects.ts";
 import { isTerminal, type Job } from "./job.ts";
 import type { JobEvent } from "./job-event.ts";
-import { stopWorker } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
 import { requestOf } from "./job-request.ts";
+import type { SeenJob } from "./job-store.ts";
 import { isDue, isLost } from "./transition.ts";
 
 /** Safe to call at any time and as often as one likes. Faults: STATE_*, JOB_CONTENDED; the alarm then rings again. */
 export async function wakeJob(jobId: string, parts: JobParts, signal: AbortSignal): Promise<void> {
   const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
   if (seen === undefined) return;
-  if (isTerminal(seen.record)) return stopAgain(seen.record, parts, signal);
+  if (isTerminal(seen.record)) return lookAtItsStop(seen, parts, signal);
   if (isDue(seen.record, "upkeep", parts.clock.now()) && !isOver(seen.record, parts))
     await keepContext(seen.record, parts, signal);
   const changed = await changeSeen(seen, (job) => eventFor(job, parts), parts, signal);
@@ -33,10 +33,14 @@ export async function wakeJob(jobId: string, parts: JobParts, signal: AbortSigna
   }
 }
 
-/** The process that ended the job may have died, or the bus been away, before its worker was told. */
-async function stopAgain(job: Job, parts: JobParts, signal: AbortSignal): Promise<void> {
-  if (!("outcome" in job.phase) || !isDue(job, "stop", parts.clock.now())) return;
-  await followThrough({ next: job, effects: [stopWorker(job.phase.outcome)] }, parts, signal);
+/** Its worker has not said yet what became of a job that was ended under its hands. */
+async function lookAtItsStop(seen: SeenJob, parts: JobParts, signal: AbortSignal): Promise<void> {
+  const isAwaited = (job: Job): boolean => isDue(job, "stop", parts.clock.now());
+  const changed = await changeSeen(seen, (job) => (isAwaited(job) ? { kind: "woke" } : undefined), parts, signal);
+  const { stop: order, id } = changed?.job ?? {};
+  if (changed?.moved !== true || order?.answer.kind !== "unknown") return;
+  parts.meter.count("cordum_scheduler_job_stops_total", { outcome: "unknown" });
+  parts.log.warn("job.stop_unanswered", { jobId: id, workerId: order.dispatch.workerId });
 }
 
 const ENDS = ["deadline", "timeout", "approval", "waited_too_long"] as const;

@@ -178,6 +178,12 @@ export const SETTINGS = {
       "24h",
       "How long a job waits for a worker before it fails.",
     ),
+    stopGraceMs: preset(
+      "CORDUM_STOP_GRACE",
+      duration({ min: "5s", max: "1h" }),
+      "30s",
+      "How long a worker has to say what became of a job that was cancelled or ended under its hands, before its outcome counts as unknown.",
+    ),
     drainTimeoutMs: preset(
       "CORDUM_DRAIN_TIMEOUT",
       duration({ min: "0s", max: "1h" }),

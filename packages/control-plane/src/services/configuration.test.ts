@@ -66,6 +66,7 @@ describe("configuration", () => {
         isRoutingOpen: true,
         approvalTtlMs: 30 * 86_400_000,
         backlogMaxMs: 86_400_000,
+        stopGraceMs: 30_000,
         drainTimeoutMs: 15_000,
       },
       state: { kind: "sqlite", partitions: 1, folder: ".cordum" },

@@ -42,6 +42,7 @@ export interface Config {
     readonly isRoutingOpen: boolean;
     readonly approvalTtlMs: Ms;
     readonly backlogMaxMs: Ms;
+    readonly stopGraceMs: Ms;
     readonly drainTimeoutMs: Ms;
   };
   readonly state: StateConfig;
@@ -237,6 +238,7 @@ function readScheduling(reader: Reader): Config["scheduling"] {
     isRoutingOpen: reader.read(settings.isRoutingOpen),
     approvalTtlMs: reader.read(settings.approvalTtlMs),
     backlogMaxMs: reader.read(settings.backlogMaxMs),
+    stopGraceMs: reader.read(settings.stopGraceMs),
     drainTimeoutMs: reader.read(settings.drainTimeoutMs),
   };
 }

@@ -194,6 +194,7 @@ function coreConfigOf(config: Config): Omit<CoreConfig, "drives"> {
       ...defaults,
       approvalTtlMs: scheduling.approvalTtlMs,
       backlogMaxMs: scheduling.backlogMaxMs,
+      stopGraceMs: scheduling.stopGraceMs,
       contextKeepMs: retention.payloadMs,
       resultKeepMs: retention.payloadMs,
       upkeepMs: Math.min(defaults.upkeepMs, retention.payloadMs / 2),

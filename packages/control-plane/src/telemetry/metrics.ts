@@ -87,8 +87,13 @@ export const METRICS = {
   },
   cordum_scheduler_stray_results_total: {
     type: "counter",
-    help: "Results that changed nothing, by reason: late, foreign, unknown_job.",
+    help: "Results that changed nothing, by reason: late, doubled, foreign, unknown_job.",
     labels: ["reason"],
+  },
+  cordum_scheduler_job_stops_total: {
+    type: "counter",
+    help: "Orders to workers to stop a job that had ended, by what became of them: acknowledged, unknown.",
+    labels: ["outcome"],
   },
   cordum_scheduler_validation_rejections_total: {
     type: "counter",

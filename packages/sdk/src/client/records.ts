@@ -44,6 +44,8 @@ export interface JobUpdate {
   /** Why it does not run yet. */
   readonly waiting?: string;
   readonly percent?: number;
+  /** What its worker said last about its work. */
+  readonly progress_message?: string;
   readonly worker_id?: string;
   readonly error_code?: string;
   readonly error_message?: string;
@@ -158,6 +160,30 @@ export interface Remediation {
   readonly remove_labels?: readonly string[];
 }
 
+/** What became of the work on a job that was ended while a worker had it. */
+export interface StopOrder {
+  /** `awaited`: its worker was told to stop. `acknowledged`: it answered, see `reported`. `outcome_unknown`: it did not, in time. */
+  readonly status: "awaited" | "acknowledged" | "outcome_unknown" | (string & Record<never, never>);
+  readonly worker_id: string;
+  /** Unix microseconds, as the other times. */
+  readonly asked_at: number;
+  readonly answered_at?: number;
+  /** Status of the worker's result, e.g. JOB_STATUS_CANCELLED; JOB_STATUS_SUCCEEDED when the order came too late. */
+  readonly reported?: string;
+}
+
+/** A result that changed nothing. */
+export interface StrayResult {
+  readonly at: number;
+  /** ended, repeated, earlier_attempt, not_assigned, other_dispatch or not_out. */
+  readonly why: string;
+  readonly worker_id: string;
+  readonly via?: string;
+  readonly dispatch_id?: string;
+  readonly reported: string;
+  readonly code?: string;
+}
+
 export interface JobDetail {
   readonly id: string;
   readonly state: JobState;
@@ -196,6 +222,13 @@ export interface JobDetail {
   readonly waiting?: string;
   readonly worker_id?: string;
   readonly percent?: number;
+  readonly progress_message?: string;
+  /** Unix microseconds. */
+  readonly progress_at?: number;
+  /** Only of a job that was ended while a worker had it. */
+  readonly stop?: StopOrder;
+  /** Results about the job that did not count, oldest first. */
+  readonly stray_results?: readonly StrayResult[];
   readonly error_message?: string;
   readonly error_status?: string;
   readonly error_code?: string;
@@ -221,6 +254,8 @@ export interface CancelledJob {
   readonly state: JobState;
   /** `job already terminal` when there was nothing left to cancel. */
   readonly reason?: string;
+  /** Where a worker had it. */
+  readonly stop?: StopOrder;
 }
 
 export interface JobDecision {

@@ -7,12 +7,13 @@ import { Type } from "@fastify/type-provider-typebox";
 import type { FastifyRequest } from "fastify";
 import { countJobs } from "../../jobs/count-jobs.ts";
 import { eventLogOf, type LoggedEvent } from "../../jobs/event-log.ts";
-import type { Job } from "../../jobs/job.ts";
+import type { Job, StopOrder } from "../../jobs/job.ts";
 import { loadOwnJob } from "../../jobs/read-job.ts";
 import { type WhyWaiting, whyWaiting } from "../../jobs/why-waiting.ts";
 import { REST_DECISIONS } from "../../policy/decision-forms.ts";
 import type { App } from "../app.ts";
 import { resolveTenant } from "../identity.ts";
+import { stopView, strayView } from "../job-asides.ts";
 import { pathId, queryText } from "../query.ts";
 import { toMicros } from "../views.ts";
 import { JobStateSchema } from "./job-schemas.ts";
@@ -30,7 +31,7 @@ const EventsSchema = Type.Object({
   items: Type.Array(
     Type.Object({
       at: moment,
-      kind: Type.String({ description: "`state`, `decision` or `approval`." }),
+      kind: Type.String({ description: "`state`, `decision`, `approval`, `stop` or `stray_result`." }),
       state: Type.Optional(JobStateSchema),
       why: text,
       decision: text,
@@ -39,6 +40,11 @@ const EventsSchema = Type.Object({
       policy_snapshot: text,
       by: text,
       role: text,
+      outcome: Type.Optional(Type.String({ description: "Of `stop`: `acknowledged` or `outcome_unknown`." })),
+      reported: text,
+      via: text,
+      dispatch_id: text,
+      code: text,
     }),
     { description: "Oldest first." },
   ),
@@ -96,7 +102,7 @@ function eventsRoute(app: App, parts: RouteParts): void {
       schema: {
         tags,
         operationId: "listJobEvents",
-        summary: "What happened to a job: states, decisions and answers of people, oldest first",
+        summary: "What happened to a job: states, decisions, answers of people, what workers said, oldest first",
         params: JobParams,
         response: { 200: EventsSchema, ...problemResponses },
       },
@@ -177,12 +183,23 @@ function eventView(event: LoggedEvent) {
         policy_snapshot: decision.snapshot,
       };
     }
+    case "stop":
+      return { at, kind, ...stopEvent(event.order) };
+    case "stray_result": {
+      const { at: _, worker_id, ...said } = strayView(event.stray);
+      return { at, kind, by: worker_id, ...said };
+    }
     default: {
       const { answer, by, role, reason, snapshot } = event.answer;
       const decision = answer === "approved" ? "approve" : "reject";
       return { at, kind, decision, reason, by, role, policy_snapshot: snapshot };
     }
   }
+}
+
+function stopEvent(order: StopOrder) {
+  const { status, worker_id, reported } = stopView(order);
+  return { by: worker_id, outcome: status, ...(reported === undefined ? {} : { reported }) };
 }
 
 function whyView(id: string, why: WhyWaiting) {

@@ -5,6 +5,7 @@
 import { Type } from "@fastify/type-provider-typebox";
 import type { Job } from "../../jobs/job.ts";
 import type { JsonObject } from "../../ports/json.ts";
+import { AsideMembers } from "../job-asides.ts";
 import { maybe, TextMap } from "./schemas.ts";
 
 const text = Type.Optional(Type.String());
@@ -121,6 +122,7 @@ export const JobDetailSchema = Type.Object({
   waiting: Type.Optional(Type.String({ description: "Why a job that could run does not run yet." })),
   worker_id: text,
   percent: integer,
+  ...AsideMembers,
   error_message: text,
   error_status: text,
   error_code: text,

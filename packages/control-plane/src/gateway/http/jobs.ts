@@ -10,6 +10,7 @@ import { loadOwnJob, readJob } from "../../jobs/read-job.ts";
 import { decisionToRest } from "../../policy/decision-forms.ts";
 import type { App } from "../app.ts";
 import { actorOf } from "../identity.ts";
+import { StopSchema, stopView } from "../job-asides.ts";
 import { pathId, queryLimit } from "../query.ts";
 import { jobDetailView } from "../views.ts";
 import { DecisionSchema, JobDetailSchema, JobStateSchema } from "./job-schemas.ts";
@@ -72,9 +73,16 @@ function cancelRoute(app: App, { jobParts, deadline }: RouteParts): void {
         tags,
         operationId: "cancelJob",
         summary: "Cancel a job",
+        description:
+          "The job is cancelled with the answer. Where a worker had it, the worker is told to stop, and `stop` of the job says later whether it did.",
         params: JobParams,
         response: {
-          200: Type.Object({ id: Type.String(), state: JobStateSchema, reason: Type.Optional(Type.String()) }),
+          200: Type.Object({
+            id: Type.String(),
+            state: JobStateSchema,
+            reason: Type.Optional(Type.String()),
+            stop: Type.Optional(StopSchema),
+          }),
           ...problemResponses,
         },
       },
@@ -84,9 +92,8 @@ function cancelRoute(app: App, { jobParts, deadline }: RouteParts): void {
       const cancellation = { tenant: caller.tenant, by: actorOf(caller), reason: "cancelled via api" };
       const { job, moved } = await cancelJob(jobIdOf(request), cancellation, jobParts, deadline());
       const { state } = job.phase;
-      return moved || state === "CANCELLED"
-        ? { id: job.id, state }
-        : { id: job.id, state, reason: "job already terminal" };
+      const answer = { id: job.id, state, ...(job.stop === undefined ? {} : { stop: stopView(job.stop) }) };
+      return moved || state === "CANCELLED" ? answer : { ...answer, reason: "job already terminal" };
     },
   );
 }

@@ -53,7 +53,7 @@ function progressOf(job: Job) {
     jobId: job.id,
     ...filled({
       percent: "percent" in phase ? phase.percent : 0,
-      message: job.steps.at(-1)?.why ?? "",
+      message: saidOf(job) || (job.steps.at(-1)?.why ?? ""),
       status: statusOf(phase.state) === 0 ? "" : `JOB_STATUS_${phase.state}`,
     }),
   };
@@ -73,12 +73,18 @@ function summaryOf(job: Job) {
     ...filled({
       waiting: "waiting" in phase ? phase.waiting : "",
       percent: "percent" in phase ? phase.percent : 0,
+      progress_message: saidOf(job),
       worker_id: "dispatch" in phase ? phase.dispatch.workerId : (outcome?.workerId ?? ""),
       error_code: outcome?.code ?? "",
       error_message: outcome?.message ?? "",
       result_ptr: phase.state === "DENIED" ? "" : (outcome?.resultPtr ?? ""),
     }),
   };
+}
+
+/** What its worker said last about its work. */
+function saidOf({ phase }: Job): string {
+  return "progress" in phase ? (phase.progress?.message ?? "") : "";
 }
 
 export function eventId(safeAt: EpochMs, jobId: string): string {

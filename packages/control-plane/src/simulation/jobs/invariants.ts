@@ -122,13 +122,17 @@ function checkVersion(job: Job, version: string, ledger: Ledger, fail: Fail): vo
 }
 
 function checkChange(before: Job, after: Job, fail: Fail): void {
-  // That its worker was told to stop is noted of an ended job, and nothing else.
-  const isNote = JSON.stringify({ ...after, wakes: before.wakes }) === JSON.stringify(before);
+  // What its worker said afterwards is noted beside an ended job (jobs/stop-order.ts), and nothing else.
+  const isNote = JSON.stringify(courseOf(after)) === JSON.stringify(courseOf(before));
   if (isTerminal(before) && !isNote)
     fail(`G1: ${before.id} was ${before.phase.state} and becomes ${after.phase.state}`);
   for (const field of ["request", "hash", "tenant", "topic", "principal", "acceptedAt", "bodyHash"] as const) {
     if (before[field] !== after[field]) fail(`G2: ${field} of ${before.id} has changed`);
   }
+}
+
+function courseOf({ wakes: _, stop, strays: __, ...course }: Job): object {
+  return { ...course, stop: stop?.dispatch };
 }
 
 /** G2. */
