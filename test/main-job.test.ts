@@ -234,7 +234,8 @@ describe.each(PLACES)("the main job on $name", (place) => {
     await expect.poll(async () => (await ada.get(job_id)).state).toBe("RUNNING");
     expect(await ops.cancel(job_id)).toMatchObject({ state: "CANCELLED" });
     await expect.poll(() => servings.reduce((sum, { activeJobs }) => sum + activeJobs, 0)).toBe(0);
-    expect((await ada.get(job_id)).state).toBe("CANCELLED");
+    await expect.poll(async () => (await ada.get(job_id)).stop?.status).toBe("acknowledged");
+    expect(await ada.get(job_id)).toMatchObject({ state: "CANCELLED", stop: { reported: "JOB_STATUS_CANCELLED" } });
   });
 
   it("is one job for one idempotency key", async () => {

@@ -1,12 +1,10 @@
 // What is noted beside a job's course, as clients see it: progress, the order to stop, results that did not count.
 // Owns:          their shapes, and from the record to them.
 // Must not know: routes; when any of it is noted (jobs/stop-order.ts).
-// What workers say is text from outside: references to secrets in it are blanked out.
 
 import { Type } from "@fastify/type-provider-typebox";
 import type { Static } from "typebox";
 import type { Job, StopAnswer, StopOrder, StrayResult } from "../jobs/job.ts";
-import { redactText } from "../policy/secrets.ts";
 import type { EpochMs } from "../ports/time.ts";
 import { filled } from "./filled.ts";
 
@@ -54,7 +52,7 @@ export const AsideMembers = {
 export function asidesOf({ phase, stop, strays = [] }: Job) {
   const progress = "progress" in phase ? phase.progress : undefined;
   return {
-    ...filled({ progress_message: shown(progress?.message ?? ""), progress_at: micros(progress?.at ?? 0) }),
+    ...filled({ progress_message: progress?.message ?? "", progress_at: micros(progress?.at ?? 0) }),
     ...(stop === undefined ? {} : { stop: stopView(stop) }),
     ...(strays.length === 0 ? {} : { stray_results: strays.map(strayView) }),
   };
@@ -92,12 +90,8 @@ export function strayView({
     why,
     worker_id: workerId,
     reported,
-    ...filled({ via, dispatch_id: dispatchId, code: shown(code) }),
+    ...filled({ via, dispatch_id: dispatchId, code }),
   };
-}
-
-function shown(said: string): string {
-  return said.includes(":") ? redactText(said).value : said;
 }
 
 function micros(at: EpochMs): number {
