@@ -36,7 +36,7 @@ export function requestOf(job: Job): JobRequest {
 }
 
 export function bytesOfRequest(job: Job): Uint8Array {
-  return Buffer.from(job.request, "base64");
+  return read(job.request).bytes;
 }
 
 /** Lower-case hex SHA-256, see N1. */
@@ -94,11 +94,37 @@ export function withoutKeys(map: Readonly<Record<string, string>>, keys: Readonl
   return kept;
 }
 
-/** Deciding and placing read one request several times in a row: the last one is remembered. */
-let last: { readonly text: string; readonly request: JobRequest } | undefined;
+interface Read {
+  readonly bytes: Uint8Array;
+  readonly request: JobRequest;
+}
+
+/** Deciding, placing and dispatching read one request some milliseconds apart, while hundreds of others go the same way: each is decoded
+ *  once. By text, oldest first. */
+const lately = new Map<string, Read>();
+const LATELY_MAX = 512;
+/** Larger ones are not kept: together some megabytes. */
+const LATELY_CHARS_MAX = 4_096;
 
 /** Of a request as records keep it, base64. */
 export function readRequest(text: string): JobRequest {
-  if (last?.text !== text) last = { text, request: decodeJobRequest(Buffer.from(text, "base64")) };
-  return last.request;
+  return read(text).request;
+}
+
+function read(text: string): Read {
+  const known = lately.get(text);
+  if (known !== undefined) return known;
+  const bytes = Buffer.from(text, "base64");
+  const fresh = { bytes, request: decodeJobRequest(bytes) };
+  if (text.length > LATELY_CHARS_MAX) return fresh;
+  lately.set(text, fresh);
+  if (lately.size > LATELY_MAX) forgetOldest();
+  return fresh;
+}
+
+function forgetOldest(): void {
+  for (const oldest of lately.keys()) {
+    lately.delete(oldest);
+    return;
+  }
 }

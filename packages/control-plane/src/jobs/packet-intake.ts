@@ -10,6 +10,7 @@ import {
   encodePacket,
   type Heartbeat as HeartbeatOnWire,
   jobRequestBytes,
+  type ParsedPacket,
   parsePacket,
   QUEUE_GROUPS,
   SENDERS,
@@ -151,7 +152,7 @@ async function receiveCancel(cancel: ValueOf<"jobCancel">, parts: JobParts, sign
 
 function leading<V>(pick: (payload: Payload) => V | undefined, parts: JobParts, lead: Lead<V>): Handle {
   return async (bytes: Uint8Array, about: About, signal: AbortSignal) => {
-    const parsed = parsePacket(bytes);
+    const parsed = parseOnce(bytes);
     if (parsed.kind === "malformed")
       return refuse(parts, about, { code: "PROTOCOL_MALFORMED_PACKET", senderId: "" }, signal);
     const { packet } = parsed;
@@ -210,9 +211,20 @@ async function refuse(
   return { kind: "refuse", reason: code };
 }
 
+const parsedPackets = new WeakMap<Uint8Array, ParsedPacket>();
+
+/** A packet is asked for its lane first and handled later. */
+function parseOnce(bytes: Uint8Array): ParsedPacket {
+  const known = parsedPackets.get(bytes);
+  if (known !== undefined) return known;
+  const parsed = parsePacket(bytes);
+  parsedPackets.set(bytes, parsed);
+  return parsed;
+}
+
 /** Packets of one job stay in order; unreadable ones share a lane. */
 function jobLane(bytes: Uint8Array): string {
-  const parsed = parsePacket(bytes);
+  const parsed = parseOnce(bytes);
   if (parsed.kind === "malformed") return "";
   const { payload } = parsed.packet;
   return payload !== undefined && "jobId" in payload.value ? payload.value.jobId : "";

@@ -4,7 +4,7 @@
 // E1. Nothing here is needed for a job to end: shares correct themselves by presence and heartbeats, and jobs that wait are looked at once
 //     a second. E2. A result is overheard without group, read for its ids alone, and gives back the slot that this process holds.
 // E3. A newcomer is answered at once, and places nothing before the answers can have come: otherwise it would take all slots for its own.
-// E4. A word that cannot be sent is the sign that none can be heard.
+// E4. A word that cannot be sent is the sign that none can be heard. E5. Who is alone overhears nothing: what ends or waits, it knows.
 
 import { parsePacket, SUBJECTS } from "@cordum/protocol";
 import type { Handle, Subscription } from "../ports/bus.ts";
@@ -98,6 +98,7 @@ function parseWord(bytes: Uint8Array): { readonly id: string; readonly leaves: b
 
 function overhearResult(parts: JobParts, backlog: Backlog): Handle {
   return async (bytes) => {
+    if (isAlone(parts)) return ACK;
     const parsed = parsePacket(bytes);
     if (parsed.kind !== "packet" || parsed.packet.payload?.kind !== "jobResult") return ACK;
     const { jobId, workerId } = parsed.packet.payload.value;
@@ -110,6 +111,7 @@ function overhearResult(parts: JobParts, backlog: Backlog): Handle {
 /** A job that its own process could not place may find a worker of whose slots this one has a share. */
 function hearNews(parts: JobParts, backlog: Backlog): Handle {
   return async (bytes) => {
+    if (isAlone(parts)) return ACK;
     const waiting = new Set<string>();
     for (const { state, topic } of parseNews(bytes)) {
       if (state === "SCHEDULED")
@@ -118,4 +120,9 @@ function hearNews(parts: JobParts, backlog: Backlog): Handle {
     for (const pool of waiting) backlog.pull(pool);
     return ACK;
   };
+}
+
+/** See E5. */
+function isAlone({ placers, clock }: JobParts): boolean {
+  return placers.alive(clock.now()).length === 1;
 }
