@@ -2,8 +2,9 @@
 // Owns:          connecting, reconnecting, flushing, what the client says about the connection.
 // Must not know: streams, what a message means.
 // L1. `send` works only while connected: what the client would keep for later is lost at the next attempt, so it is refused instead.
-// L2. Everything sent in one turn of the event loop shares one flush. A flush that settles is true for all of them: the server has
-//     read them, and whatever it has to say about them (nobody listens, not permitted) has arrived.
+// L2. Everything sent until the promises that can go on have gone on leaves in one write, with one flush behind it where somebody waits.
+//     A flush that settles is true for all of them: the server has read them, and whatever it has to say about them (nobody listens,
+//     not permitted) has arrived.
 // L3. The first connection fails loudly. Later ones are tried for ever, 100 ms to 5 s apart, spread by half.
 // L4. Nothing waits longer than `callMsMax`, and nothing waits for a connection that is gone.
 
@@ -20,7 +21,7 @@ import type { Clock } from "../../ports/clock.ts";
 import { Fault, messageOf } from "../../ports/fault.ts";
 import type { Log } from "../../ports/telemetry.ts";
 import type { Ms } from "../../ports/time.ts";
-import { nextTurn, turn } from "../system/turn.ts";
+import { turn } from "../system/turn.ts";
 import type { Entrance } from "./endpoint.ts";
 import { unlessAborted } from "./until.ts";
 
@@ -36,6 +37,12 @@ export interface LinkParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly settings: LinkSettings;
+}
+
+interface Sending {
+  readonly subject: string;
+  readonly bytes: Uint8Array;
+  readonly more: { readonly reply?: string; readonly headers?: MsgHdrs };
 }
 
 export type OnMessage = (message: Msg) => void;
@@ -64,7 +71,9 @@ export class NatsLink {
   #connected = true;
   #reconnects = 0;
   #sent = 0;
-  #flush: Promise<void> | undefined;
+  #flush: PromiseWithResolvers<void> | undefined;
+  #sending: Sending[] = [];
+  #isWriting = false;
 
   private constructor(nc: NatsConnection, servers: string, pace: ReconnectPace, parts: LinkParts) {
     this.#nc = nc;
@@ -130,24 +139,23 @@ export class NatsLink {
     return this.parts.clock.deadline(this.closing, this.parts.settings.callMsMax);
   }
 
-  /** Hands a message to the socket. Returns a number for `requireAllowed`. Throws BUS_UNAVAILABLE or PAYLOAD_TOO_LARGE. */
-  send(subject: string, bytes: Uint8Array, more: { readonly reply?: string; readonly headers?: MsgHdrs } = {}): number {
+  /** Hands a message to the next write; what goes wrong there, `flushed` tells. Returns a number for `requireAllowed`. Throws
+   *  BUS_UNAVAILABLE or PAYLOAD_TOO_LARGE. */
+  send(subject: string, bytes: Uint8Array, more: Sending["more"] = {}): number {
     if (!this.#connected) throw this.unavailable();
     if (bytes.byteLength > this.packetBytesMax) {
       throw new Fault("PAYLOAD_TOO_LARGE", `the server takes packets of ${this.packetBytesMax} bytes at most`);
     }
-    try {
-      this.#nc.publish(subject, bytes, more);
-    } catch (cause) {
-      throw new Fault("BUS_UNAVAILABLE", `publish to ${subject} failed`, { cause });
-    }
+    this.#sending.push({ subject, bytes, more });
+    this.#writeSoon();
     return ++this.#sent;
   }
 
   /** Resolves when the server has read everything sent before this call. */
   flushed(): Promise<void> {
-    this.#flush ??= this.#startFlush();
-    return this.#flush;
+    this.#flush ??= Promise.withResolvers<void>();
+    this.#writeSoon();
+    return this.#flush.promise;
   }
 
   /** Throws BUS_MISCONFIGURED when the server has refused `subject` since the send with that number. */
@@ -199,13 +207,28 @@ export class NatsLink {
     await this.#nc.close();
   }
 
-  #startFlush(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      nextTurn(() => {
-        this.#flush = undefined;
-        this.#ping().then(resolve, reject);
-      });
-    });
+  #writeSoon(): void {
+    if (this.#isWriting) return;
+    this.#isWriting = true;
+    process.nextTick(() => this.#write());
+  }
+
+  #write(): void {
+    this.#isWriting = false;
+    const sending = this.#sending;
+    const flush = this.#flush;
+    this.#sending = [];
+    this.#flush = undefined;
+    try {
+      if (!this.#connected) throw this.unavailable();
+      for (const { subject, bytes, more } of sending) this.#nc.publish(subject, bytes, more);
+    } catch (cause) {
+      const fault = new Fault("BUS_UNAVAILABLE", `${sending.length} messages could not be written`, { cause });
+      if (flush === undefined) this.parts.log.error("bus.not_written", fault);
+      else flush.reject(fault);
+      return;
+    }
+    if (flush !== undefined) this.#ping().then(flush.resolve, flush.reject);
   }
 
   async #ping(): Promise<void> {
