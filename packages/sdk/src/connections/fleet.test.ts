@@ -49,7 +49,7 @@ describe("a worker over NATS and Redis", () => {
       resultPtr: `redis://res:${id(1)}`,
       dispatch: { dispatchId: "d1" },
     });
-    expect(control.all("jobProgress").filter(of(id(1)))).toHaveLength(1);
+    expect(control.all("jobProgress").filter(of(id(1)))).toHaveLength(0);
     expect(await control.stored(id(1))).toEqual({ got: { to: "ada" } });
     const leftMs = await control.redis.pttl(`res:${id(1)}`);
     expect(leftMs).toBeGreaterThan(50_000);

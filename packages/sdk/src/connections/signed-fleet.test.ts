@@ -90,7 +90,7 @@ describe("signed packets over NATS", () => {
     const key = parseVerifyingKey(own.publicPem);
     if (key.kind === "refused") throw new Error(key.reason);
     const options = { workerId: "s-own", log: notedLog(), signing: { privateKey: own.pem } };
-    await using _serving = await worker(TOPIC, () => 1).start(url, options);
+    await using _serving = await worker(TOPIC, (_input, { progress }) => progress(50)).start(url, options);
     await control.dispatch({ jobId: "s-own-1" });
     await control.heard("jobResult", 1, ({ jobId }) => jobId === "s-own-1");
     for (const kind of ["handshake", "heartbeat", "jobProgress", "jobResult"] as const) {

@@ -43,6 +43,8 @@ export interface RunSpec {
 }
 
 const IO_TRIES = 3;
+/** Why signals of a run fire when it is over. Without a reason Node makes an error with a stack for each. */
+const OVER = new Error("the run is over");
 const BACKOFF = { baseMs: 200, capMs: 2_000 };
 /** What a call is called when the connection says that the payload is too large. */
 const TOO_LARGE = { CONTEXT_UNAVAILABLE: "CONTEXT_TOO_LARGE", RESULT_NOT_STORED: "RESULT_TOO_LARGE" } as const;
@@ -63,6 +65,7 @@ export class Execution {
   #controller: AbortController | undefined;
   #over: AbortController | undefined;
   #isOver = false;
+  #forgetRuntime = (): void => undefined;
   #stop: Stop | undefined;
   #percent = 0;
   /** Settles when the handler has ended, which may be after the outcome. */
@@ -98,7 +101,8 @@ export class Execution {
       return this.#failed(error);
     } finally {
       this.#isOver = true;
-      this.#over?.abort();
+      this.#forgetRuntime();
+      this.#over?.abort(OVER);
     }
   }
 
@@ -112,7 +116,7 @@ export class Execution {
   /** Fires when the run is over, so that none of its timers outlives it. */
   get #overSignal(): AbortSignal {
     this.#over ??= new AbortController();
-    if (this.#isOver) this.#over.abort();
+    if (this.#isOver) this.#over.abort(OVER);
     return this.#over.signal;
   }
 
@@ -162,9 +166,9 @@ export class Execution {
   /** Policy's maximum counts from the start of the run, loading included. */
   #watchRuntime(maxRuntimeMs: number | undefined): void {
     if (maxRuntimeMs === undefined || maxRuntimeMs === 0) return;
-    void this.#parts.runtime.sleep(maxRuntimeMs, this.#overSignal).then((elapsed) => {
-      if (elapsed) this.stop({ kind: "time_over", maxRuntimeMs });
-    });
+    this.#forgetRuntime = this.#parts.deadlines.after(maxRuntimeMs, () =>
+      this.stop({ kind: "time_over", maxRuntimeMs }),
+    );
   }
 
   /** `stop`: what was ordered before the handler ended. An order that comes while its result is stored is too late. */

@@ -14,6 +14,7 @@ describe("worker: concurrency", () => {
     await settle();
     expect(held.started).toEqual(["a", "b"]);
     expect(town.serving.activeJobs).toBe(4);
+    await town.clock.advance(100);
     expect(town.bus.all("jobProgress").map(({ jobId }) => jobId)).toEqual(["a", "b"]);
     held.end("b");
     await town.bus.first("jobResult");
@@ -62,7 +63,7 @@ describe("worker: doubled deliveries", () => {
     const held = heldWorker(5);
     const town = await startTown([held.definition]);
     town.send({ jobId: "j1" });
-    await settle();
+    await town.clock.advance(100);
     town.send({ jobId: "j1" }, { on: "worker.w1.jobs" });
     await settle();
     expect(held.started).toEqual(["j1"]);

@@ -7,7 +7,7 @@
 // T3. At most `concurrency` handlers at once, and per topic what its definition says; at most `waitingMax` jobs wait, in order of
 //     arrival. What comes on top is given back at once as retryable: a queue that nobody sees is a lost job.
 // T4. A slot is taken until the handler has really ended, even when its job was reported long before.
-// T5. A job is claimed when it starts, not while it waits.
+// T5. A job is claimed when it has run for `CLAIM_AFTER_MS`, not while it waits; one that ends or tells its progress before has said so.
 // T6. An answer that asked for a repeat is not remembered when the sender does not number attempts: its repeat looks the same.
 
 import { Execution, type ExecutionParts } from "./execution.ts";
@@ -37,6 +37,8 @@ interface Held {
   execution: Execution | undefined;
 }
 
+/** Most jobs of some systems are shorter: their claim would only cost. */
+const CLAIM_AFTER_MS = 50;
 /** Answers under way beside those of running jobs: cancelled while waiting, doubled, refused. */
 const ANSWERS_MAX = 1_000;
 
@@ -134,12 +136,15 @@ export class Intake {
   /** Never rejects: whatever goes wrong here, the slot comes back. */
   async #run(held: Held): Promise<void> {
     const { offer, definition, outbox } = held;
-    const tell = (facts: ProgressFacts) => this.#tell(held, facts.percent, facts.message);
+    const forgetClaim = this.#parts.deadlines.after(CLAIM_AFTER_MS, () => this.#repeatClaim(held));
+    const tell = (facts: ProgressFacts) => {
+      forgetClaim();
+      this.#tell(held, facts.percent, facts.message);
+    };
     const execution = new Execution(this.#parts, { offer, definition, tell });
     held.execution = execution;
     this.#take(definition.topic, 1);
     try {
-      this.#tell(held, 0, "");
       await this.#report(held, execution);
     } catch (error) {
       this.#parts.log.error("job.not_reported", error, {
@@ -148,6 +153,7 @@ export class Intake {
         attempt: offer.attempt,
       });
     }
+    forgetClaim();
     outbox.close();
     if (this.#held.get(offer.jobId) === held) this.#held.delete(offer.jobId);
     this.#noticeIdle();

@@ -1,6 +1,7 @@
 import { ComponentRole, epochMsOf, JobStatus } from "@cordum/protocol";
 import { describe, expect, it } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
+import { heldWorker } from "../testing/held-worker.ts";
 import { NEW_YEAR_MS, settle } from "../testing/manual-runtime.ts";
 import { MemoryConnection } from "../testing/memory-connection.ts";
 import { gate, startTown, TOPIC, TRACE } from "../testing/worker-town.ts";
@@ -102,7 +103,7 @@ describe("worker: start", () => {
 });
 
 describe("worker: a job", () => {
-  it("claims, runs, stores the result with a time to live, and reports it", async () => {
+  it("runs, stores the result with a time to live, and reports it", async () => {
     const town = await startTown([echo], { resultTtlMs: 60_000 });
     const identity = { tenantId: "acme", principalId: "", actorId: "", delegationId: "" };
     town.send({ jobId: "j1", dispatch: { dispatchId: "d1", attempt: 3 }, identity }, { context: { to: "ada" } });
@@ -119,17 +120,34 @@ describe("worker: a job", () => {
     expect(town.stored("j1")).toEqual({ got: { to: "ada" } });
     expect(town.bus.payloads.get("res:j1")?.ttlMs).toBe(60_000);
     const kinds = town.bus.sent.map(({ packet }) => packet.payload?.kind);
-    expect(kinds).toEqual(["handshake", "heartbeat", "jobProgress", "jobResult"]);
-    expect(town.bus.all("jobProgress")[0]).toMatchObject({
-      jobId: "j1",
-      percent: 0,
-      status: JobStatus.RUNNING,
-      dispatch: { dispatchId: "d1" },
-    });
+    expect(kinds).toEqual(["handshake", "heartbeat", "jobResult"]);
     expect(town.bus.sent.slice(2).map(({ subject, packet }) => [subject, packet.traceId])).toEqual([
-      ["sys.job.progress", TRACE],
       ["sys.job.result", TRACE],
     ]);
+  });
+
+  it("T5 claims a job once it has run for 50 ms", async () => {
+    const held = heldWorker();
+    const town = await startTown([held.definition]);
+    town.send({ jobId: "j1", dispatch: { dispatchId: "d1", attempt: 1 } });
+    await town.clock.advance(40);
+    expect(town.bus.all("jobProgress")).toEqual([]);
+    await town.clock.advance(5_000);
+    expect(town.bus.all("jobProgress")).toMatchObject([
+      { jobId: "j1", percent: 0, status: JobStatus.RUNNING, dispatch: { dispatchId: "d1" } },
+    ]);
+  });
+
+  it("T5 claims nothing that has told its progress", async () => {
+    const never = gate();
+    const definition = worker(TOPIC, async (_input, { progress }) => {
+      progress(5, "begun");
+      await never.promise;
+    });
+    const town = await startTown([definition]);
+    town.send({ jobId: "j1" });
+    await town.clock.advance(5_000);
+    expect(town.bus.all("jobProgress")).toMatchObject([{ percent: 5, message: "begun" }]);
   });
 
   it("gives the handler all it needs to know", async () => {
@@ -185,7 +203,6 @@ describe("worker: a job", () => {
     late?.();
     await settle();
     expect(town.bus.all("jobProgress").map(({ percent, message }) => [percent, message])).toEqual([
-      [0, ""],
       [50, "half"],
       [100, ""],
       [100, "no number"],
@@ -354,7 +371,8 @@ describe("worker: a failing connection", () => {
     town.send({ jobId: "j2" });
     await town.clock.advance(3_000);
     expect(town.serving.activeJobs).toBe(2);
-    expect(town.bus.all("jobProgress").map(({ jobId }) => jobId)).toEqual(["j1"]);
+    expect(town.bus.payloads.has("res:j1")).toBe(true);
+    expect(town.bus.payloads.has("res:j2")).toBe(false);
     down = false;
     await town.clock.advance(10_000);
     expect(town.bus.all("jobResult").map(({ jobId }) => jobId)).toEqual(["j1", "j2"]);

@@ -82,7 +82,8 @@ describe("worker: signatures", () => {
   it("signs all that it sends", async () => {
     const own = newKeys();
     const key = parseVerifyingKey(own.publicKey);
-    const town = await startTown([worker(TOPIC, () => 1)], { signing: { privateKey: own.privateKey } });
+    const tells = worker(TOPIC, (_input, { progress }) => progress(50));
+    const town = await startTown([tells], { signing: { privateKey: own.privateKey } });
     town.send({ jobId: "j1" });
     await town.bus.first("jobResult");
     if (key.kind === "refused") throw new Error(key.reason);
