@@ -4,6 +4,7 @@
 // Test-only code: an engine's *.test.ts calls these functions.
 
 import { describe, it } from "vitest";
+import { attachmentRules } from "./state-attachments.ts";
 import { commitRules } from "./state-commits.ts";
 import { limitRules } from "./state-limits.ts";
 import { listRules } from "./state-lists.ts";
@@ -32,6 +33,7 @@ export function stateConformance(name: string, open: OpenState, options: Conform
       limitRules(run, partitions);
       timeRules(run);
       listRules(run);
+      attachmentRules(run);
       modelRule(run, options.modelRuns ?? 200);
     });
   }

@@ -2,6 +2,7 @@
 // Owns:          what an engine's test must bring (OpenState) and the vocabulary of the suites.
 // Must not know: which engine it is.
 
+import type { Payloads } from "../ports/payloads.ts";
 import type {
   Batch,
   Change,
@@ -24,6 +25,8 @@ export interface StoreSpec {
 /** What an engine's test hands to the suites. Every opening gives an empty store of its own. */
 export interface OpenedState {
   readonly state: State;
+  /** Of engines whose batches carry payloads (S9): where these go. */
+  readonly payloads?: Payloads;
   /** Lets the store's time pass; engines on real time use `passRealTime`. */
   pass(ms: Ms): Promise<void>;
   /** After `state.close()`: the same store again, for engines that keep it. */

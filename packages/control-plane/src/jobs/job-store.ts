@@ -29,6 +29,12 @@ export interface JobRetention {
   readonly deadLetterKeepMs: Ms;
 }
 
+export interface CreateOptions {
+  /** Payloads that the job points to. */
+  readonly attached?: readonly Change[] | undefined;
+  readonly deedOf?: DeedOf | undefined;
+}
+
 export class JobStore {
   readonly #records: RecordStore<Job>;
   readonly #retention: JobRetention;
@@ -68,8 +74,8 @@ export class JobStore {
   }
 
   /** Conflict when the id is taken; the conflict brings the job that has it. */
-  async create(job: Job, signal: AbortSignal, deedOf?: DeedOf): Promise<SavedJob> {
-    const also = this.#alsoFor(undefined, job, deedOf);
+  async create(job: Job, signal: AbortSignal, { attached = [], deedOf }: CreateOptions = {}): Promise<SavedJob> {
+    const also = [...this.#alsoFor(undefined, job, deedOf), ...attached];
     return this.#remember(await this.#records.create(job, { also }, signal), job.id);
   }
 

@@ -86,8 +86,8 @@ export function startOf(command: SubmitCommand, now: EpochMs): EpochMs | undefin
 
 export interface CompleteRequest {
   readonly message: JobRequest;
-  /** The bytes behind the context pointer. */
-  readonly context: Uint8Array;
+  /** What is behind the context pointer. */
+  readonly context: string;
 }
 
 /** The request as it is stored, judged and sent. */
@@ -162,7 +162,7 @@ function envOf(
   return env;
 }
 
-function contextBlob(command: SubmitCommand, now: EpochMs): Uint8Array {
+function contextBlob(command: SubmitCommand, now: EpochMs): string {
   const { context } = command;
   const blob = {
     prompt: command.prompt,
@@ -173,7 +173,7 @@ function contextBlob(command: SubmitCommand, now: EpochMs): Uint8Array {
     tenant_id: command.tenant,
     ...(context === undefined || context === null ? {} : { context }),
   };
-  return Buffer.from(JSON.stringify(blob));
+  return JSON.stringify(blob);
 }
 
 function complaintsOfText(command: SubmitCommand): readonly Complaint[] {

@@ -4,12 +4,13 @@
 // B1. Validate, decide, place, then one commit that creates the record in the state it has reached; then publish; then answer.
 // B2. An idempotency key makes the job's id: same tenant, key and body → the same answer; another body → IDEMPOTENCY_CONFLICT. Nothing is
 //     reserved, so a failed submit leaves nothing behind.
-// B3. The context is stored before the record. Under an idempotency key its name holds the body's hash, so that of two bodies that race
+// B3. The context is stored together with the record, or before it where it is large or the store cannot. Under an idempotency key its name holds the body's hash, so that of two bodies that race
 //     each keeps its own. B4. Labels that only the control plane sets are dropped.
 
 import { createHash } from "node:crypto";
 import { encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
 import { assert, Fault } from "../ports/fault.ts";
+import type { Change } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { followThrough, settleAndCommit } from "./change.ts";
 import { derivedUuid, newUuid } from "./ids.ts";
@@ -54,15 +55,7 @@ async function createFrom(
   const encoded = encodeJobRequest(request.message);
   if (encoded.byteLength > REQUEST_BYTES_MAX)
     throw tooLarge("labels", `labels, tags and the like take more than ${REQUEST_BYTES_MAX} bytes together`);
-  const { bytesMax } = parts.payloads.traits;
-  if (request.context.byteLength > bytesMax)
-    throw tooLarge("context", `context and prompt take more than ${bytesMax} bytes together`);
-  await parts.payloads.put(
-    key,
-    request.context,
-    parts.settings.contextKeepMs,
-    parts.clock.deadline(signal, parts.settings.storeTimeoutMs),
-  );
+  const attached = await placeContext(key, request.context, parts, signal);
   const draft: JobDraft = {
     ...command,
     jobId,
@@ -72,9 +65,29 @@ async function createFrom(
     bodyHash,
     deadlineMs: command.deadlineMs,
     notBefore,
+    attached,
   };
   const created = await createJob(draft, parts, signal);
   return created.kind === "created" ? answerOf(created.job, false) : repeatOf(created.seen.record, bodyHash);
+}
+
+/** Larger ones would keep the store from its other batches. */
+const ATTACHED_BYTES_MAX = 16_384;
+
+/** See B3: what is to be committed with the record. */
+async function placeContext(
+  key: string,
+  text: string,
+  { payloads, state, settings, clock }: JobParts,
+  signal: AbortSignal,
+): Promise<readonly Change[]> {
+  const { bytesMax } = payloads.traits;
+  const bytes = Buffer.byteLength(text);
+  if (bytes > bytesMax) throw tooLarge("context", `context and prompt take more than ${bytesMax} bytes together`);
+  const keepMs = settings.contextKeepMs;
+  if (state.traits.attaches && bytes <= ATTACHED_BYTES_MAX) return [{ do: "attach", key, text, keepMs }];
+  await payloads.put(key, Buffer.from(text), keepMs, clock.deadline(signal, settings.storeTimeoutMs));
+  return [];
 }
 
 function tooLarge(field: string, reason: string): Fault {
@@ -95,6 +108,8 @@ export interface JobDraft {
   /** 0: none. */
   readonly deadlineMs: Ms;
   readonly notBefore?: EpochMs | undefined;
+  /** What is committed with the record. */
+  readonly attached?: readonly Change[];
 }
 
 export type Creation =
@@ -138,7 +153,10 @@ export async function createJob(
     decisions: [],
   };
   const { moved, saved } = await settleAndCommit(accepted, { kind: "woke" }, parts, signal, (next) =>
-    parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs), deedOf),
+    parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs), {
+      attached: draft.attached,
+      deedOf,
+    }),
   );
   assert(saved !== "unchanged", "a new job is judged or waits for policy", { jobId: accepted.id });
   if (saved.kind === "conflict") {

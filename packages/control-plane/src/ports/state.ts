@@ -14,6 +14,8 @@
 //     of `alsoIn`, looking at no more than `examineMax`. A page may be short: `next` goes on; no `next` means the end.
 // S7. `take` hands out due alarms, oldest first, and moves them by the lease in the same step.
 // S8. Batches that arrive while calls are under way travel together.
+// S9. Where `traits.attaches`, a batch may put payloads, into the Payloads that were opened with this State: together with its other
+//     changes or not at all. A cluster cannot: payloads have their own slots there.
 
 import type { Json } from "./json.ts";
 import type { EpochMs, Ms } from "./time.ts";
@@ -73,7 +75,9 @@ export type Change =
   | { readonly do: "delete"; readonly key: RecordKey }
   | { readonly do: "enter"; readonly index: IndexKey; readonly member: string; readonly score: number }
   | { readonly do: "leave"; readonly index: IndexKey; readonly member: string }
-  | { readonly do: "append"; readonly log: LogKey; readonly entry: Json };
+  | { readonly do: "append"; readonly log: LogKey; readonly entry: Json }
+  /** See S9. `key` as in Payloads.put. */
+  | { readonly do: "attach"; readonly key: string; readonly text: string; readonly keepMs: Ms };
 
 export interface Batch {
   readonly id: CommitId;
@@ -130,6 +134,8 @@ export interface StateTraits {
   readonly shared: boolean;
   readonly valueBytesMax: number;
   readonly changesMax: number;
+  /** See S9. */
+  readonly attaches: boolean;
 }
 
 export interface State {

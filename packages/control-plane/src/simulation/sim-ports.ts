@@ -79,6 +79,7 @@ function indexName(key: IndexKey): string {
 
 function changeName(change: Batch["changes"][number]): string {
   if (change.do === "put" || change.do === "delete") return `${change.do} ${recordName(change.key)}`;
+  if (change.do === "attach") return `attach ${change.key}`;
   return change.do === "append" ? `append ${change.log.log}` : `${change.do} ${change.index.index}`;
 }
 

@@ -7,6 +7,7 @@ import { systemClock } from "../adapters/system/clock.ts";
 import { type OpenedState, passRealTime, type StoreSpec } from "../conformance/state-conformance.ts";
 import { conformanceLayout } from "../conformance/state-scene.ts";
 import type { Log } from "../ports/telemetry.ts";
+import type { Ms } from "../ports/time.ts";
 import type { RedisServer } from "./servers.ts";
 
 export const quietLog: Log = {
@@ -24,8 +25,11 @@ export function openStage(options: Partial<RedisOptions>): Promise<OpenedRedis> 
 /** A State for the conformance suites; the servers are not emptied. */
 export async function openedState(options: Partial<RedisOptions>, spec: StoreSpec): Promise<OpenedState> {
   const { state, payloads, calls } = await openStage({ ...options, ...spec });
+  const opened = { state, calls, pass: (ms: Ms) => passRealTime(state, ms) };
+  const reopen = (again: StoreSpec): Promise<OpenedState> => openedState(options, again);
+  if (state.traits.attaches) return { ...opened, reopen, payloads, dispose: () => payloads.close() };
   await payloads.close();
-  return { state, calls, pass: (ms) => passRealTime(state, ms), reopen: (again) => openedState(options, again) };
+  return { ...opened, reopen };
 }
 
 export async function emptyServers(servers: readonly RedisServer[]): Promise<void> {

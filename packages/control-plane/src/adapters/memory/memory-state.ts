@@ -68,7 +68,7 @@ class MemoryStateAdapter implements MemoryState {
   #isClosed = false;
 
   constructor({ partitions, layout, clock, valueBytesMax = 1 << 20, changesMax = 4096 }: MemoryStateOptions) {
-    this.traits = { partitions, survives: "nothing", shared: false, valueBytesMax, changesMax };
+    this.traits = { partitions, survives: "nothing", shared: false, valueBytesMax, changesMax, attaches: false };
     this.#clock = clock;
     this.#admission = new Admission(this.traits, layout);
     this.#stores = Array.from({ length: partitions }, () => new PartitionStore(this.#admission));

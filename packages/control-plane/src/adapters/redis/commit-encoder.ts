@@ -143,6 +143,12 @@ export class CallEncoder {
       case "append":
         this.#addAppend(change.log, text);
         return;
+      case "attach":
+        this.#program.byte(OP.X);
+        this.#program.reference(this.#key(change.key));
+        this.#program.reference(this.#constant(text));
+        this.#program.reference(this.#member(String(Math.ceil(change.keepMs))));
+        return;
       default:
         unreachable(change);
     }

@@ -16,12 +16,28 @@
 //   call     = { K key keep names } batch…           K: an index whose entries expire; names: where its name is kept for sweeping
 //   batch    = id mark length(3) check… change… T…    length counts from the first byte of the batch
 //   checks     a key version | n key 0 | i key member | o key member | f key than
-//   changes    P key value keep alarms wake | D key alarms | E key member score | L key member | A key entry max keep | F
+//   changes    P key value keep alarms wake | D key alarms | E key member score | L key member | A key entry max keep | F |
+//              X key text keep                        X: a payload, outside the partition, so on a single Redis alone
 //   tells      T key
 // Answer, one element per batch: 0 (committed), {0, size…} (committed), {position of the failed check from 1, what is there | false}.
 
 /** Bytes per operation, its code included. */
-export const OP_WIDTH = { K: 7, a: 5, n: 5, i: 5, o: 5, f: 5, P: 11, D: 5, E: 7, L: 5, A: 9, F: 1, T: 3 } as const;
+export const OP_WIDTH = {
+  K: 7,
+  a: 5,
+  n: 5,
+  i: 5,
+  o: 5,
+  f: 5,
+  P: 11,
+  D: 5,
+  E: 7,
+  L: 5,
+  A: 9,
+  F: 1,
+  T: 3,
+  X: 7,
+} as const;
 export const BATCH_HEADER_WIDTH = 7;
 /** A mark outlives every resend, whose deadline is seconds. Longer would cost: 5,000 such batches a second make 300,000 marks a minute. */
 export const MARK_KEEP_MS = 60_000;
@@ -29,7 +45,7 @@ export const MARK_KEEP_MS = 60_000;
 export const COMMIT_SCRIPT = `
 local K, A, P = KEYS, ARGV, ARGV[1]
 local byte, sub, call, unpack, min = string.byte, string.sub, redis.call, unpack, math.min
-local width = {[75]=7,[97]=5,[110]=5,[105]=5,[111]=5,[102]=5,[80]=11,[68]=5,[69]=7,[76]=5,[65]=9,[70]=1,[84]=3}
+local width = {[75]=7,[97]=5,[110]=5,[105]=5,[111]=5,[102]=5,[80]=11,[68]=5,[69]=7,[76]=5,[65]=9,[70]=1,[84]=3,[88]=7}
 local adds, addn, rems, remn, touched, touchedn = {}, {}, {}, {}, {}, 0
 local keep, names, low, due = {}, {}, {}, {}
 local time, lastScore, lastNumber
@@ -201,6 +217,8 @@ while i <= n do
       call('XADD', key, 'MAXLEN', A[r * 128 + s], '*', 'e', A[u * 128 + v])
       call('XTRIM', key, 'MINID', '~', now() - keepMs)
       call('PEXPIRE', key, keepMs)
+    elseif op == 88 then
+      call('SET', K[x * 128 + y], A[u * 128 + v], 'PX', A[r * 128 + s])
     elseif op == 70 then
       flushAll()
     end

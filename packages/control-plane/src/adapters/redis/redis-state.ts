@@ -82,7 +82,7 @@ export class RedisState implements State {
 
   constructor(parts: RedisStateParts) {
     const { link, partitions, layout, survives, lanes } = parts;
-    this.traits = { partitions, survives, shared: true, ...STATE_LIMITS };
+    this.traits = { partitions, survives, shared: true, attaches: !link.isCluster, ...STATE_LIMITS };
     this.#link = link;
     this.#layout = layout;
     this.#admission = new Admission(this.traits, layout);

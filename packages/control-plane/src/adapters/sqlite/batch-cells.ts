@@ -62,6 +62,9 @@ function pushChange(cells: Cell[], change: Change, text: string): void {
     case "append":
       cells.push(CHANGE.append, logName(change.log), text);
       break;
+    case "attach":
+      cells.push(CHANGE.attach, change.key, text, change.keepMs);
+      break;
     default:
       unreachable(change);
   }

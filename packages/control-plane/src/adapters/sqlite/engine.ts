@@ -206,8 +206,8 @@ export class Engine {
         call.numberOrNull();
         call.numberOrNull();
       }
-      if (kind === CHANGE.enter || kind === CHANGE.leave || kind === CHANGE.append) call.text();
-      if (kind === CHANGE.enter) call.number();
+      if (kind !== CHANGE.put && kind !== CHANGE.delete) call.text();
+      if (kind === CHANGE.enter || kind === CHANGE.attach) call.number();
     }
     return isDone;
   }
@@ -243,6 +243,9 @@ export class Engine {
         break;
       case CHANGE.leave:
         this.#indexes.leave(partition, name, call.text());
+        break;
+      case CHANGE.attach:
+        this.#payloads.put(name, Buffer.from(call.text()), later(now, call.number()));
         break;
       default:
         assert(kind === CHANGE.append, "the change is known", { kind });

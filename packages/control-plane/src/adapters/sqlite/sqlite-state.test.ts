@@ -14,9 +14,10 @@ async function pass(ms: number): Promise<void> {
 }
 
 async function openAt(folder: string, spec: StoreSpec): Promise<OpenedState> {
-  const { state, transactions } = await openSqlite({ ...spec, path: join(folder, "state.db"), clock });
+  const { state, payloads, transactions } = await openSqlite({ ...spec, path: join(folder, "state.db"), clock });
   return {
     state,
+    payloads,
     pass,
     reopen: (again) => openAt(folder, again),
     calls: transactions,

@@ -48,7 +48,7 @@ export class SqliteState implements State {
   readonly #admission: Admission;
 
   constructor(link: ThreadLink, { clock, layout, partitions, valueBytesMax, changesMax }: SqliteStateOptions) {
-    this.traits = { partitions, survives: "power", shared: false, valueBytesMax, changesMax };
+    this.traits = { partitions, survives: "power", shared: false, valueBytesMax, changesMax, attaches: true };
     this.#link = link;
     this.#clock = clock;
     this.#admission = new Admission(this.traits, layout);

@@ -53,6 +53,7 @@ export const CHANGE = {
   /** [index, member, score] */ enter: 3,
   /** [index, member] */ leave: 4,
   /** [log, text] */ append: 5,
+  /** [key, text, keepMs] */ attach: 6,
 } as const;
 
 /** To the thread. `now` is the Clock's when the group was sent; the thread has no clock. */

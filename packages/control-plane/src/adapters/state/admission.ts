@@ -23,9 +23,10 @@ export interface AdmissionLimits {
   readonly partitions: number;
   readonly valueBytesMax: number;
   readonly changesMax: number;
+  readonly attaches: boolean;
 }
 
-/** The texts of a batch's values: one per change, "" where a change has none. */
+/** The texts of a batch's values and payloads: one per change, "" where a change has none. */
 export type Texts = readonly string[];
 
 export class Admission {
@@ -118,6 +119,12 @@ export class Admission {
         this.log(change.log);
         same(change.log.partition, partition);
         return this.#text(change.entry);
+      case "attach":
+        if (!this.#limits.attaches) refuse("this store takes no payloads in batches");
+        wellFormed(change.key);
+        wellFormed(change.text);
+        positive(change.keepMs, "keepMs");
+        return this.#bounded(change.text);
       case "enter":
         safeNumber(change.score, "score");
         break;
@@ -133,6 +140,10 @@ export class Admission {
   #text(value: Json): string {
     const text = jsonText(value);
     if (text === undefined) refuse("a value is not JSON");
+    return this.#bounded(text);
+  }
+
+  #bounded(text: string): string {
     const bytesMax = this.#limits.valueBytesMax;
     // Three bytes of UTF-8 at most for each code unit: only long texts need counting.
     if (text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax)
