@@ -305,10 +305,16 @@ function readOutcome(stored: StoredOutcome, acceptedAt: EpochMs): JobOutcome {
 }
 
 function writeWakes(job: Job): Pick<StoredJob, "w"> {
-  const entries = Object.entries(job.wakes);
-  return entries.length === 0
-    ? {}
-    : { w: Object.fromEntries(entries.map(([name, at]) => [name, at - job.acceptedAt])) };
+  const { wakes, acceptedAt } = job;
+  let stored: { [name in WakeName]?: number } | undefined;
+  for (const key in wakes) {
+    const name = key as WakeName;
+    const at = wakes[name];
+    if (at === undefined) continue;
+    stored ??= {};
+    stored[name] = at - acceptedAt;
+  }
+  return stored === undefined ? {} : { w: stored };
 }
 
 function readWakes(stored: StoredJob): Job["wakes"] {
@@ -384,10 +390,18 @@ function readStray(
 
 const HASH = /^[0-9a-f]{64}$/;
 
-/** What is no SHA-256 in hex is kept as it is, marked. */
+/** What is no SHA-256 in hex is kept as it is, marked. A job's is written three times within milliseconds, a rule's with every job. */
 function packHash(hash: string): string {
-  return HASH.test(hash) ? Buffer.from(hash, "hex").toString("base64url") : `=${hash}`;
+  const known = packed.get(hash);
+  if (known !== undefined) return known;
+  const made = HASH.test(hash) ? Buffer.from(hash, "hex").toString("base64url") : `=${hash}`;
+  if (packed.size >= PACKED_MAX) packed.clear();
+  packed.set(hash, made);
+  return made;
 }
+
+const PACKED_MAX = 2_048;
+const packed = new Map<string, string>();
 
 function unpackHash(packed: string): string {
   return packed.startsWith("=") ? packed.slice(1) : Buffer.from(packed, "base64url").toString("hex");

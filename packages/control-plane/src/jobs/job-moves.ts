@@ -107,7 +107,8 @@ function mayWait(phase: Phase): boolean {
 /** Waiting for the same reason again is no step. */
 function withStep(steps: readonly JobStep[], step: JobStep): readonly JobStep[] {
   const last = steps.at(-1);
-  return last?.state === step.state && last.why === step.why ? steps : [...steps, step].slice(-STEPS_MAX);
+  if (last?.state === step.state && last.why === step.why) return steps;
+  return steps.length < STEPS_MAX ? [...steps, step] : [...steps.slice(1 - STEPS_MAX), step];
 }
 
 export function update(job: Job, phase: Phase, wakes: Wakes, now: EpochMs): Transition {

@@ -32,11 +32,11 @@ export const RESERVED_ENV: ReadonlySet<string> = new Set([
 export const REQUEST_BYTES_MAX = 192 * 1024;
 
 export function requestOf(job: Job): JobRequest {
-  return readRequest(job.request);
+  return read(job).request;
 }
 
 export function bytesOfRequest(job: Job): Uint8Array {
-  return read(job.request).bytes;
+  return read(job).bytes;
 }
 
 /** Lower-case hex SHA-256, see N1. */
@@ -95,12 +95,13 @@ export function withoutKeys(map: Readonly<Record<string, string>>, keys: Readonl
 }
 
 interface Read {
+  readonly text: string;
   readonly bytes: Uint8Array;
   readonly request: JobRequest;
 }
 
 /** Deciding, placing and dispatching read one request some milliseconds apart, while hundreds of others go the same way: each is decoded
- *  once. By text, oldest first. */
+ *  once. By job, oldest first. */
 const lately = new Map<string, Read>();
 const LATELY_MAX = 512;
 /** Larger ones are not kept: together some megabytes. */
@@ -108,18 +109,22 @@ const LATELY_CHARS_MAX = 4_096;
 
 /** Of a request as records keep it, base64. */
 export function readRequest(text: string): JobRequest {
-  return read(text).request;
+  return decode(text).request;
 }
 
-function read(text: string): Read {
-  const known = lately.get(text);
-  if (known !== undefined) return known;
-  const bytes = Buffer.from(text, "base64");
-  const fresh = { bytes, request: decodeJobRequest(bytes) };
+function read({ id, request: text }: Job): Read {
+  const known = lately.get(id);
+  if (known?.text === text) return known;
+  const fresh = decode(text);
   if (text.length > LATELY_CHARS_MAX) return fresh;
-  lately.set(text, fresh);
+  lately.set(id, fresh);
   if (lately.size > LATELY_MAX) forgetOldest();
   return fresh;
+}
+
+function decode(text: string): Read {
+  const bytes = Buffer.from(text, "base64");
+  return { text, bytes, request: decodeJobRequest(bytes) };
 }
 
 function forgetOldest(): void {

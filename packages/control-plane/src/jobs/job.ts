@@ -216,6 +216,10 @@ export function isTerminal(job: Job): boolean {
 /** The moment at which somebody must look at the job again; "never" for finished ones. */
 export function alarmOf(job: Job): EpochMs | "never" {
   let earliest: EpochMs | "never" = "never";
-  for (const at of Object.values(job.wakes)) if (earliest === "never" || at < earliest) earliest = at;
+  const { wakes } = job;
+  for (const name in wakes) {
+    const at = wakes[name as WakeName];
+    if (at !== undefined && (earliest === "never" || at < earliest)) earliest = at;
+  }
   return earliest;
 }

@@ -8,16 +8,24 @@ import type { Partition } from "./state.ts";
 export function partitionOf(id: string, partitions: number): Partition {
   if (partitions === 1) return 0;
   const colon = id.indexOf(":");
-  const root = colon === -1 ? id : id.slice(0, colon);
+  const end = colon === -1 ? id.length : colon;
   let hash = 0x811c9dc5;
-  for (const byte of bytesOf(root)) hash = Math.imul(hash ^ byte, 0x01000193);
+  for (let at = 0; at < end; at++) {
+    const code = id.charCodeAt(at);
+    if (code >= 0x80) {
+      hash = hashOfBytes(id.slice(0, end));
+      break;
+    }
+    hash = Math.imul(hash ^ code, 0x01000193);
+  }
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return ((hash ^ (hash >>> 16)) >>> 0) % partitions;
 }
 
-function bytesOf(text: string): Uint8Array {
-  return encoder.encode(text);
+/** The same for any text. Nearly all ids are ASCII, where a byte is a character and nothing has to be encoded. */
+function hashOfBytes(text: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash;
 }
-
-const encoder = new TextEncoder();

@@ -131,28 +131,23 @@ export function difference(
   member: string,
 ): readonly Change[] {
   const changes: Change[] = [];
-  const scores = new Map<string, number>();
-  for (const entry of after) scores.set(nameOf(entry), entry.score);
-  const kept = new Set<string>();
-  for (const entry of before) {
-    const name = nameOf(entry);
-    const score = scores.get(name);
-    if (score === undefined) changes.push({ do: "leave", index: keyOf(entry, partition), member });
-    else if (score === entry.score) kept.add(name);
-  }
-  for (const entry of after) {
-    if (!kept.has(nameOf(entry)))
+  for (const entry of before)
+    if (twinOf(entry, after) === undefined) changes.push({ do: "leave", index: keyOf(entry, partition), member });
+  for (const entry of after)
+    if (twinOf(entry, before)?.score !== entry.score)
       changes.push({ do: "enter", index: keyOf(entry, partition), member, score: entry.score });
-  }
   return changes;
+}
+
+/** The entry in the same index. A record has few: looking through them costs less than names and a map of them. */
+function twinOf({ index, of }: Entry, among: readonly Entry[]): Entry | undefined {
+  return among.find((other) => other.index === index && isSame(other.of, of));
+}
+
+function isSame(some: readonly string[], others: readonly string[]): boolean {
+  return some.length === others.length && some.every((part, at) => part === others[at]);
 }
 
 function keyOf(entry: Entry, partition: number): IndexKey {
   return { partition, index: entry.index, of: entry.of };
-}
-
-function nameOf(entry: Entry): string {
-  return entry.of.length === 1
-    ? `${entry.index}\n${entry.of[0]}`
-    : `${entry.index}\n${entry.of.map((part) => `${part.length}:${part}`).join("\n")}`;
 }

@@ -64,6 +64,8 @@ export class CallEncoder {
   #pendingAlarms: (true | undefined)[] = [];
   readonly #preamble = new ByteWriter(1_024);
   readonly #program = new ByteWriter(16_384);
+  #lastRecord: RecordKey | undefined;
+  #lastRecordRef = 0;
   #lastNumber = Number.NaN;
   #lastNumberRef = 0;
 
@@ -104,12 +106,12 @@ export class CallEncoder {
     switch (check.is) {
       case "at":
         program.byte(OP.a);
-        program.reference(this.#key(recordName(check.key)));
+        program.reference(this.#record(check.key));
         program.reference(this.#constant(`${check.version} `));
         return;
       case "absent":
         program.byte(OP.n);
-        program.reference(this.#key(recordName(check.key)));
+        program.reference(this.#record(check.key));
         program.reference(0);
         return;
       case "in":
@@ -156,7 +158,7 @@ export class CallEncoder {
 
   #addPut(put: Extract<Change, { do: "put" }>, stored: string): void {
     const alarms = this.#key(alarmsName(put.key.partition));
-    const key = this.#key(recordName(put.key));
+    const key = this.#record(put.key);
     this.#writeOutBeforeAlarm(key);
     const program = this.#program;
     program.byte(OP.P);
@@ -234,6 +236,14 @@ export class CallEncoder {
       this.#preamble.reference(names);
     }
     return key;
+  }
+
+  /** Most batches check the record that they put, by the same key. */
+  #record(key: RecordKey): number {
+    if (key === this.#lastRecord) return this.#lastRecordRef;
+    this.#lastRecord = key;
+    this.#lastRecordRef = this.#key(recordName(key));
+    return this.#lastRecordRef;
   }
 
   #key(name: string): number {

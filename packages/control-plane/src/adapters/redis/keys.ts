@@ -25,9 +25,31 @@ export function parseAlarm(partition: Partition, member: string): RecordKey {
 }
 
 export function indexName(key: IndexKey): string {
-  let name = `${prefixOf(key.partition)}@index:${escapePart(key.index)}`;
-  for (const part of key.of) name += `:${escapePart(part)}`;
-  return name;
+  let node = names[key.partition];
+  if (node === undefined) {
+    node = { name: `${prefixOf(key.partition)}@index`, below: new Map() };
+    names[key.partition] = node;
+  }
+  node = below(node, key.index);
+  for (const part of key.of) node = below(node, part);
+  return node.name;
+}
+
+/** Names of indexes are asked for some twenty times a job, and are mostly the same few: remembered part by part, which costs less than
+ *  putting the text together, and gives the same string each time. Names that have no room are made anew. */
+interface NameNode {
+  readonly name: string;
+  readonly below: Map<string, NameNode>;
+}
+const NAMES_BELOW_MAX = 256;
+const names: NameNode[] = [];
+
+function below(node: NameNode, part: string): NameNode {
+  const known = node.below.get(part);
+  if (known !== undefined) return known;
+  const made: NameNode = { name: `${node.name}:${escapePart(part)}`, below: new Map() };
+  if (node.below.size < NAMES_BELOW_MAX) node.below.set(part, made);
+  return made;
 }
 
 export function logName(key: LogKey): string {
