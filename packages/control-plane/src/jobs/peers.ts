@@ -4,7 +4,8 @@
 // E1. Nothing here is needed for a job to end: shares correct themselves by presence and heartbeats, and jobs that wait are looked at once
 //     a second. E2. A result is overheard without group, read for its ids alone, and gives back the slot that this process holds.
 // E3. A newcomer is answered at once, and places nothing before the answers can have come: otherwise it would take all slots for its own.
-// E4. A word that cannot be sent is the sign that none can be heard. E5. Who is alone overhears nothing: what ends or waits, it knows.
+// E4. A word that cannot be sent is the sign that none can be heard. E5. Who is alone overhears nothing: what
+//     ends or waits, it knows.
 
 import { parsePacket, SUBJECTS } from "@cordum/protocol";
 import type { Handle, Subscription } from "../ports/bus.ts";
@@ -24,34 +25,104 @@ const ACK = { kind: "ack" } as const;
 const IN_FLIGHT_MAX = 1_024;
 
 /** On a bus that only this process uses there is nobody to hear. */
-export async function listenToPeers(parts: JobParts, backlog: Backlog): Promise<readonly Subscription[]> {
-  if (!parts.bus.traits.shared) return [];
-  const keep = false;
-  const inFlightMax = IN_FLIGHT_MAX;
-  return Promise.all([
-    parts.bus.subscribe({ subject: PLACER_SUBJECT, keep, inFlightMax }, presence(parts)),
-    parts.bus.subscribe({ subject: SUBJECTS.jobResult, keep, inFlightMax }, overhearResult(parts, backlog)),
-    parts.bus.subscribe({ subject: JOB_NEWS_SUBJECT, keep, inFlightMax }, hearNews(parts, backlog)),
-  ]);
+export async function listenToPeers(parts: JobParts, backlog: Backlog): Promise<Peers> {
+  const peers = new Peers(parts, backlog);
+  if (parts.bus.traits.shared) await peers.listen();
+  return peers;
 }
 
-/** Says that this placer is there, and hears who else is; see E3. Needs listenToPeers before it. */
-export async function meetPeers(parts: JobParts, signal: AbortSignal): Promise<void> {
-  if (!parts.bus.traits.shared) return;
-  await say({ id: parts.placers.self }, parts, signal);
-  await parts.clock.sleep(MEET_MS, signal);
+export class Peers implements Subscription {
+  readonly #parts: JobParts;
+  readonly #backlog: Backlog;
+  #presence: Subscription | undefined;
+  /** See E5. */
+  #overheard: readonly Subscription[] = [];
+  #following: Promise<void> = Promise.resolve();
+  #isLeaving = false;
+
+  constructor(parts: JobParts, backlog: Backlog) {
+    this.#parts = parts;
+    this.#backlog = backlog;
+  }
+
+  async listen(): Promise<void> {
+    const about = { subject: PLACER_SUBJECT, keep: false, inFlightMax: IN_FLIGHT_MAX };
+    this.#presence = await this.#parts.bus.subscribe(about, this.#hear);
+  }
+
+  /** Says that this placer is there, and hears who else is; see E3. */
+  async meet(signal: AbortSignal): Promise<void> {
+    if (this.#presence === undefined) return;
+    await say({ id: this.#parts.placers.self }, this.#parts, signal);
+    await this.#parts.clock.sleep(MEET_MS, signal);
+    await this.#following;
+  }
+
+  /** Goes on saying that this placer is there, until `signal` fires. */
+  async run(signal: AbortSignal): Promise<void> {
+    if (this.#presence === undefined) return;
+    while (await this.#parts.clock.sleep(PRESENCE_EVERY_MS, signal)) {
+      await say({ id: this.#parts.placers.self }, this.#parts, signal);
+      await this.#follow();
+    }
+  }
+
+  /** Says that it goes, so that the others share its part at once. */
+  async leave(signal: AbortSignal): Promise<void> {
+    if (this.#presence !== undefined) await say({ id: this.#parts.placers.self, leaves: true }, this.#parts, signal);
+  }
+
+  async drain(signal: AbortSignal): Promise<void> {
+    this.#isLeaving = true;
+    await this.#following;
+    const all = this.#presence === undefined ? [] : [this.#presence, ...this.#overheard];
+    await Promise.all(all.map((subscription) => subscription.drain(signal)));
+  }
+
+  readonly #hear: Handle = async (bytes, _about, signal) => {
+    const word = parseWord(bytes);
+    const { placers, clock, log } = this.#parts;
+    if (word === undefined || word.id === placers.self) return ACK;
+    if (word.leaves) placers.leave(word.id);
+    else if (placers.hear(word.id, clock.now())) {
+      log.info("placer.appeared", { placer: word.id });
+      await say({ id: placers.self }, this.#parts, signal);
+      await this.#follow();
+    }
+    return ACK;
+  };
+
+  #follow(): Promise<void> {
+    this.#following = this.#following.then(() => this.#followNow());
+    return this.#following;
+  }
+
+  /** Never rejects: what cannot be done now is tried again with the next word. */
+  async #followNow(): Promise<void> {
+    const { bus, clock, log, settings } = this.#parts;
+    const isDone = isAlone(this.#parts) === (this.#overheard.length === 0);
+    if (isDone || this.#isLeaving) return;
+    const left = this.#overheard;
+    const about = { keep: false, inFlightMax: IN_FLIGHT_MAX };
+    try {
+      if (left.length === 0) {
+        const onResult = overhearResult(this.#parts, this.#backlog);
+        const onNews = hearNews(this.#parts, this.#backlog);
+        const results = await bus.subscribe({ ...about, subject: SUBJECTS.jobResult }, onResult);
+        this.#overheard = [results];
+        this.#overheard = [results, await bus.subscribe({ ...about, subject: JOB_NEWS_SUBJECT }, onNews)];
+        return;
+      }
+      this.#overheard = [];
+      const deadline = clock.deadline(NEVER, settings.busTimeoutMs);
+      await Promise.all(left.map((subscription) => subscription.drain(deadline)));
+    } catch (error) {
+      log.warn("peers.not_overheard", { reason: messageOf(error) });
+    }
+  }
 }
 
-/** Goes on saying that this placer is there, until `signal` fires. */
-export async function runPresence(parts: JobParts, signal: AbortSignal): Promise<void> {
-  if (!parts.bus.traits.shared) return;
-  while (await parts.clock.sleep(PRESENCE_EVERY_MS, signal)) await say({ id: parts.placers.self }, parts, signal);
-}
-
-/** Says that it goes, so that the others share its part at once. */
-export async function leavePeers(parts: JobParts, signal: AbortSignal): Promise<void> {
-  if (parts.bus.traits.shared) await say({ id: parts.placers.self, leaves: true }, parts, signal);
-}
+const NEVER = new AbortController().signal;
 
 async function say(
   word: { readonly id: string; readonly leaves?: boolean },
@@ -69,19 +140,6 @@ async function say(
     parts.placers.excuseSilence(parts.clock.now());
     parts.log.warn("presence.not_sent", { reason: messageOf(error) });
   }
-}
-
-function presence(parts: JobParts): Handle {
-  return async (bytes, _about, signal) => {
-    const word = parseWord(bytes);
-    if (word === undefined || word.id === parts.placers.self) return ACK;
-    if (word.leaves) parts.placers.leave(word.id);
-    else if (parts.placers.hear(word.id, parts.clock.now())) {
-      parts.log.info("placer.appeared", { placer: word.id });
-      await say({ id: parts.placers.self }, parts, signal);
-    }
-    return ACK;
-  };
 }
 
 function parseWord(bytes: Uint8Array): { readonly id: string; readonly leaves: boolean } | undefined {

@@ -22,7 +22,7 @@ import { JOB_KIND, type JobRetention, JobStore } from "../jobs/job-store.ts";
 import { LimitHints } from "../jobs/limit-hints.ts";
 import { Outbound } from "../jobs/outbound.ts";
 import { listenToPackets, listenToWorkers } from "../jobs/packet-intake.ts";
-import { leavePeers, listenToPeers, meetPeers, runPresence } from "../jobs/peers.ts";
+import { listenToPeers, type Peers } from "../jobs/peers.ts";
 import { ProgressBoard } from "../jobs/progress-board.ts";
 import { SecondLooks } from "../jobs/second-looks.ts";
 import { wakeJob } from "../jobs/wake.ts";
@@ -140,6 +140,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   ]);
   let subscriptions: readonly Subscription[] = [];
   let cycles: Promise<unknown> = Promise.resolve();
+  let peers: Peers | undefined;
   return {
     parts,
     async start() {
@@ -158,14 +159,14 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
         ]);
         return;
       }
-      const peers = await listenToPeers(parts, backlog);
-      await meetPeers(parts, stopping.signal);
-      subscriptions = [...workers, ...peers, ...(await listenToPackets(parts, backlog))];
+      peers = await listenToPeers(parts, backlog);
+      await peers.meet(stopping.signal);
+      subscriptions = [...workers, peers, ...(await listenToPackets(parts, backlog))];
       cycles = Promise.all([
         runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, signals),
         runCycles(parts, backlog, signals),
         runProgress(parts, signals),
-        runPresence(parts, stopping.signal),
+        peers.run(stopping.signal),
         parts.configs.run(stopping.signal),
         watchBus(ports, stopping.signal),
       ]);
@@ -182,7 +183,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
       backlog.review(routing, next.routing);
     },
     async settle(deadline) {
-      if (config.drives) await leavePeers(parts, deadline);
+      await peers?.leave(deadline);
       await Promise.all(subscriptions.map((subscription) => subscription.drain(deadline)));
       stopping.abort();
       const ended = Promise.all([cycles, backlog.settled(), parts.announcer.settled()]);
