@@ -38,6 +38,8 @@ export interface Totals {
 
 export interface Contender extends AsyncDisposable, Load {
   readonly kind: Kind;
+  /** "" where there is none. */
+  readonly redisUrl: string;
   /** Jobs that have reached their end since the start. */
   ended(): Promise<number>;
   totals(): Promise<Totals>;
@@ -45,7 +47,7 @@ export interface Contender extends AsyncDisposable, Load {
   profileInto(folder: string): Promise<void>;
 }
 
-const KEY = "bench-key-0000000000";
+export const KEY = "bench-key-0000000000";
 
 export async function startContender(kind: Kind, shape: Shape): Promise<Contender> {
   await using started = new AsyncDisposableStack();
@@ -72,6 +74,7 @@ export async function startContender(kind: Kind, shape: Shape): Promise<Contende
   );
   return {
     kind,
+    redisUrl: redis?.url ?? "",
     submit: load.submit,
     serial: load.serial,
     ended: endedOf(kind, children),
@@ -117,7 +120,13 @@ const PROGRAMS: { readonly [K in Exclude<Kind, "cordum fleet">]: { readonly [pro
   "BullMQ alone": { system: "bullmq-alone" },
 };
 
-function environmentOf(kind: Kind, shape: Shape, redis: MeasuredRedis | undefined, nats: MeasuredNats | undefined) {
+/** What the programs of ./programs read. */
+export function environmentOf(
+  kind: Kind,
+  shape: Shape,
+  redis: MeasuredRedis | undefined,
+  nats: MeasuredNats | undefined,
+) {
   return {
     BENCH_KEY: KEY,
     BENCH_WORKERS: String(shape.workers),

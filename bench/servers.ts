@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { startNats } from "@cordum/control-plane/testing/nats-servers";
 import { freePort, startRedis } from "@cordum/control-plane/testing/servers";
 
-export type Fsync = "always" | "everysec";
+/** never: nothing goes to the disk. */
+export type Fsync = "always" | "everysec" | "never";
 
 export interface RedisReading {
   readonly cpuMicros: number;
@@ -26,7 +27,7 @@ export interface MeasuredRedis extends AsyncDisposable {
 }
 
 export async function startMeasuredRedis(fsync: Fsync): Promise<MeasuredRedis> {
-  const server = await startRedis({ appendonly: fsync });
+  const server = await startRedis({ appendonly: fsync === "never" ? "no" : fsync });
   const admin = server.admin();
   return {
     url: server.url,

@@ -1,0 +1,103 @@
+// How soon `cordum dev` is ready, and what it takes.
+// Owns:          starting it as a person does, in a new folder and in a known one.
+// Must not know: what it does meanwhile.
+
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { middleOf } from "../campaign.ts";
+import { spread, whole } from "../report.ts";
+import type { Scale, Scenario } from "../scenario.ts";
+
+const MAIN = fileURLToPath(new URL("../../packages/cli/src/main.ts", import.meta.url));
+const STARTS: { readonly [scale in Scale]: number } = { full: 7, quick: 3, tiny: 0 };
+const START_MS_MAX = 30_000;
+const READY = /^Cordum is ready at /m;
+
+interface Start {
+  readonly readyMs: number;
+  readonly cpuMs: number;
+  /** NaN where there is no /proc. */
+  readonly rssMiB: number;
+}
+
+async function start(cwd: string): Promise<Start> {
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(CORDUM|GATEWAY|NATS|REDIS)_/.test(name)),
+  );
+  const from = performance.now();
+  const flags = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
+  const child = spawn(process.execPath, [...flags, MAIN, "dev", "--port", "0"], {
+    cwd,
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  let said = "";
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`cordum dev is not ready after 30 s: ${said}`)), START_MS_MAX);
+      const hear = (chunk: Buffer): void => {
+        said += String(chunk);
+        if (!READY.test(said)) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      child.stdout.on("data", hear);
+      child.stderr.on("data", hear);
+      child.once("exit", (code) => reject(new Error(`cordum dev ended with ${code}: ${said}`)));
+    });
+    const readyMs = performance.now() - from;
+    return { readyMs, ...(await spentBy(child.pid ?? 0)) };
+  } finally {
+    child.kill("SIGTERM");
+    await ended;
+  }
+}
+
+/** Source: proc_pid_stat(5), proc_pid_status(5). */
+async function spentBy(pid: number): Promise<Omit<Start, "readyMs">> {
+  const read = (file: string): Promise<string> => readFile(`/proc/${pid}/${file}`, "utf8").catch(() => "");
+  const [stat, status] = [await read("stat"), await read("status")];
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const kiB = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? Number.NaN);
+  return { cpuMs: (Number(fields[11]) + Number(fields[12])) * 10, rssMiB: kiB / 1024 };
+}
+
+export const devScenario: Scenario = {
+  name: "dev",
+  about: "how soon `cordum dev` is ready, and its memory",
+  isUsual: true,
+  needsServers: false,
+  async run(context) {
+    const folder = await mkdtemp(join(tmpdir(), "cordum-bench-dev-"));
+    const starts: Start[] = [];
+    const first = await start(folder);
+    if (context.scale === "tiny") starts.push(first);
+    try {
+      for (let n = 0; n < STARTS[context.scale]; n++) starts.push(await start(folder));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+    const [ready, rss] = [middleOf(starts.map(({ readyMs }) => readyMs)), middleOf(starts.map(({ rssMiB }) => rssMiB))];
+    return {
+      title: `${starts.length} starts of cordum dev, run from its sources`,
+      table: [
+        {
+          "ready after ms": spread(ready, whole),
+          "CPU ms until then": spread(middleOf(starts.map(({ cpuMs }) => cpuMs)), whole),
+          "MiB when ready": spread(rss, whole),
+          "first start in a new folder, ms": whole(first.readyMs),
+        },
+      ],
+      notes: ["From sources, so that types are stripped as files are loaded; the published command is JavaScript."],
+      goals: [
+        { goal: "cordum dev ready, ms", measured: ready.median, atMost: 1_000 },
+        { goal: "cordum dev, MiB", measured: rss.median, atMost: 150 },
+      ],
+      data: { first, starts },
+    };
+  },
+};
