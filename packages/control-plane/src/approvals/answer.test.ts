@@ -7,6 +7,7 @@ import { virtualClock } from "../adapters/system/virtual-clock.ts";
 import { changeJob } from "../jobs/change.ts";
 import { submitJob } from "../jobs/submit.ts";
 import { PolicySource } from "../policy/policy-source.ts";
+import { NO_JUDGE } from "../ports/schema-judge.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import { NO_TRACING } from "../ports/tracing.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../scheduling/routing.ts";
@@ -44,6 +45,7 @@ describe("answering an approval", () => {
       meter,
       tracing: NO_TRACING,
       policy,
+      judge: NO_JUDGE,
     };
     const scheduling = { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS };
     core = composeCore(ports, {

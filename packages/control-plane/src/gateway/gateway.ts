@@ -27,6 +27,7 @@ import { lockRoutes } from "./http/locks.ts";
 import { memoryRoutes } from "./http/memory.ts";
 import { remediationRoute } from "./http/remediation.ts";
 import type { RouteParts } from "./http/route-parts.ts";
+import { schemaRoutes } from "./http/schema-registry.ts";
 import { statusRoutes } from "./http/status.ts";
 import { traceRoutes } from "./http/traces.ts";
 import { workerConnectRoute } from "./http/worker-connect.ts";
@@ -73,6 +74,7 @@ const RESOURCES: readonly ((app: App, parts: RouteParts) => void)[] = [
   artifactRoutes,
   memoryRoutes,
   configRoutes,
+  schemaRoutes,
   keyRoutes,
   statusRoutes,
 ];

@@ -35,6 +35,7 @@ export async function describeApi(app: App, version: string): Promise<void> {
         { name: "artifacts" },
         { name: "memory" },
         { name: "config" },
+        { name: "schemas" },
         { name: "keys" },
         { name: "status" },
         { name: "health" },

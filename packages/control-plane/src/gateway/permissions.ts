@@ -30,6 +30,8 @@ const GRANTS = {
   "config.effective": PEOPLE,
   "config.write": ["admin"],
   "config.system": ["admin"],
+  "schemas.read": ROLES,
+  "schemas.write": ["admin"],
   "artifacts.read": ROLES,
   "artifacts.write": ["admin", "operator", "submitter", "worker"],
   "artifacts.delete": OPERATORS,

@@ -33,6 +33,8 @@ export type JobEvent =
   | { readonly kind: "held_back"; readonly limit: Limit; readonly retryAfterMs: Ms }
   /** No configuration could ever place it. */
   | { readonly kind: "unroutable"; readonly code: string; readonly message: string }
+  /** What came with it does not do. */
+  | { readonly kind: "refused"; readonly code: string; readonly message: string }
   /** Nobody listened. `maybeBefore`: an earlier delivery of the same dispatch may have been heard. */
   | {
       readonly kind: "undelivered";

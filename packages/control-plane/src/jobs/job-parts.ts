@@ -7,6 +7,7 @@ import type { Policy } from "../policy/decision.ts";
 import type { Bus } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Payloads } from "../ports/payloads.ts";
+import type { SchemaJudge } from "../ports/schema-judge.ts";
 import type { State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
@@ -16,6 +17,7 @@ import type { Placers } from "../scheduling/placers.ts";
 import type { Registry } from "../scheduling/registry.ts";
 import type { Routing, Timeouts } from "../scheduling/routing.ts";
 import type { Slots } from "../scheduling/slots.ts";
+import type { KnownSchemas } from "../schemas/known-schemas.ts";
 import type { Announcer } from "./announce.ts";
 import type { JobStore } from "./job-store.ts";
 import type { LimitHints } from "./limit-hints.ts";
@@ -30,6 +32,9 @@ export interface SchedulingConfig {
   readonly timeouts: Timeouts;
 }
 
+/** What comes of a payload that does not keep to the schema of its topic. */
+export type SchemaEnforcement = "enforce" | "warn" | "off";
+
 export interface JobSettings extends JobLimits {
   readonly conflictsMax: number;
   readonly policyRetryMs: Ms;
@@ -38,6 +43,7 @@ export interface JobSettings extends JobLimits {
   readonly storeTimeoutMs: Ms;
   readonly busTimeoutMs: Ms;
   readonly allowsSelfApproval: boolean;
+  readonly schemaEnforcement: SchemaEnforcement;
 }
 
 export interface JobParts {
@@ -53,6 +59,8 @@ export interface JobParts {
   readonly tracing: Tracing;
   readonly policy: Policy;
   readonly configs: EffectiveConfigs;
+  readonly judge: SchemaJudge;
+  readonly schemas: KnownSchemas;
   readonly registry: Registry;
   readonly placers: Placers;
   readonly secondLooks: SecondLooks;
@@ -80,4 +88,5 @@ export const DEFAULT_JOB_SETTINGS: JobSettings = {
   storeTimeoutMs: 5_000,
   busTimeoutMs: 5_000,
   allowsSelfApproval: false,
+  schemaEnforcement: "enforce",
 };

@@ -4,13 +4,14 @@
 // P1. The new job is judged like any submit: approvals, and what the control plane told the first worker, are not carried over. P2. Who asked
 //     stays who asked: whoever has it repeated is in the audit. P3. Without its context a job would be another one: it is refused.
 
-import { contextKey, encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
+import { contextKey, encodeJobRequest, type JobRequest, parsePointer, pointerTo } from "@cordum/protocol";
 import type { Origin } from "../dead-letters/dead-letter.ts";
 import { Fault } from "../ports/fault.ts";
 import type { Job } from "./job.ts";
 import type { DeedOf } from "./job-audit.ts";
 import type { JobParts } from "./job-parts.ts";
 import { REQUEST_BYTES_MAX, RESERVED_ENV, RESERVED_LABELS, withoutKeys } from "./job-request.ts";
+import { payloadFault } from "./job-schemas.ts";
 import { createJob } from "./submit.ts";
 
 export interface Repetition {
@@ -21,7 +22,7 @@ export interface Repetition {
   readonly request: JobRequest;
 }
 
-/** The new job, or the one that has its id already. Faults: JOB_NOT_RETRYABLE, PAYLOAD_TOO_LARGE, JOB_CONTENDED, STATE_*,
+/** The new job, or the one that has its id already. Faults: JOB_NOT_RETRYABLE, PAYLOAD_TOO_LARGE, SCHEMA_*, JOB_CONTENDED, STATE_*,
  *  PAYLOADS_UNAVAILABLE. */
 export async function repeatJob(
   { newId, tenant, from, request }: Repetition,
@@ -39,6 +40,8 @@ export async function repeatJob(
     bodyHash: "",
     deadlineMs: Number.isSafeInteger(deadlineMs) ? deadlineMs : 0,
   };
+  const fault = await payloadFault({ ...draft, load: () => contextOf(request, parts, signal) }, parts, signal);
+  if (fault !== undefined) throw fault;
   const created = await createJob(draft, parts, signal, deedOf);
   return created.kind === "created" ? created.job : created.seen.record;
 }
@@ -60,6 +63,16 @@ export function requestOfRepeat(
     labels: labels(old.labels),
     meta: meta === undefined ? undefined : { ...meta, idempotencyKey: "", labels: labels(meta.labels) },
   };
+}
+
+async function contextOf(
+  { contextPtr }: JobRequest,
+  { payloads, clock, settings }: JobParts,
+  signal: AbortSignal,
+): Promise<Uint8Array | undefined> {
+  const parsed = parsePointer(contextPtr);
+  if (parsed.kind !== "key") return undefined;
+  return payloads.get(parsed.fallbackKey ?? parsed.key, clock.deadline(signal, settings.storeTimeoutMs));
 }
 
 async function copyContext(from: string, to: string, parts: JobParts, signal: AbortSignal): Promise<void> {

@@ -4,7 +4,13 @@
 // The bytes of the request are kept as they came, so that fields of newer clients survive; only a request that claims what the control
 // plane alone may say is written anew, without it.
 
-import { type BusPacket, encodeJobRequest, type JobRequest, JobPriority as PriorityOnWire } from "@cordum/protocol";
+import {
+  type BusPacket,
+  encodeJobRequest,
+  type JobRequest,
+  JobPriority as PriorityOnWire,
+  parsePointer,
+} from "@cordum/protocol";
 import type { Verdict } from "../ports/bus.ts";
 import type { EpochMs } from "../ports/time.ts";
 import { capText } from "./cap-text.ts";
@@ -12,7 +18,8 @@ import { changeSeen } from "./change.ts";
 import type { Job, JobPriority } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
 import { hashRequest, REQUEST_BYTES_MAX, RESERVED_ENV, RESERVED_LABELS, withoutKeys } from "./job-request.ts";
-import { createJob } from "./submit.ts";
+import { codeOf, payloadFault } from "./job-schemas.ts";
+import { createJob, type JobDraft } from "./submit.ts";
 import { complaintsOfTopic, isShortText } from "./submit-command.ts";
 import { isDue } from "./transition.ts";
 
@@ -53,7 +60,7 @@ export async function submitPacket(received: RequestPacket, parts: JobParts, sig
     bodyHash: "",
     deadlineMs: Number.isSafeInteger(deadlineMs) ? deadlineMs : 0,
   } as const;
-  const created = await createJob(draft, parts, signal);
+  const created = await createJob(await withRefusal(draft, parts, signal), parts, signal);
   if (created.kind === "created") return { kind: "ack" };
   const { record } = created.seen;
   if (record.tenant !== tenant || record.hash !== hashRequest(clean, encoded))
@@ -62,6 +69,18 @@ export async function submitPacket(received: RequestPacket, parts: JobParts, sig
   const pull = (job: Job): "pull" | undefined => (waitsForARing(job, parts.clock.now()) ? "pull" : undefined);
   await changeSeen(created.seen, pull, parts, signal);
   return { kind: "ack" };
+}
+
+async function withRefusal(draft: JobDraft, parts: JobParts, signal: AbortSignal): Promise<JobDraft> {
+  const { clock, payloads, settings } = parts;
+  const parsed = parsePointer(draft.request.contextPtr);
+  const load = async (): Promise<Uint8Array | undefined> =>
+    parsed.kind === "key"
+      ? payloads.get(parsed.fallbackKey ?? parsed.key, clock.deadline(signal, settings.storeTimeoutMs))
+      : undefined;
+  const checking = payloadFault({ ...draft, load }, parts, signal);
+  const fault = checking === undefined ? undefined : await checking;
+  return fault === undefined ? draft : { ...draft, refusal: { code: codeOf(fault), message: fault.message } };
 }
 
 /** Not for one that waits for something: back-off and the order of the backlog hold whatever is rung. */

@@ -16,8 +16,10 @@ import { followThrough, settleAndCommit } from "./change.ts";
 import { derivedUuid, newUuid } from "./ids.ts";
 import { JOB_SHAPE, type Job, type JobPriority, type JobState } from "./job.ts";
 import type { DeedOf } from "./job-audit.ts";
+import type { JobEvent } from "./job-event.ts";
 import type { JobParts } from "./job-parts.ts";
 import { contextKeyFor, hashRequest, REQUEST_BYTES_MAX } from "./job-request.ts";
+import { payloadFault } from "./job-schemas.ts";
 import type { SeenJob } from "./job-store.ts";
 import { type SubmitCommand, startOf, toRequest, validateCommand } from "./submit-command.ts";
 
@@ -30,7 +32,7 @@ export interface Submitted {
   readonly isRepeat: boolean;
 }
 
-/** Faults: INVALID_REQUEST with fields, IDEMPOTENCY_CONFLICT, PAYLOAD_TOO_LARGE, STATE_*, PAYLOADS_UNAVAILABLE. */
+/** Faults: INVALID_REQUEST with fields, IDEMPOTENCY_CONFLICT, PAYLOAD_TOO_LARGE, SCHEMA_*, STATE_*, PAYLOADS_UNAVAILABLE. */
 export async function submitJob(command: SubmitCommand, parts: JobParts, signal: AbortSignal): Promise<Submitted> {
   validateCommand(command);
   const { tenant, idempotencyKey } = command;
@@ -55,6 +57,11 @@ async function createFrom(
   const encoded = encodeJobRequest(request.message);
   if (encoded.byteLength > REQUEST_BYTES_MAX)
     throw tooLarge("labels", `labels, tags and the like take more than ${REQUEST_BYTES_MAX} bytes together`);
+  const { tenant, team, topic } = command;
+  const load = async (): Promise<Uint8Array> => Buffer.from(request.context);
+  const checking = payloadFault({ jobId, tenant, team, topic, request: request.message, load }, parts, signal);
+  const fault = checking === undefined ? undefined : await checking;
+  if (fault !== undefined) throw fault;
   const attached = await placeContext(key, request.context, parts, signal);
   const draft: JobDraft = {
     ...command,
@@ -110,6 +117,8 @@ export interface JobDraft {
   readonly notBefore?: EpochMs | undefined;
   /** What is committed with the record. */
   readonly attached?: readonly Change[];
+  /** Why it cannot run: then it is created to have failed. */
+  readonly refusal?: { readonly code: string; readonly message: string };
 }
 
 export type Creation =
@@ -152,7 +161,9 @@ export async function createJob(
     steps: [{ at: now, state: "PENDING", why: "accepted" }],
     decisions: [],
   };
-  const { moved, saved } = await settleAndCommit(accepted, { kind: "woke" }, parts, signal, (next) =>
+  const { refusal } = draft;
+  const event: JobEvent = refusal === undefined ? { kind: "woke" } : { kind: "refused", ...refusal };
+  const { moved, saved } = await settleAndCommit(accepted, event, parts, signal, (next) =>
     parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs), {
       attached: draft.attached,
       deedOf,

@@ -384,6 +384,7 @@ describe("any sequence of events", () => {
       { kind: "strayed", stray: stray("w2") },
     ),
     fc.constant<JobEvent>({ kind: "unroutable", code: "no_pool_mapping", message: "" }),
+    fc.constant<JobEvent>({ kind: "refused", code: "schema_validation_failed", message: "" }),
   );
   const moments = fc.array(fc.tuple(events, fc.nat(3_000)), { maxLength: 40 });
 

@@ -52,9 +52,8 @@ export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobL
         event.limit.waiting,
       );
     case "unroutable":
-      return job.phase.state === "SCHEDULED"
-        ? end(job, "FAILED", now, { code: event.code, message: event.message, by: "scheduler" })
-        : stay(job);
+    case "refused":
+      return onHopeless(job, event, now);
     case "undelivered":
       return onUndelivered(job, event, now, limits);
     case "heard":
@@ -111,6 +110,13 @@ function afterItsEnd(job: Job, event: JobEvent, now: EpochMs, limits: JobLimits)
     default:
       return stay(job);
   }
+}
+
+/** It can never run: it was made so, or no configuration has a place for it. */
+function onHopeless(job: Job, event: JobEvent & { kind: "unroutable" | "refused" }, now: EpochMs): Transition {
+  const where = event.kind === "refused" ? "PENDING" : "SCHEDULED";
+  if (job.phase.state !== where) return stay(job);
+  return end(job, "FAILED", now, { code: event.code, message: event.message, by: "scheduler" });
 }
 
 /** Is this wake due? */

@@ -150,6 +150,12 @@ export const SETTINGS = {
   Policy: {
     policyPath: optional("SAFETY_POLICY_PATH", path, "Policy file. Without a policy every job waits."),
     policyReloadMs: preset("SAFETY_POLICY_RELOAD_INTERVAL", interval, "30s", "How often the policy file is looked at."),
+    schemaEnforcement: preset(
+      "SCHEMA_ENFORCEMENT",
+      oneOf("enforce", "warn", "off"),
+      "enforce",
+      "What comes of a payload that does not keep to a schema which its topic names: refused, noted in the log, or not checked.",
+    ),
   },
   Scheduling: {
     poolsPath: optional("POOL_CONFIG_PATH", path, "File that maps topics to pools."),

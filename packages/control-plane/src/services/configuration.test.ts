@@ -58,7 +58,7 @@ describe("configuration", () => {
         managedKeysOnly: false,
         allowsSelfApproval: false,
       },
-      policy: { path: undefined, reloadIntervalMs: 30_000 },
+      policy: { path: undefined, reloadIntervalMs: 30_000, schemaEnforcement: "enforce" },
       scheduling: {
         poolsPath: undefined,
         timeoutsPath: undefined,

@@ -5,6 +5,7 @@
 // C3. An empty value is an unset one. C4. Secrets are never shown, not even wrong ones.
 
 import type { ArtifactSettings } from "../artifacts/use-artifacts.ts";
+import type { SchemaEnforcement } from "../jobs/job-parts.ts";
 import type { Ms } from "../ports/time.ts";
 import { type UnknownName, unknownNames } from "./configuration-names.ts";
 import { type ConfigProblem, type Environment, Reader } from "./configuration-reader.ts";
@@ -34,7 +35,11 @@ export interface Config {
     readonly managedKeysOnly: boolean;
     readonly allowsSelfApproval: boolean;
   };
-  readonly policy: { readonly path: string | undefined; readonly reloadIntervalMs: Ms };
+  readonly policy: {
+    readonly path: string | undefined;
+    readonly reloadIntervalMs: Ms;
+    readonly schemaEnforcement: SchemaEnforcement;
+  };
   readonly scheduling: {
     readonly poolsPath: string | undefined;
     readonly timeoutsPath: string | undefined;
@@ -150,6 +155,7 @@ function readConfig(reader: Reader, roles: ReadonlySet<Role>): Config {
     policy: {
       path: reader.read(SETTINGS.Policy.policyPath),
       reloadIntervalMs: reader.read(SETTINGS.Policy.policyReloadMs),
+      schemaEnforcement: reader.read(SETTINGS.Policy.schemaEnforcement),
     },
     scheduling: readScheduling(reader),
     state: readState(reader),

@@ -37,6 +37,7 @@ import type { Policy } from "../policy/decision.ts";
 import type { Bus, Subscription } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Payloads } from "../ports/payloads.ts";
+import type { SchemaJudge } from "../ports/schema-judge.ts";
 import type { Layout, State } from "../ports/state.ts";
 import type { Log, Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
@@ -47,6 +48,9 @@ import { Congestion } from "../scheduling/congestion.ts";
 import { Placers } from "../scheduling/placers.ts";
 import { Registry } from "../scheduling/registry.ts";
 import { SLOT_KIND, SLOT_SHAPE, Slots, slotLayout } from "../scheduling/slots.ts";
+import { KnownSchemas } from "../schemas/known-schemas.ts";
+import { SCHEMA_KIND, SCHEMA_SHAPE } from "../schemas/schema.ts";
+import { openSchemaStore, schemaLayout } from "../schemas/schema-store.ts";
 
 import { watchBus } from "./bus-gauge.ts";
 
@@ -59,6 +63,7 @@ export interface CorePorts {
   readonly meter: Meter;
   readonly tracing: Tracing;
   readonly policy: Policy;
+  readonly judge: SchemaJudge;
 }
 export interface CoreConfig {
   readonly scheduling: SchedulingConfig;
@@ -102,6 +107,7 @@ export const SHAPES_READ: Shapes = {
   [LOCK_KIND]: LOCK_SHAPE,
   [ARTIFACT_KIND]: ARTIFACT_SHAPE,
   [CONFIG_KIND]: CONFIG_SHAPE,
+  [SCHEMA_KIND]: SCHEMA_SHAPE,
   [KEY_USE_KIND]: KEY_USE_SHAPE,
 };
 
@@ -118,6 +124,7 @@ export function stateLayout(retention: Retention): Layout {
       ...lockLayout(),
       ...artifactLayout(retention.artifactKeep),
       ...configLayout(),
+      ...schemaLayout(),
     },
     logs: { ...auditLayout(retention.auditKeepMs) },
   };
@@ -218,6 +225,7 @@ function partsOf(
     drives: config.drives,
     jobs: new JobStore(ports.state, ports.clock, config.retention),
     configs: new EffectiveConfigs({ ...ports, store: openConfigStore(ports.state, ports.clock) }),
+    schemas: new KnownSchemas({ ...ports, store: openSchemaStore(ports.state, ports.clock) }),
     registry: new Registry(placers),
     placers,
     secondLooks: new SecondLooks(),

@@ -2,6 +2,7 @@
 // Owns:          building the parts from general to specific, and ending them in the opposite order.
 // Must not know: how any part works.
 
+import { AjvJudge } from "../adapters/ajv/ajv-judge.ts";
 import { otelTracing } from "../adapters/otel/tracing.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { createGateway, createMetricsServer } from "../gateway/gateway.ts";
@@ -90,8 +91,8 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   const meter = createMeter();
   const signingParts = { bus: wire, clock, log, meter, jobKeepMs: config.retention.jobMs };
   const bus = await openSigning(config.signing, signingParts, stopping.signal);
-  const tracing = otelTracing(BUILD.version);
-  const core = composeCore({ ...stores, bus, clock, log, meter, tracing, policy }, { ...coreConfigOf(config), drives });
+  const own = { judge: openJudge(opened, { clock, log }), tracing: otelTracing(BUILD.version) };
+  const core = composeCore({ ...stores, ...own, bus, clock, log, meter, policy }, { ...coreConfigOf(config), drives });
   const access = createKeyAccess({ state: stores.state, bus, clock, log }, configuredKeys);
   if (servesApi) {
     await refuseWithoutKeys(configuredKeys, { state: stores.state, clock });
@@ -200,6 +201,7 @@ function coreConfigOf(config: Config): Omit<CoreConfig, "drives"> {
       upkeepMs: Math.min(defaults.upkeepMs, retention.payloadMs / 2),
       relistMs: Math.min(defaults.relistMs, retention.jobMs / 2),
       allowsSelfApproval: config.auth.allowsSelfApproval,
+      schemaEnforcement: config.policy.schemaEnforcement,
     },
   };
 }
@@ -224,6 +226,12 @@ function gatewaySettingsOf(config: Config, origins: OriginRules): GatewaySetting
     streams: { waitingMax },
     sockets: { pingMs, pongMs },
   };
+}
+
+function openJudge(opened: AsyncDisposableStack, parts: { readonly clock: Clock; readonly log: Log }): AjvJudge {
+  const judge = new AjvJudge(parts);
+  opened.defer(() => judge.close());
+  return judge;
 }
 
 const NEVER = new AbortController().signal;

@@ -58,6 +58,11 @@ export const METRICS = {
     help: "Workers that are connected to this process with an API key.",
     labels: [],
   },
+  cordum_schema_checks_total: {
+    type: "counter",
+    help: "Payloads of jobs that were checked against schemas, by outcome: valid, violated, missing, unusable, unchecked.",
+    labels: ["outcome"],
+  },
   cordum_gateway_worker_refused_total: {
     type: "counter",
     help: "What connected workers were refused, by reason: job_not_held, payload_forbidden, subject_forbidden, worker_mismatch, foreign_tenant, and others.",

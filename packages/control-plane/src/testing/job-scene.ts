@@ -4,6 +4,7 @@
 // Nothing moves unless the test moves time: `pass`, `until` and `quiet` do.
 
 import { type BusPacket, decodePacket, type encodePacket, SUBJECTS } from "@cordum/protocol";
+import { inlineJudge } from "../adapters/ajv/inline-judge.ts";
 import { inProcessBus } from "../adapters/inprocess/bus.ts";
 import { memoryPayloads } from "../adapters/memory/memory-payloads.ts";
 import { type MemoryState, memoryState } from "../adapters/memory/memory-state.ts";
@@ -195,6 +196,7 @@ class Stage implements JobScene {
         meter: between.meter ?? meter,
         tracing: between.tracing ?? NO_TRACING,
         policy: this.policy,
+        judge: inlineJudge(),
       },
       {
         scheduling: scheduling ?? { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS },

@@ -3,6 +3,7 @@
 // Must not know: single tests.
 
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
+import { AjvJudge } from "../../adapters/ajv/ajv-judge.ts";
 import { inProcessBus } from "../../adapters/inprocess/bus.ts";
 import { memoryPayloads } from "../../adapters/memory/memory-payloads.ts";
 import { memoryState } from "../../adapters/memory/memory-state.ts";
@@ -63,8 +64,9 @@ export async function openScene(
   const state = stores?.state ?? memoryState({ partitions: 3, layout: stateLayout(DEFAULT_RETENTION), clock });
   const payloads = stores?.payloads ?? memoryPayloads({ clock, bytesMax: 4_194_304 });
   const bus = inProcessBus({ clock, log });
+  const judge = new AjvJudge({ clock, log });
   const core = composeCore(
-    { state, payloads, bus, clock, log, meter, tracing, policy },
+    { state, payloads, bus, clock, log, meter, tracing, policy, judge },
     {
       scheduling: { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS },
       drives: true,
@@ -109,6 +111,7 @@ export async function openScene(
       await gateway.close();
       await access.settle(clock.deadline(new AbortController().signal, 1_000));
       await core.settle(clock.deadline(new AbortController().signal, 1_000));
+      await judge.close();
     },
   };
 }

@@ -12,6 +12,7 @@ import { submitJob } from "../../jobs/submit.ts";
 import type { SubmitCommand } from "../../jobs/submit-command.ts";
 import type { Policy } from "../../policy/decision.ts";
 import { Fault } from "../../ports/fault.ts";
+import { NO_JUDGE } from "../../ports/schema-judge.ts";
 import { NO_TRACING } from "../../ports/tracing.ts";
 import type { Routing } from "../../scheduling/routing.ts";
 import { composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION } from "../../services/core.ts";
@@ -64,7 +65,7 @@ export function simNode(name: string, options: NodeOptions): SimProcess {
       const ports = options.mutate.ports(given);
       const source = new PolicyInForce();
       const core = composeCore(
-        { ...ports, tracing: NO_TRACING, policy: options.mutate.policy(source) },
+        { ...ports, tracing: NO_TRACING, policy: options.mutate.policy(source), judge: NO_JUDGE },
         {
           scheduling: { routing: ROUTING, timeouts: { runningMs: RUNNING_TIMEOUT_MS, topics: new Map() } },
           retention: DEFAULT_RETENTION,
