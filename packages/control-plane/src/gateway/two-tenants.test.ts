@@ -35,7 +35,11 @@ async function furnish(scene: Scene): Promise<Fixtures> {
   const key = await made("admin-key", "/api/v1/keys", { name: MARKER, roles: ["viewer"] });
   for (const scope of ["org", "team", "workflow", "step"])
     expect((await scene.post("admin-key", "/api/v1/config", configOf(scope, MARKER))).statusCode).toBe(204);
+  const schema = "acme-pack/In";
+  const registered = await scene.post("admin-key", "/api/v1/schemas", { id: schema, schema: { title: MARKER } });
+  expect(registered.statusCode).toBe(204);
   return {
+    "schemas/{schema_id}": [{ theirs: schema, absent: "nowhere/In" }],
     "jobs/{id}": jobs,
     "traces/{id}": jobs.slice(0, 1),
     "approvals/{job_id}": jobs.slice(1, 2),
@@ -90,6 +94,7 @@ const POINTING_BODIES: { readonly [operation: string]: (id: "theirs" | "absent")
   renewLock: (id) => lockOf(id),
   breakLock: (id) => lockOf(id),
   releaseLock: (id) => lockOf(id),
+  registerSchema: (id) => ({ id: id === "theirs" ? "acme-pack/In" : "nowhere/In", schema: {} }),
   replaceConfig: (id) => ({ scope: "team", scope_id: id === "theirs" ? MARKER : "no-such-team", data: {} }),
   submitJob: (id) => ({ prompt: "x", tenant_id: id === "theirs" ? "acme" : "nobody" }),
 };
