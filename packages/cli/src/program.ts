@@ -60,6 +60,7 @@ export function createProgram(machine: Machine): Command {
   addApprovals(program, machine);
   addKeys(program, machine);
   addSystem(program, machine);
+  addWorkers(program, machine);
   addCompletion(program, machine);
   return program;
 }
@@ -223,10 +224,25 @@ function addSystem(program: Command, machine: Machine): void {
   remote(retry, machine, async () => (await import("./commands/system.ts")).retryDeadLetter);
   const remove = letter("delete", "remove the dead letter, not the job");
   remote(remove, machine, async () => (await import("./commands/system.ts")).deleteDeadLetter);
-  const workers = program.command("workers").description("workers that the server knows");
-  remote(workers, machine, async () => (await import("./commands/system.ts")).listWorkers);
   const status = program.command("status").description("how the server is");
   remote(status, machine, async () => (await import("./commands/system.ts")).printStatus);
+}
+
+function addWorkers(program: Command, machine: Machine): void {
+  const workers = program.command("workers").description("workers that the server knows");
+  remote(workers, machine, async () => (await import("./commands/workers.ts")).listWorkers);
+  const one = (name: string, description: string) =>
+    workers
+      .command(name)
+      .argument("<worker>")
+      .description(description)
+      .option("--reason <text>", "why; kept in the audit log");
+  const drain = one("drain", "give a worker no new jobs; those that it has go on")
+    .option("--wait", "wait until it has no job any more")
+    .option("--timeout <time>", "how long --wait waits (default 1h)");
+  remote(drain, machine, async () => (await import("./commands/workers.ts")).drainWorker);
+  const undrain = one("undrain", "let a drained worker have jobs again");
+  remote(undrain, machine, async () => (await import("./commands/workers.ts")).undrainWorker);
 }
 
 function addCompletion(program: Command, { terminal }: Machine): void {

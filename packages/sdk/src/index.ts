@@ -37,6 +37,7 @@ export {
   type StrayResult,
   type SubmittedJob,
   type SystemStatus,
+  type WorkerDrain,
   type WorkerRecord,
 } from "./client/records.ts";
 export { type ConnectionOptions, connect, connectFromEnvironment } from "./connections/connect.ts";

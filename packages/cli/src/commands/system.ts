@@ -1,4 +1,4 @@
-// `cordum dlq`, `cordum workers`, `cordum status`
+// `cordum dlq`, `cordum status`
 // Owns:          from answers to text.
 // Must not know: how they travel.
 
@@ -35,19 +35,6 @@ export async function retryDeadLetter({ client, given, terminal, signal }: Sessi
 export async function deleteDeadLetter({ client, given, terminal, signal }: Session, jobId: string): Promise<void> {
   await client.deadLetters.delete(jobId, { signal });
   if (!given.flag("json")) terminal.note("removed");
-}
-
-export async function listWorkers({ client, given, terminal, signal }: Session): Promise<void> {
-  const workers = await client.workers({ signal });
-  if (given.flag("json")) return terminal.print(json(workers));
-  if (workers.length === 0) return terminal.note("no workers");
-  const rows = workers.map((worker) => [
-    worker.worker_id,
-    worker.pool ?? "",
-    `${worker.active_jobs ?? 0}/${worker.max_parallel_jobs ?? "?"}`,
-    (worker.capabilities ?? []).join(","),
-  ]);
-  terminal.print(table([["WORKER", "POOL", "BUSY", "CAPABILITIES"], ...rows]));
 }
 
 export async function printStatus({ client, given, terminal, signal }: Session): Promise<void> {

@@ -124,6 +124,35 @@ export const workers = [worker("job.sum", (input) => input.reduce((a, b) => a + 
     expect((await cordum("workers")).out).toContain("default");
   }, 60_000);
 
+  it("drains a worker to its last job, and cancels with the worker's word", async () => {
+    const module = `import { worker } from ${JSON.stringify(import.meta.resolve("@cordum/sdk"))};
+const untilStopped = (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+export const workers = [worker("job.endless", untilStopped)];`;
+    writeFileSync(join(home, "endless.ts"), module);
+    await dev(["--workers", "endless.ts"]);
+    const submit = async (topic: string) =>
+      (await cordum("job", "submit", topic, "--input", "1", "--prompt", "p")).out.trim();
+    const stateOf = async (id: string) => (await cordum("job", "status", id)).out.trim();
+    const jobId = await submit("job.endless");
+    await untilAsync(async () => (await stateOf(jobId)) === "RUNNING");
+    const workerId: string = JSON.parse((await cordum("workers", "--json")).out)[0].worker_id;
+    const tooLong = await cordum("workers", "drain", workerId, "--reason", "new kernel", "--wait", "--timeout", "1ms");
+    expect(tooLong).toMatchObject({ code: 6 });
+    expect(tooLong.err).toContain("1 job left");
+    const waiting = await submit("job.endless");
+    const draining = cordum("workers", "drain", workerId, "--wait");
+    const cancelled = await cordum("job", "cancel", jobId, "--wait");
+    expect(cancelled.err).toContain(`acknowledged by ${workerId}`);
+    expect(await draining).toMatchObject({ code: 0, out: `${workerId}  drained` });
+    expect((await cordum("workers")).out).toContain("drained");
+    expect((await cordum("job", "get", jobId)).out).toMatch(/^stop +acknowledged/m);
+    expect(await stateOf(waiting)).toBe("SCHEDULED");
+    expect((await cordum("workers", "undrain", workerId)).out).toBe(`${workerId}  ready`);
+    await untilAsync(async () => (await stateOf(waiting)) === "RUNNING");
+    await cordum("job", "cancel", waiting, "--wait");
+    expect((await cordum("workers", "drain", "nobody")).code).toBe(4);
+  }, 60_000);
+
   it("stops at once on the second signal", async () => {
     const module = `import { worker } from ${JSON.stringify(import.meta.resolve("@cordum/sdk"))};
 export const workers = [worker("job.stuck", () => new Promise(() => setInterval(() => {}, 1000)))];`;

@@ -2,6 +2,7 @@ import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openScene, type Scene } from "./testing/gateway-scene.ts";
+import { hearOfWorker } from "./testing/known-worker.ts";
 import { descriptionOf, type RouteRow, routesOf } from "./testing/route-table.ts";
 
 let scene: Scene;
@@ -29,6 +30,16 @@ const DEAD_LETTER_CALLS: typeof LOCK_CALLS = [
   ["retryDeadLetters", "POST", "/api/v1/dlq/retry", { payload: { all: true, dry_run: true } }],
   ["deleteDeadLetters", "POST", "/api/v1/dlq/delete", { payload: { filter: { topic: "job.x" } } }],
 ];
+
+const workerCalls = (): typeof LOCK_CALLS => {
+  hearOfWorker(scene, "acme.w1", "acme");
+  return [
+    ["drainWorker", "POST", "/api/v1/workers/acme.w1/drain", { payload: { reason: "new kernel" } }],
+    ["getWorker", "GET", "/api/v1/workers/acme.w1"],
+    ["listWorkers", "GET", "/api/v1/workers"],
+    ["undrainWorker", "POST", "/api/v1/workers/acme.w1/undrain"],
+  ];
+};
 
 const uploaded = async () => (await scene.post("admin-key", "/api/v1/artifacts", { content: "x" })).json().artifact_ptr;
 const artifactCalls = async (): Promise<readonly (readonly [string, "GET" | "POST", string, object?])[]> => [
@@ -129,6 +140,7 @@ describe("the description of the API", () => {
       ["retryDeadLetter", "POST", `/api/v1/dlq/${no}/retry`],
       ["retryDeadLetter", "POST", `/api/v1/dlq/${no}/retry`, body],
       ["getDeadLetter", "GET", `/api/v1/dlq/${no}`],
+      ...workerCalls(),
       ["listWorkers", "GET", "/api/v1/workers"],
       ["listWorkers", "GET", "/api/v1/workers", named],
       ...LOCK_CALLS,

@@ -21,6 +21,7 @@ const GRANTS = {
   "dlq.read": ["admin", "operator", "viewer"],
   "dlq.write": OPERATORS,
   "workers.read": ["admin", "operator", "viewer"],
+  "workers.drain": OPERATORS,
   "stream.read": OPERATORS,
   "workers.connect": ["admin", "worker"],
   "locks.read": ROLES,

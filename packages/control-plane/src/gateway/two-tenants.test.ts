@@ -3,9 +3,11 @@
 // know fails here until somebody has said what they stand for.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openScene, type Scene } from "./testing/gateway-scene.ts";
+import { hearOfWorker } from "./testing/known-worker.ts";
 import { bodyOf, queryOf, type RouteRow, routesOf } from "./testing/route-table.ts";
 
 const MARKER = "acme-secret-marker";
+const WORKER = "acme.worker-of-acme";
 
 /** A thing of acme, and the name of one that does not exist. */
 interface Thing {
@@ -32,6 +34,7 @@ async function furnish(scene: Scene): Promise<Fixtures> {
   expect((await scene.post("admin-key", "/api/v1/locks/acquire", lock)).statusCode).toBe(200);
   const uploaded = await scene.post("admin-key", "/api/v1/artifacts", { content: MARKER });
   const artifact: string = uploaded.json().artifact_ptr;
+  hearOfWorker(scene, WORKER, "acme");
   const key = await made("admin-key", "/api/v1/keys", { name: MARKER, roles: ["viewer"] });
   for (const scope of ["org", "team", "workflow", "step"])
     expect((await scene.post("admin-key", "/api/v1/config", configOf(scope, MARKER))).statusCode).toBe(204);
@@ -46,6 +49,7 @@ async function furnish(scene: Scene): Promise<Fixtures> {
     "dlq/{job_id}": jobs.slice(2, 3),
     "dlq/signature": [{ theirs: letter.json().signature, absent: "0123456789abcdef" }],
     "artifacts/{artifact_ptr}": [{ theirs: artifact, absent: "redis://art:00000000-0000-4000-8000-000000000000" }],
+    "workers/{id}": [{ theirs: WORKER, absent: "acme.nobody" }],
     "keys/{id}": [{ theirs: key, absent: "00000000000" }],
   };
 }

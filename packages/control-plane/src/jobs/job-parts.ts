@@ -13,6 +13,7 @@ import type { Log, Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
 import type { Tracing } from "../ports/tracing.ts";
 import type { Congestion } from "../scheduling/congestion.ts";
+import type { Drains } from "../scheduling/drains.ts";
 import type { Placers } from "../scheduling/placers.ts";
 import type { Registry } from "../scheduling/registry.ts";
 import type { Routing, Timeouts } from "../scheduling/routing.ts";
@@ -63,6 +64,7 @@ export interface JobParts {
   readonly schemas: KnownSchemas;
   readonly registry: Registry;
   readonly placers: Placers;
+  readonly drains: Drains;
   readonly secondLooks: SecondLooks;
   readonly scheduling: { readonly current: SchedulingConfig };
   readonly outbound: Outbound;

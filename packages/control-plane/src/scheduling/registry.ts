@@ -99,6 +99,7 @@ export class Registry {
   /** Jobs whose slot was given back lately, because this process handled their result before it overheard it. */
   readonly #released = new Set<string>();
   #listeningSince: EpochMs | undefined;
+  #drained: ReadonlySet<string> = new Set();
 
   constructor(placers: Placers) {
     this.#placers = placers;
@@ -108,6 +109,11 @@ export class Registry {
    *  silence counts, or every short loss of the bus would cost all running jobs. */
   startListening(now: EpochMs): void {
     this.#listeningSince = now;
+  }
+
+  /** Workers that get no new jobs by an operator's order, whatever they say themselves. */
+  drainOnly(drained: ReadonlySet<string>): void {
+    this.#drained = drained;
   }
 
   hasListenedFor(ms: Ms, now: EpochMs): boolean {
@@ -217,15 +223,12 @@ export class Registry {
 
   find(workerId: string, now: EpochMs): Worker | undefined {
     const entry = this.#entries.get(workerId);
-    return entry === undefined || this.#isSilent(entry, now)
-      ? undefined
-      : view(workerId, entry, this.#room(workerId, entry, now));
+    return entry === undefined || this.#isSilent(entry, now) ? undefined : this.#view(workerId, entry, now);
   }
 
   alive(now: EpochMs): readonly Worker[] {
     const workers: Worker[] = [];
-    for (const [id, entry] of this.#entries)
-      if (!this.#isSilent(entry, now)) workers.push(view(id, entry, this.#room(id, entry, now)));
+    for (const [id, entry] of this.#entries) if (!this.#isSilent(entry, now)) workers.push(this.#view(id, entry, now));
     return workers;
   }
 
@@ -238,6 +241,10 @@ export class Registry {
   /** Does this placer answer for what becomes of the worker's jobs? One of the living ones does. */
   isKeeperOf(workerId: string, now: EpochMs): boolean {
     return this.#placers.shareOf(workerId, 1, now) === 1;
+  }
+
+  #view(id: string, entry: Entry, now: EpochMs): Worker {
+    return view(id, entry, this.#room(id, entry, now), this.#drained.has(id));
   }
 
   #end(jobId: string, dispatchId: string, now: EpochMs): void {
@@ -329,11 +336,11 @@ function busyOf(entry: Entry): number {
   return Math.max(entry.slots.size, entry.heartbeat.activeJobs - entry.ended.length, 0);
 }
 
-function view(id: string, entry: Entry, room: number): Worker {
+function view(id: string, entry: Entry, room: number, isDrained: boolean): Worker {
   const { heartbeat } = entry;
   // One job finds out whether a worker that was missed listens again; the others wait for its word.
   const trial = entry.misses === 0 ? room : Math.min(room, entry.slots.size === 0 ? 1 : 0);
-  const isDraining = heartbeat.labels.draining === "true" || heartbeat.capacity < 0;
+  const isDraining = isDrained || heartbeat.labels.draining === "true" || heartbeat.capacity < 0;
   return {
     id,
     heartbeat,

@@ -45,6 +45,8 @@ import type { Tracing } from "../ports/tracing.ts";
 import { processLayout, type Shapes } from "../records/processes.ts";
 import { laneLayout } from "../scheduling/backlog-lanes.ts";
 import { Congestion } from "../scheduling/congestion.ts";
+import { DRAIN_KIND, DRAIN_SHAPE, drainLayout } from "../scheduling/drain.ts";
+import { Drains } from "../scheduling/drains.ts";
 import { Placers } from "../scheduling/placers.ts";
 import { Registry } from "../scheduling/registry.ts";
 import { SLOT_KIND, SLOT_SHAPE, Slots, slotLayout } from "../scheduling/slots.ts";
@@ -103,6 +105,7 @@ export const SHAPES_READ: Shapes = {
   [JOB_KIND]: JOB_SHAPE,
   [DEAD_LETTER_KIND]: DEAD_LETTER_SHAPE,
   [SLOT_KIND]: SLOT_SHAPE,
+  [DRAIN_KIND]: DRAIN_SHAPE,
   [KEY_KIND]: KEY_SHAPE,
   [LOCK_KIND]: LOCK_SHAPE,
   [ARTIFACT_KIND]: ARTIFACT_SHAPE,
@@ -119,6 +122,7 @@ export function stateLayout(retention: Retention): Layout {
       ...deadLetterLayout(retention.deadLetterKeepMs),
       ...laneLayout(),
       ...slotLayout(),
+      ...drainLayout(),
       ...processLayout(),
       ...keyLayout(),
       ...lockLayout(),
@@ -139,6 +143,11 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   const backlog = new Backlog(parts, signals);
   parts.congestion.listen((lane, acceptedAt) => backlog.noteWaiting(lane, acceptedAt));
   parts.limitHints.listen((limitId) => backlog.pullHeldBack(limitId));
+  parts.drains.listen((drained, takenBack) => {
+    parts.registry.drainOnly(drained);
+    if (!config.drives) return;
+    for (const workerId of takenBack) backlog.hint(parts.registry.find(workerId, ports.clock.now()));
+  });
   const keys = openKeys(ports.state, ports.clock);
   const handlers = new Map([
     [JOB_KIND, (id: string, signal: AbortSignal) => wakeJob(id, parts, signal)],
@@ -151,16 +160,14 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   return {
     parts,
     async start() {
-      const news = await listenForConfig(ports.bus, (address) => {
-        if (address === undefined) parts.configs.doubt();
-        else parts.configs.forget(address);
-      });
-      const workers = [news, ...(await listenToWorkers(parts, backlog))];
+      const workers = [...(await listenToSettings(parts)), ...(await listenToWorkers(parts, backlog))];
+      await parts.drains.refresh();
       parts.registry.startListening(ports.clock.now());
       if (!config.drives) {
         subscriptions = workers;
         cycles = Promise.all([
           forgetSilentWorkers(parts, stopping.signal),
+          parts.drains.run(stopping.signal),
           parts.configs.run(stopping.signal),
           watchBus(ports, stopping.signal),
         ]);
@@ -174,6 +181,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
         runCycles(parts, backlog, signals),
         runProgress(parts, signals),
         peers.run(stopping.signal),
+        parts.drains.run(stopping.signal),
         parts.configs.run(stopping.signal),
         watchBus(ports, stopping.signal),
       ]);
@@ -181,6 +189,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
     catchUp() {
       parts.registry.startListening(ports.clock.now());
       parts.configs.doubt();
+      void parts.drains.refresh();
       backlog.pullAll();
     },
     useScheduling(next) {
@@ -199,6 +208,15 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
       await untilFired(ended, ports.clock.deadline(NEVER, GIVE_UP_MS)); // whatever does not listen to its signal is left behind
     },
   };
+}
+
+/** What people change while processes run: configuration, and which workers are drained. */
+async function listenToSettings({ bus, configs, drains }: JobParts): Promise<readonly Subscription[]> {
+  const news = await listenForConfig(bus, (address) => {
+    if (address === undefined) configs.doubt();
+    else configs.forget(address);
+  });
+  return [news, await drains.hear()];
 }
 
 const NEVER = new AbortController().signal;
@@ -228,6 +246,7 @@ function partsOf(
     schemas: new KnownSchemas({ ...ports, store: openSchemaStore(ports.state, ports.clock) }),
     registry: new Registry(placers),
     placers,
+    drains: new Drains(ports, work),
     secondLooks: new SecondLooks(),
     scheduling,
     outbound: new Outbound(),

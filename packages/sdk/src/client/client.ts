@@ -25,6 +25,7 @@ import {
   parseRetried,
   parseStatus,
   parseSubmitted,
+  parseWorker,
   parseWorkers,
 } from "./parse.ts";
 import { CordumError } from "./problem.ts";
@@ -241,6 +242,22 @@ export class Client {
     return parseWorkers(await this.#text({ method: "GET", path: "/api/v1/workers", ...sending(options) }));
   }
 
+  async worker(id: string, options: CallOptions = {}): Promise<WorkerRecord> {
+    return parseWorker(
+      await this.#text({ method: "GET", path: `/api/v1/workers/${segment(id)}`, ...sending(options) }),
+    );
+  }
+
+  /** Gives the worker no new jobs, until `undrainWorker`; what it has goes on. A repeat is no error. Needs the role operator. */
+  drainWorker(id: string, options: CallOptions & { readonly reason?: string } = {}): Promise<WorkerRecord> {
+    return this.#orderWorker(id, "drain", options);
+  }
+
+  /** Lets it have jobs again. */
+  undrainWorker(id: string, options: CallOptions & { readonly reason?: string } = {}): Promise<WorkerRecord> {
+    return this.#orderWorker(id, "undrain", options);
+  }
+
   async status(options: CallOptions = {}): Promise<SystemStatus> {
     return parseStatus(await this.#text({ method: "GET", path: "/api/v1/status", ...sending(options) }));
   }
@@ -270,6 +287,17 @@ export class Client {
     const body = { grace_seconds: graceSeconds, reason: options.reason };
     const path = `/api/v1/keys/${segment(id)}/rotate`;
     return parseMadeApiKey(await this.#text({ method: "POST", path, body, ...sending(options) }));
+  }
+
+  async #orderWorker(
+    id: string,
+    verb: "drain" | "undrain",
+    options: CallOptions & { readonly reason?: string },
+  ): Promise<WorkerRecord> {
+    const path = `/api/v1/workers/${segment(id)}/${verb}`;
+    return parseWorker(
+      await this.#text({ method: "POST", path, body: { reason: options.reason }, ...sending(options) }),
+    );
   }
 
   async #resolve(

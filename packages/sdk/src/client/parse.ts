@@ -41,6 +41,7 @@ export const parseDecisions = (text: string): readonly JobDecision[] =>
 export const parseApiKey = (text: string): ApiKeyRecord => apiKeyOf(parseJson(text));
 export const parseMadeApiKey = (text: string): MadeApiKey => withText<MadeApiKey>(parseJson(text), "id", "secret");
 export const parseApiKeyPage = (text: string): Page<ApiKeyRecord> => pageOf(parseJson(text), apiKeyOf);
+export const parseWorker = (text: string): WorkerRecord => withText<WorkerRecord>(parseJson(text), "worker_id");
 export const parseWorkers = (text: string): readonly WorkerRecord[] =>
   itemsOf(parseJson(text)).map((item) => withText<WorkerRecord>(item, "worker_id"));
 

@@ -323,6 +323,23 @@ export interface WorkerRecord {
   readonly capabilities?: readonly string[];
   readonly labels?: { readonly [label: string]: string };
   readonly last_heartbeat_at?: string;
+  /** False: silent, and listed because it is drained. */
+  readonly online?: boolean;
+  /** It gets no new jobs. */
+  readonly draining?: boolean;
+  readonly drain?: WorkerDrain;
+}
+
+export interface WorkerDrain {
+  /** An operator's order; otherwise the worker says so itself. */
+  readonly by_order: boolean;
+  /** Jobs that are out with it. */
+  readonly jobs_out: number;
+  readonly empty: boolean;
+  /** RFC 3339. */
+  readonly since?: string;
+  readonly by?: string;
+  readonly reason?: string;
 }
 
 export interface SystemStatus {

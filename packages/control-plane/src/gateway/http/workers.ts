@@ -1,55 +1,41 @@
 // Workers over HTTP.
-// Owns:          the list of workers that this process has heard of in the last 30 s.
-// Must not know: how workers are chosen.
+// Owns:          the list of workers that this process has heard of in the last 30 s, one of them, and the orders to drain them.
+// Must not know: how workers are chosen, how an order is kept.
+// W1. A worker that is drained is listed although it is silent, so that the order can be seen and taken back. W2. Whoever works for a
+//     worker's tenant may drain it; a worker that serves all tenants is drained by the tenant that operates the installation.
 
 import { Type } from "@fastify/type-provider-typebox";
-import type { Static } from "typebox";
-import type { EpochMs } from "../../ports/time.ts";
+import type { FastifyRequest } from "fastify";
+import { Fault } from "../../ports/fault.ts";
+import { orderDrain, takeBackDrain, type WorkerDrain } from "../../scheduling/drain.ts";
 import { servesTenant, type Worker } from "../../scheduling/registry.ts";
 import type { App } from "../app.ts";
-import { filled } from "../filled.ts";
+import { actorOf, type Caller } from "../identity.ts";
+import { pathId } from "../query.ts";
+import { fullView, type KnownWorker, loadOut, shortView, WorkerSchema } from "../worker-view.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
-import { problemResponses, TextMap } from "./schemas.ts";
+import { maybe, problemResponses } from "./schemas.ts";
 
-const optional = {
-  text: Type.Optional(Type.String()),
-  number: Type.Optional(Type.Number()),
-  integer: Type.Optional(Type.Integer()),
-  flag: Type.Optional(Type.Boolean()),
-  texts: Type.Optional(Type.Array(Type.String())),
-};
-const WorkerSchema = Type.Object({
-  worker_id: Type.String(),
-  pool: optional.text,
-  region: optional.text,
-  type: optional.text,
-  active_jobs: optional.integer,
-  max_parallel_jobs: optional.integer,
-  cpu_load: optional.number,
-  gpu_utilization: optional.number,
-  memory_load: optional.number,
-  capabilities: optional.texts,
-  labels: Type.Optional(TextMap),
-  topics: optional.texts,
-  online: optional.flag,
-  draining: optional.flag,
-  session_valid: optional.flag,
-  session_state: optional.text,
-  last_heartbeat: optional.text,
-  last_heartbeat_at: optional.text,
-  heartbeat_age_seconds: optional.integer,
-});
-type WorkerView = Static<typeof WorkerSchema>;
+const tags = ["workers"];
+const WorkerParams = Type.Object({ id: Type.String() });
+const DrainBody = Type.Union([Type.Object({ reason: maybe(Type.String({ maxLength: 512 })) }), Type.Null()]);
 
-export function workerRoutes(app: App, { jobParts }: RouteParts): void {
+export function workerRoutes(app: App, parts: RouteParts): void {
+  listRoute(app, parts);
+  oneRoute(app, parts);
+  drainRoutes(app, parts);
+}
+
+function listRoute(app: App, parts: RouteParts): void {
+  const { jobParts, deadline } = parts;
   app.get(
     "/api/v1/workers",
     {
       config: { permission: "workers.read" },
       schema: {
-        tags: ["workers"],
+        tags,
         operationId: "listWorkers",
-        summary: "Workers heard of in the last 30 s",
+        summary: "Workers heard of in the last 30 s, and those that are drained",
         description:
           "An array; in `{items}` for requests that name their tenant in a header. Workers serve all tenants, except those that are connected to a gateway with an API key: they are listed for their own tenant.",
         response: {
@@ -59,50 +45,125 @@ export function workerRoutes(app: App, { jobParts }: RouteParts): void {
       },
     },
     async (request) => {
-      const now = jobParts.clock.now();
-      const { tenant, namesTenant } = callerOf(request);
-      const alive = jobParts.registry.alive(now).filter((worker) => servesTenant(worker, tenant));
-      const workers = alive.toSorted((a, b) => (a.id < b.id ? -1 : 1));
-      if (namesTenant) return { items: workers.map((worker) => fullView(worker, now)) };
-      return workers.map((worker) => shortView(worker, now));
+      const caller = callerOf(request);
+      const workers = knownTo(caller, parts);
+      const out = await loadOut(workers, jobParts, deadline());
+      const about = {
+        now: jobParts.clock.now(),
+        out,
+        mayManage: (known: KnownWorker) => mayDrain(known, caller, parts),
+      };
+      if (caller.namesTenant) return { items: workers.map((worker) => fullView(worker, about)) };
+      return workers.map((worker) => shortView(worker, about));
     },
   );
 }
 
-/** Clients of the later generation expect every member. */
-function fullView(worker: Worker, now: EpochMs): WorkerView {
-  const { heartbeat, seenAt } = worker;
-  const seen = new Date(seenAt).toISOString();
-  return {
-    worker_id: worker.id,
-    pool: heartbeat.pool,
-    region: heartbeat.region,
-    type: heartbeat.type,
-    active_jobs: worker.busy,
-    max_parallel_jobs: Math.max(0, heartbeat.capacity),
-    cpu_load: heartbeat.cpuLoad,
-    gpu_utilization: heartbeat.gpuUtilization,
-    memory_load: heartbeat.memoryLoad,
-    capabilities: [...heartbeat.capabilities],
-    labels: heartbeat.labels,
-    topics: [...(worker.topics ?? [])].sort(),
-    online: true,
-    draining: worker.isDraining,
-    session_valid: true,
-    session_state: "not_required",
-    last_heartbeat: seen,
-    last_heartbeat_at: seen,
-    heartbeat_age_seconds: Math.max(0, Math.floor((now - seenAt) / 1000)),
-  };
+function oneRoute(app: App, parts: RouteParts): void {
+  app.get(
+    "/api/v1/workers/:id",
+    {
+      config: { permission: "workers.read" },
+      schema: {
+        tags,
+        operationId: "getWorker",
+        summary: "One worker",
+        params: WorkerParams,
+        response: { 200: WorkerSchema, ...problemResponses },
+      },
+    },
+    async (request) => viewOf(find(request, parts), request, parts),
+  );
 }
 
-/** Clients of the original expect no empty ones. */
-function shortView(worker: Worker, now: EpochMs): WorkerView {
-  const { worker_id, labels, draining, ...rest } = fullView(worker, now);
-  return {
-    worker_id,
-    ...filled(rest),
-    ...(Object.keys(labels ?? {}).length === 0 ? {} : { labels }),
-    ...(draining === true ? { draining } : {}),
-  };
+function drainRoutes(app: App, parts: RouteParts): void {
+  const { jobParts, deadline } = parts;
+  const verbs = [
+    {
+      verb: "drain",
+      operationId: "drainWorker",
+      summary: "Give a worker no new jobs",
+      description:
+        "Jobs that it has go on; `drain.empty` says when it has none. The order is for the id and holds until it is taken back, over restarts of the worker and of ours. Every scheduler heeds it at once where it hears of it over the bus, and after 10 s where not. A worker that listens on topics alone may still be given a job by the bus.",
+    },
+    {
+      verb: "undrain",
+      operationId: "undrainWorker",
+      summary: "Let a drained worker have jobs again",
+      description: "Takes an operator's order back. A worker that says itself that it is draining still gets nothing.",
+    },
+  ] as const;
+  for (const { verb, ...about } of verbs)
+    app.post(
+      `/api/v1/workers/:id/${verb}`,
+      {
+        config: { permission: "workers.drain" },
+        schema: {
+          tags,
+          ...about,
+          params: WorkerParams,
+          body: DrainBody,
+          response: { 200: WorkerSchema, ...problemResponses },
+        },
+      },
+      async (request) => {
+        const known = find(request, parts);
+        const caller = callerOf(request);
+        if (!mayDrain(known, caller, parts))
+          throw new Fault(
+            "TENANT_FORBIDDEN",
+            "the worker serves all tenants: the tenant that operates the installation drains it",
+          );
+        const wish = { workerId: known.id, by: actorOf(caller), reason: (request.body?.reason ?? "").trim() };
+        const signal = jobParts.clock.deadline(deadline(), jobParts.settings.storeTimeoutMs);
+        if (verb === "drain") await orderDrain({ ...wish, tenant: known.tenant ?? "" }, jobParts, signal);
+        else await takeBackDrain(wish, jobParts, signal);
+        await jobParts.drains.refresh();
+        await jobParts.drains.announce();
+        jobParts.log.info(`worker.${verb}ed`, { workerId: known.id, by: wish.by.principal });
+        return viewOf({ id: known.id, ...freshOf(known.id, parts) }, request, parts);
+      },
+    );
+}
+
+/** Workers that the caller may know of: alive, or drained. */
+function knownTo({ tenant }: Pick<Caller, "tenant">, { jobParts }: RouteParts): readonly KnownWorker[] {
+  const known = new Map<string, KnownWorker>();
+  for (const worker of jobParts.registry.alive(jobParts.clock.now())) known.set(worker.id, knownAs(worker, undefined));
+  for (const order of jobParts.drains.all())
+    known.set(order.workerId, { ...(known.get(order.workerId) ?? knownAs(undefined, order)), order });
+  const visible = [...known.values()].filter((worker) => servesTenant(worker, tenant));
+  return visible.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function knownAs(worker: Worker | undefined, order: WorkerDrain | undefined): KnownWorker {
+  const tenant = worker === undefined ? order?.tenant || undefined : worker.tenant;
+  return { id: worker?.id ?? order?.workerId ?? "", tenant, worker, order };
+}
+
+/** Fault WORKER_NOT_FOUND, for workers of other tenants too. */
+function find(request: FastifyRequest, parts: RouteParts): KnownWorker {
+  const id = pathId(request.params, "id", "WORKER_NOT_FOUND", "no such worker");
+  const known = { id, ...freshOf(id, parts) };
+  const isKnown = known.worker !== undefined || known.order !== undefined;
+  if (!isKnown || !servesTenant(known, callerOf(request).tenant)) throw new Fault("WORKER_NOT_FOUND", "no such worker");
+  return known;
+}
+
+function freshOf(id: string, { jobParts }: RouteParts): Omit<KnownWorker, "id"> {
+  const { id: _, ...fresh } = knownAs(jobParts.registry.find(id, jobParts.clock.now()), jobParts.drains.find(id));
+  return fresh;
+}
+
+/** W2. */
+function mayDrain(known: KnownWorker, { identity, tenant }: Caller, { settings }: RouteParts): boolean {
+  if (known.tenant !== undefined) return known.tenant === tenant;
+  return identity.allowCrossTenant || tenant === settings.operatorTenant;
+}
+
+async function viewOf(known: KnownWorker, request: FastifyRequest, parts: RouteParts) {
+  const { jobParts, deadline } = parts;
+  const out = await loadOut([known], jobParts, deadline());
+  const caller = callerOf(request);
+  return fullView(known, { now: jobParts.clock.now(), out, mayManage: (one) => mayDrain(one, caller, parts) });
 }

@@ -14,7 +14,7 @@ import { decodePacket, jobRequestBytes } from "@cordum/protocol";
 import type { Dump } from "../../adapters/memory/memory-state.ts";
 import { indexName } from "../../adapters/state/names.ts";
 import { DEAD_LETTER_KIND } from "../../dead-letters/dead-letter.ts";
-import { alarmOf, isTerminal, type Job } from "../../jobs/job.ts";
+import { alarmOf, isTerminal, type Job, STRAYS_MAX } from "../../jobs/job.ts";
 import { parseJob } from "../../jobs/job-codec.ts";
 import { entriesOfJob, JOB_INDEX } from "../../jobs/job-indexes.ts";
 import { isDeadLetter } from "../../jobs/job-moves.ts";
@@ -106,6 +106,7 @@ function checkVersion(job: Job, version: string, ledger: Ledger, fail: Fail): vo
     onlyDirect: true,
   };
   if (known !== undefined) checkChange(known.job, job, fail);
+  checkStop(job, ledger, fail);
   history.version = version;
   const before = known === undefined ? undefined : known.job;
   history.job = job;
@@ -129,6 +130,15 @@ function checkChange(before: Job, after: Job, fail: Fail): void {
   for (const field of ["request", "hash", "tenant", "topic", "principal", "acceptedAt", "bodyHash"] as const) {
     if (before[field] !== after[field]) fail(`G2: ${field} of ${before.id} has changed`);
   }
+}
+
+/** G4 for what is noted beside: an order to stop that waits for its answer is looked at again, and few strays are kept. */
+function checkStop({ id, stop, wakes, strays = [] }: Job, ledger: Ledger, fail: Fail): void {
+  if (strays.length > STRAYS_MAX) fail(`${id} keeps ${strays.length} results that did not count`);
+  if (stop === undefined) return;
+  const isAwaited = stop.answer.kind === "awaited";
+  if (isAwaited === (wakes.stop === undefined)) fail(`G4: the order to stop ${id} is ${stop.answer.kind}`);
+  if (!isAwaited) ledger.count(`stop ${stop.answer.kind}`);
 }
 
 function courseOf({ wakes: _, stop, strays: __, ...course }: Job): object {

@@ -1,0 +1,118 @@
+// The drain orders as this process knows them.
+// Owns:          a picture of all orders, read again when news comes and now and then; telling of it.
+// Must not know: what the registry does with it; who may drain.
+// N1. The news says that something has changed, never what: whoever forges one costs a read. One that is lost costs REREAD_MS.
+// N2. While State is away the last picture holds: without State nothing is placed anyway.
+
+import type { Bus, Subscription } from "../ports/bus.ts";
+import type { Clock } from "../ports/clock.ts";
+import { messageOf } from "../ports/fault.ts";
+import type { State } from "../ports/state.ts";
+import type { Log } from "../ports/telemetry.ts";
+import type { Ms } from "../ports/time.ts";
+import { loadDrains, type WorkerDrain } from "./drain.ts";
+
+export const DRAIN_SUBJECT = "cordum.event.drain";
+export const REREAD_MS: Ms = 10_000;
+/** After a read that failed. */
+const AGAIN_MS: Ms = 1_000;
+const READ_MS: Ms = 5_000;
+const PUBLISH_MS: Ms = 2_000;
+const IN_FLIGHT_MAX = 16;
+
+export interface DrainsParts {
+  readonly state: State;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** `taken back`: workers that were drained before and are not any more. */
+export type OnDrains = (drained: ReadonlySet<string>, takenBack: readonly string[]) => void;
+
+export class Drains {
+  readonly #parts: DrainsParts;
+  readonly #signal: AbortSignal;
+  #orders: ReadonlyMap<string, WorkerDrain> = new Map();
+  #tell: OnDrains = () => undefined;
+  #reading: Promise<boolean> | undefined;
+  /** Something changed after the read under way had begun. */
+  #isStale = false;
+
+  constructor(parts: DrainsParts, signal: AbortSignal) {
+    this.#parts = parts;
+    this.#signal = signal;
+  }
+
+  listen(tell: OnDrains): void {
+    this.#tell = tell;
+  }
+
+  find(workerId: string): WorkerDrain | undefined {
+    return this.#orders.get(workerId);
+  }
+
+  all(): readonly WorkerDrain[] {
+    return [...this.#orders.values()];
+  }
+
+  async hear(): Promise<Subscription> {
+    const spec = { subject: DRAIN_SUBJECT, keep: false, inFlightMax: IN_FLIGHT_MAX };
+    return this.#parts.bus.subscribe(spec, async () => {
+      await this.refresh();
+      return { kind: "ack" };
+    });
+  }
+
+  /** Reads all orders again until `signal` fires. */
+  async run(signal: AbortSignal): Promise<void> {
+    for (let wasRead = true; await this.#parts.clock.sleep(wasRead ? REREAD_MS : AGAIN_MS, signal); )
+      wasRead = await this.refresh();
+  }
+
+  /** True when what is known then is at least as new as this call. Never throws for State: it is logged, and read again soon. */
+  refresh(): Promise<boolean> {
+    if (this.#reading !== undefined) this.#isStale = true;
+    this.#reading ??= this.#readUntilFresh().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  /** Tells every process that orders have changed. Never fails: they find out by themselves. */
+  async announce(): Promise<void> {
+    const { bus, clock, log } = this.#parts;
+    try {
+      await bus.publish(DRAIN_SUBJECT, Buffer.from("{}"), clock.deadline(this.#signal, PUBLISH_MS));
+    } catch (error) {
+      log.warn("drain.news_not_sent", { reason: messageOf(error) });
+    }
+  }
+
+  async #readUntilFresh(): Promise<boolean> {
+    do {
+      this.#isStale = false;
+      if (!(await this.#read())) return false;
+    } while (this.#isStale);
+    return true;
+  }
+
+  async #read(): Promise<boolean> {
+    const { state, clock, log } = this.#parts;
+    try {
+      this.#use(await loadDrains(state, clock.deadline(this.#signal, READ_MS)));
+      return true;
+    } catch (error) {
+      if (!this.#signal.aborted) log.warn("drain.not_read", { reason: messageOf(error) });
+      return false;
+    }
+  }
+
+  #use(orders: readonly WorkerDrain[]): void {
+    const before = this.#orders;
+    this.#orders = new Map(orders.map((order) => [order.workerId, order]));
+    const takenBack = [...before.keys()].filter((workerId) => !this.#orders.has(workerId));
+    if (takenBack.length > 0 || this.#orders.size > 0 || before.size > 0)
+      this.#tell(new Set(this.#orders.keys()), takenBack);
+  }
+}
