@@ -37,9 +37,8 @@ export {
   type StrayResult,
   type SubmittedJob,
   type SystemStatus,
-  type WorkerDrain,
-  type WorkerRecord,
 } from "./client/records.ts";
+export type { WorkerDrain, WorkerRecord } from "./client/worker-records.ts";
 export { type ConnectionOptions, connect, connectFromEnvironment } from "./connections/connect.ts";
 export type { GatewayTarget } from "./connections/gateway-target.ts";
 export type { ConnectionTarget, NatsTarget, RedisTarget } from "./connections/target.ts";

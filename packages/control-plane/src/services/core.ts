@@ -141,13 +141,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   const scheduling = { current: config.scheduling };
   const parts = partsOf(ports, config, scheduling, work.signal);
   const backlog = new Backlog(parts, signals);
-  parts.congestion.listen((lane, acceptedAt) => backlog.noteWaiting(lane, acceptedAt));
-  parts.limitHints.listen((limitId) => backlog.pullHeldBack(limitId));
-  parts.drains.listen((drained, takenBack) => {
-    parts.registry.drainOnly(drained);
-    if (!config.drives) return;
-    for (const workerId of takenBack) backlog.hint(parts.registry.find(workerId, ports.clock.now()));
-  });
+  leadHints(parts, backlog);
   const keys = openKeys(ports.state, ports.clock);
   const handlers = new Map([
     [JOB_KIND, (id: string, signal: AbortSignal) => wakeJob(id, parts, signal)],
@@ -208,6 +202,16 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
       await untilFired(ended, ports.clock.deadline(NEVER, GIVE_UP_MS)); // whatever does not listen to its signal is left behind
     },
   };
+}
+
+/** What the backlog hears of from within the process. */
+function leadHints({ congestion, limitHints, drains, registry, clock, drives }: JobParts, backlog: Backlog): void {
+  congestion.listen((lane, acceptedAt) => backlog.noteWaiting(lane, acceptedAt));
+  limitHints.listen((limitId) => backlog.pullHeldBack(limitId));
+  drains.listen((drained, takenBack) => {
+    registry.drainOnly(drained);
+    if (drives) for (const workerId of takenBack) backlog.hint(registry.find(workerId, clock.now()));
+  });
 }
 
 /** What people change while processes run: configuration, and which workers are drained. */

@@ -46,11 +46,11 @@ import type {
   RetriedJob,
   SubmittedJob,
   SystemStatus,
-  WorkerRecord,
 } from "./records.ts";
 import { isTerminal } from "./records.ts";
 import { parseApiKey, parseBaseUrl } from "./url.ts";
 import { waitForEnd } from "./wait.ts";
+import type { WorkerRecord } from "./worker-records.ts";
 
 export interface ClientOptions {
   /** http(s)://host[:port][/base], without user, query and fragment. */

@@ -19,8 +19,8 @@ import type {
   RetriedJob,
   SubmittedJob,
   SystemStatus,
-  WorkerRecord,
 } from "./records.ts";
+import type { WorkerRecord } from "./worker-records.ts";
 
 type Members = { readonly [member: string]: unknown };
 
