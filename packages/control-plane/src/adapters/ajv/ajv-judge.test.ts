@@ -149,7 +149,7 @@ describe("the thread", () => {
     thread(0).end(new Error("out of memory"));
     expect(await first).toMatchObject({ kind: "unchecked" });
     const second = ask("2", "b");
-    await clock.advance(10_000);
+    await clock.advance(15_000);
     expect(await second).toMatchObject({ kind: "unchecked" });
     const third = ask("3", "c");
     thread(2).say({ kind: "ready" });

@@ -18,4 +18,7 @@ assert(port !== null, "this file runs in a thread");
 const checks = new SchemaChecks();
 const send = (message: FromThread): void => port.postMessage(message);
 port.on("message", ({ schema, json }: ToThread) => send({ kind: "judged", verdict: checks.judge(schema, json) }));
+// What every first question would have to wait for: the schemas of schemas, compiled.
+for (const dialect of ["https://json-schema.org/draft/2020-12/schema", "http://json-schema.org/draft-07/schema#"])
+  checks.judge(JSON.stringify({ $schema: dialect, type: "object" }), Buffer.from("7"));
 send({ kind: "ready" });
