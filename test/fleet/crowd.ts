@@ -3,6 +3,7 @@
 // Must not know: which gateway is well.
 
 import { Client, CordumError, type JobDetail } from "@cordum/sdk";
+import { handIn } from "./hand-in.ts";
 
 export interface CrowdOptions {
   readonly urls: readonly string[];
@@ -43,10 +44,11 @@ export class Crowd {
   }
 
   async #insist(nth: number): Promise<void> {
-    const { topic, name, urls } = this.#options;
+    const { topic, name, urls, apiKey, patienceMs } = this.#options;
     for (let attempt = 0; ; attempt++) {
-      const url = urls[(nth + attempt) % urls.length];
-      const answer = await this.#submit(`${url}/api/v1/jobs`, { topic, prompt: String(nth) }, `${name}-${nth}`);
+      const url = urls[(nth + attempt) % urls.length] ?? "";
+      const idempotencyKey = `${name}-${nth}`;
+      const answer = await handIn({ url, apiKey, idempotencyKey, patienceMs, body: { topic, prompt: String(nth) } });
       if (answer.kind === "accepted") {
         this.accepted.set(nth, answer.jobId);
         return;
@@ -55,25 +57,6 @@ export class Crowd {
       if (answer.status === 503 && answer.retryAfter === null) this.withoutRetryAfter++;
       if (answer.status !== 0 && answer.status < 500) throw new Error(`${url} answers ${answer.status}`);
       await sleep(100);
-    }
-  }
-
-  async #submit(url: string, body: object, idempotencyKey: string): Promise<Answer> {
-    const { apiKey, patienceMs } = this.#options;
-    try {
-      const response = await fetch(url, {
-        method: "POST",
-        headers: { "x-api-key": apiKey, "idempotency-key": idempotencyKey, "content-type": "application/json" },
-        body: JSON.stringify(body),
-        signal: AbortSignal.timeout(patienceMs),
-      });
-      const answer: unknown = await response.json();
-      if (response.ok && typeof answer === "object" && answer !== null && "job_id" in answer)
-        return { kind: "accepted", jobId: String(answer.job_id) };
-      return { kind: "refused", status: response.status, retryAfter: response.headers.get("retry-after") };
-    } catch {
-      // No connection, no answer in time, or half an answer: all the same to somebody who insists.
-      return { kind: "refused", status: 0, retryAfter: null };
     }
   }
 
@@ -101,10 +84,6 @@ export class Crowd {
     }
   }
 }
-
-type Answer =
-  | { readonly kind: "accepted"; readonly jobId: string }
-  | { readonly kind: "refused"; readonly status: number; readonly retryAfter: string | null };
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));

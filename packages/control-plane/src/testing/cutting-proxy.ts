@@ -10,6 +10,8 @@ export interface CuttingProxy extends AsyncDisposable {
   cutNextAnswer(): Promise<void>;
   /** The next request is dropped and its connection cut. Resolves when that has happened. */
   cutNextRequest(): Promise<void>;
+  /** Takes back a cut that was ordered and has not happened. */
+  cutNothing(): void;
   /** Nothing goes through in either direction, connections stay open; until `resume`. */
   pause(): void;
   resume(): void;
@@ -75,6 +77,10 @@ class TcpProxy implements CuttingProxy {
 
   cutNextRequest(): Promise<void> {
     return this.#cutNext("request");
+  }
+
+  cutNothing(): void {
+    this.#cut = undefined;
   }
 
   pause(): void {

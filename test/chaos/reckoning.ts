@@ -1,0 +1,34 @@
+// What became of the jobs of a round, in numbers.
+// Owns:          ends by kind, and what was lost where it may be.
+// Must not know: what must hold.
+
+import { type Facts, RoundFacts } from "./facts.ts";
+
+/** By kind of job: how many ended how; "lost" where they are not stored. */
+export type Outcome = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
+export function outcomeOf(facts: Facts): Outcome {
+  const { jobs } = new RoundFacts(facts);
+  const outcome = new Map<string, Map<string, number>>();
+  for (const { id, kind } of facts.ledger.accepted.values()) {
+    const state = jobs.get(id)?.phase.state ?? "lost";
+    const ends = outcome.get(kind) ?? new Map<string, number>();
+    ends.set(state, (ends.get(state) ?? 0) + 1);
+    outcome.set(kind, ends);
+  }
+  return outcome;
+}
+
+/** Only what Redis may forget (design §5); the invariants say when it forgot more. */
+export function countLost(facts: Facts): void {
+  const round = new RoundFacts(facts);
+  const { accepted, deeds, losses } = facts.ledger;
+  if (losses.length === 0) return;
+  const missing = [...accepted.keys()].filter((id) => !round.jobs.has(id)).length;
+  facts.ledger.count("accepted jobs that Redis forgot", missing);
+  const undone = deeds.filter(({ jobId, action, by }) => {
+    const job = round.jobs.get(jobId);
+    return action === "job.cancel" ? job?.phase.state !== "CANCELLED" : job?.approval?.by !== by;
+  });
+  facts.ledger.count("answers of people that Redis forgot", undone.length);
+}

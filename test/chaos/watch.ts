@@ -1,0 +1,57 @@
+// Looking into the store while a round runs.
+// Owns:          counts of open jobs and of slots; that limits are not exceeded at any moment that is looked at.
+// Must not know: how jobs end. Asks Redis past the control plane, so that it sees what is there and not what is said.
+
+import { indexName } from "@cordum/control-plane/adapters/redis/keys";
+import { OPEN_STATES } from "@cordum/control-plane/jobs/job";
+import { JOB_INDEX } from "@cordum/control-plane/jobs/job-indexes";
+import { partitionOf } from "@cordum/control-plane/ports/partition";
+import { slotLayout } from "@cordum/control-plane/scheduling/slots";
+import type { ChaosRedis } from "./chaos-redis.ts";
+import { LIMITS, TENANTS } from "./house-rules.ts";
+import type { Ledger } from "./ledger.ts";
+import { sleep } from "./sleep.ts";
+
+const PARTITIONS = 16;
+const LOOK_MS = 200;
+const [SLOT_INDEX = ""] = Object.keys(slotLayout());
+
+const openNames = Array.from({ length: PARTITIONS }, (_, partition) =>
+  TENANTS.flatMap((tenant) =>
+    OPEN_STATES.map((state) => indexName({ partition, index: JOB_INDEX.byState, of: [tenant, state] })),
+  ),
+).flat();
+const slotNames = LIMITS.map(({ id }) =>
+  indexName({ partition: partitionOf(id, PARTITIONS), index: SLOT_INDEX, of: [id] }),
+);
+
+/** Undefined while Redis does not answer. */
+export async function openJobs(redis: ChaosRedis): Promise<number | undefined> {
+  return (await sizes(redis, openNames))?.reduce((sum, size) => sum + size, 0);
+}
+
+export async function slotsOut(redis: ChaosRedis): Promise<readonly number[] | undefined> {
+  return sizes(redis, slotNames);
+}
+
+/** Until the signal fires. */
+export async function watchLimits(redis: ChaosRedis, ledger: Ledger, signal: AbortSignal): Promise<void> {
+  while (await sleep(LOOK_MS, signal)) {
+    const out = await slotsOut(redis);
+    if (out === undefined) continue;
+    ledger.count("looks at limits");
+    for (const [at, { says, max }] of LIMITS.entries()) {
+      const taken = out[at] ?? 0;
+      if (taken > max) ledger.offend("limits kept", `${says} had ${taken} slots taken at ${Date.now()}; ${max} may be`);
+      if (taken === max) ledger.count("looks at which a limit was reached");
+    }
+  }
+}
+
+async function sizes({ admin }: ChaosRedis, names: readonly string[]): Promise<readonly number[] | undefined> {
+  const asked = admin.pipeline();
+  for (const name of names) asked.zcard(name);
+  const answers = await asked.exec().catch(() => null);
+  if (answers === null || answers.some(([error]) => error !== null)) return undefined;
+  return answers.map(([, size]) => Number(size));
+}
