@@ -2,8 +2,7 @@
 // Owns:          the list.
 // Must not know: how the single ones are checked.
 
-import type { Facts, Finding, Invariant } from "./facts.ts";
-import { RoundFacts } from "./facts.ts";
+import type { Finding, Invariant, RoundFacts } from "./facts.ts";
 import { EXECUTION_INVARIANTS } from "./invariants-of-executions.ts";
 import { RECORD_INVARIANTS } from "./invariants-of-records.ts";
 import { WITNESS_INVARIANTS } from "./invariants-of-witnesses.ts";
@@ -15,11 +14,10 @@ export interface Checked extends Finding {
 
 export const INVARIANTS: readonly Invariant[] = [...RECORD_INVARIANTS, ...EXECUTION_INVARIANTS, ...WITNESS_INVARIANTS];
 
-export function checkAll(facts: Facts): readonly Checked[] {
-  const round = new RoundFacts(facts);
+export function checkAll(round: RoundFacts): readonly Checked[] {
   return INVARIANTS.map((invariant) => {
     const { looked, faults } = invariant.check(round);
-    const offences = facts.ledger.offences.filter((offence) => offence.invariant === invariant.name);
+    const offences = round.facts.ledger.offences.filter((offence) => offence.invariant === invariant.name);
     const { name, says } = invariant;
     return { name, says, looked: looked + offences.length, faults: [...faults, ...offences.map((each) => each.says)] };
   });

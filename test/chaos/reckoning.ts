@@ -2,13 +2,12 @@
 // Owns:          ends by kind, and what was lost where it may be.
 // Must not know: what must hold.
 
-import { type Facts, RoundFacts } from "./facts.ts";
+import type { RoundFacts } from "./facts.ts";
 
 /** By kind of job: how many ended how; "lost" where they are not stored. */
 export type Outcome = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
-export function outcomeOf(facts: Facts): Outcome {
-  const { jobs } = new RoundFacts(facts);
+export function outcomeOf({ facts, jobs }: RoundFacts): Outcome {
   const outcome = new Map<string, Map<string, number>>();
   for (const { id, kind } of facts.ledger.accepted.values()) {
     const state = jobs.get(id)?.phase.state ?? "lost";
@@ -20,15 +19,15 @@ export function outcomeOf(facts: Facts): Outcome {
 }
 
 /** Only what Redis may forget (design §5); the invariants say when it forgot more. */
-export function countLost(facts: Facts): void {
-  const round = new RoundFacts(facts);
-  const { accepted, deeds, losses } = facts.ledger;
+export function countLost(round: RoundFacts): void {
+  const { ledger } = round.facts;
+  const { accepted, deeds, losses } = ledger;
   if (losses.length === 0) return;
   const missing = [...accepted.keys()].filter((id) => !round.jobs.has(id)).length;
-  facts.ledger.count("accepted jobs that Redis forgot", missing);
+  ledger.count("accepted jobs that Redis forgot", missing);
   const undone = deeds.filter(({ jobId, action, by }) => {
     const job = round.jobs.get(jobId);
     return action === "job.cancel" ? job?.phase.state !== "CANCELLED" : job?.approval?.by !== by;
   });
-  facts.ledger.count("answers of people that Redis forgot", undone.length);
+  ledger.count("answers of people that Redis forgot", undone.length);
 }

@@ -4,11 +4,12 @@
 
 import { join } from "node:path";
 import { type SeededRandom, seededRandom } from "@cordum/control-plane/adapters/system/seeded-random";
+import { OPEN_STATES } from "@cordum/control-plane/jobs/job";
 import { redisDump } from "@cordum/control-plane/testing/redis-dump";
 import type { RedisStyle } from "./chaos-redis.ts";
 import type { Deck } from "./deck.ts";
 import { readExecutions } from "./effects.ts";
-import type { Facts } from "./facts.ts";
+import { type Facts, RoundFacts } from "./facts.ts";
 import { type Fleet, KEYS, startFleet } from "./fleet.ts";
 import { type Checked, checkAll } from "./invariants.ts";
 import type { Journal } from "./journal.ts";
@@ -19,7 +20,7 @@ import { Picture } from "./picture.ts";
 import { countLost, type Outcome, outcomeOf } from "./reckoning.ts";
 import { lookForSecrets, readThroughApi, repeatSubmits } from "./second-look.ts";
 import { sleep } from "./sleep.ts";
-import { openJobs, slotsOut, watchLimits } from "./watch.ts";
+import { openJobs, slotsOut, storedOf, watchLimits } from "./watch.ts";
 
 export interface RoundPlan {
   readonly name: string;
@@ -146,16 +147,16 @@ class Round {
       const isQuiet = open === 0 && slots?.every((size) => size === 0) === true && this.#load.underWay === 0;
       if (!isQuiet) quietSince = 0;
       else if (quietSince === 0) quietSince = Date.now();
-      else if (this.#isSeen(picture) && Date.now() - quietSince > SAY_MS) return;
+      else if (Date.now() - quietSince > SAY_MS && (await this.#isSeen(picture))) return;
       await sleep(250);
     }
     this.#journal.say("the last jobs do not end; what is there is looked at as it is");
   }
 
-  #isSeen({ states }: Picture): boolean {
-    return [...states.values()].every(
-      (state) => !["PENDING", "APPROVAL_REQUIRED", "SCHEDULED", "DISPATCHED", "RUNNING"].includes(state),
-    );
+  /** What Redis forgot has no end that could be seen. */
+  async #isSeen({ states }: Picture): Promise<boolean> {
+    const open = [...states].flatMap(([id, state]) => ((OPEN_STATES as readonly string[]).includes(state) ? [id] : []));
+    return (await storedOf(this.#fleet.redis, open)).length === 0;
   }
 
   async #reckon(picture: Picture): Promise<RoundResult> {
@@ -165,7 +166,6 @@ class Round {
     const dump = await redisDump(redis.admin);
     const [seconds, micros] = await redis.admin.time();
     const now = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
-    await readThroughApi(this.#fleet, dump, ledger);
     lookForSecrets(
       members.map(({ name }) => join(this.#folder, `${name}.log`)),
       ledger,
@@ -174,9 +174,11 @@ class Round {
     const surprises = new Map(members.map(({ name, process }) => [name, process.surprises]));
     const seen = { states, tenants, firstAt, failure };
     const facts: Facts = { dump, now, ledger, executions, deaths: this.#deaths, surprises, seen };
-    const checked = checkAll(facts);
-    const outcome = outcomeOf(facts);
-    countLost(facts);
+    const arranged = new RoundFacts(facts);
+    await readThroughApi(this.#fleet, arranged);
+    const checked = checkAll(arranged);
+    const outcome = outcomeOf(arranged);
+    countLost(arranged);
     this.#writeDown(facts, checked);
     return {
       plan: this.#plan,

@@ -3,12 +3,10 @@
 // Must not know: what is right: it says what differs.
 
 import { existsSync, readFileSync } from "node:fs";
-import type { Dump } from "@cordum/control-plane/adapters/memory/memory-state";
 import type { SeededRandom } from "@cordum/control-plane/adapters/system/seeded-random";
-import { parseJob } from "@cordum/control-plane/jobs/job-codec";
-import { JOB_KIND } from "@cordum/control-plane/jobs/job-store";
 import { Client } from "@cordum/sdk";
 import { handIn } from "../fleet/hand-in.ts";
+import type { RoundFacts } from "./facts.ts";
 import { type Fleet, KEYS } from "./fleet.ts";
 import type { AcceptedJob, Ledger } from "./ledger.ts";
 
@@ -34,8 +32,10 @@ export async function repeatSubmits({ urls }: Fleet, ledger: Ledger, chance: See
   }
 }
 
-export async function readThroughApi({ urls }: Fleet, dump: Dump, ledger: Ledger): Promise<void> {
-  const jobs = dump.records.flatMap(({ stored }) => (stored.key.kind === JOB_KIND ? [parseJob(stored.value)] : []));
+/** A result is a payload beside the record: Redis may have forgotten the one and kept, or been told again of, the other. */
+export async function readThroughApi({ urls }: Fleet, round: RoundFacts): Promise<void> {
+  const jobs = [...round.jobs.values()];
+  const { ledger } = round.facts;
   const step = Math.max(1, Math.floor(jobs.length / READS_MAX));
   const chosen = jobs.filter((_, at) => at % step === 0);
   const read = async (lane: number): Promise<void> => {

@@ -2,9 +2,10 @@
 // Owns:          counts of open jobs and of slots; that limits are not exceeded at any moment that is looked at.
 // Must not know: how jobs end. Asks Redis past the control plane, so that it sees what is there and not what is said.
 
-import { indexName } from "@cordum/control-plane/adapters/redis/keys";
+import { indexName, recordName } from "@cordum/control-plane/adapters/redis/keys";
 import { OPEN_STATES } from "@cordum/control-plane/jobs/job";
 import { JOB_INDEX } from "@cordum/control-plane/jobs/job-indexes";
+import { JOB_KIND } from "@cordum/control-plane/jobs/job-store";
 import { partitionOf } from "@cordum/control-plane/ports/partition";
 import { slotLayout } from "@cordum/control-plane/scheduling/slots";
 import type { ChaosRedis } from "./chaos-redis.ts";
@@ -14,6 +15,7 @@ import { sleep } from "./sleep.ts";
 
 const PARTITIONS = 16;
 const LOOK_MS = 200;
+const ANSWER_MS_MAX = 2_000;
 const [SLOT_INDEX = ""] = Object.keys(slotLayout());
 
 const openNames = Array.from({ length: PARTITIONS }, (_, partition) =>
@@ -34,6 +36,13 @@ export async function slotsOut(redis: ChaosRedis): Promise<readonly number[] | u
   return sizes(redis, slotNames);
 }
 
+/** Those of the jobs that are stored. */
+export async function storedOf({ admin }: ChaosRedis, ids: readonly string[]): Promise<readonly string[]> {
+  const names = ids.map((id) => recordName({ partition: partitionOf(id, PARTITIONS), kind: JOB_KIND, id }));
+  const found = names.length === 0 ? [] : await admin.mget(...names);
+  return ids.filter((_, at) => typeof found[at] === "string");
+}
+
 /** Until the signal fires. */
 export async function watchLimits(redis: ChaosRedis, ledger: Ledger, signal: AbortSignal): Promise<void> {
   while (await sleep(LOOK_MS, signal)) {
@@ -51,7 +60,8 @@ export async function watchLimits(redis: ChaosRedis, ledger: Ledger, signal: Abo
 async function sizes({ admin }: ChaosRedis, names: readonly string[]): Promise<readonly number[] | undefined> {
   const asked = admin.pipeline();
   for (const name of names) asked.zcard(name);
-  const answers = await asked.exec().catch(() => null);
+  // A connection that was given up may leave its last question without an answer.
+  const answers = await Promise.race([asked.exec().catch(() => null), sleep(ANSWER_MS_MAX).then(() => null)]);
   if (answers === null || answers.some(([error]) => error !== null)) return undefined;
   return answers.map(([, size]) => Number(size));
 }
