@@ -3,7 +3,7 @@
 // Must not know: which gateway is well, what becomes of a job.
 
 import type { SeededRandom } from "@cordum/control-plane/adapters/system/seeded-random";
-import { handIn } from "../fleet/hand-in.ts";
+import { type Answer, handIn, handInTogether } from "../fleet/hand-in.ts";
 import { KEYS } from "./fleet.ts";
 import { type Kind, kindAt } from "./kinds.ts";
 import type { Ledger } from "./ledger.ts";
@@ -50,35 +50,65 @@ export class Load {
   }
 
   async #insist(nth: number): Promise<void> {
-    const { urls, name, chance, ledger } = this.#options;
+    const { urls, name, chance } = this.#options;
     const kind = kindAt(chance.below(100));
-    const idempotencyKey = `${name}-${nth}`;
-    const prompt = promptOf(kind, nth, chance);
-    const body = { topic: kind.topic, prompt, ...more(kind, chance) };
-    const apiKey = kind.tenant === "acme" ? KEYS.ada.key : KEYS.nan.key;
-    for (let attempt = 0; ; attempt++) {
+    let left = Array.from({ length: kind.together ?? 1 }, (_, at) => this.#wishOf(kind, `${name}-${nth}-${at}`));
+    for (let attempt = 0; left.length > 0; attempt++) {
       const url = urls[(nth + attempt) % urls.length] ?? "";
-      const answer = await handIn({ url, apiKey, idempotencyKey, body, patienceMs: PATIENCE_MS });
-      if (answer.kind === "accepted") {
-        const { topic, tenant } = kind;
-        const about = { topic, tenant, idempotencyKey, body, prompt, kind: kind.name };
-        ledger.accepted.set(answer.jobId, { id: answer.jobId, at: Date.now(), ...about });
-        return;
-      }
-      ledger.refused(answer.status);
-      const mayBe = answer.status === 0 || (answer.status === 503 && answer.retryAfter !== null);
-      if (!mayBe)
-        ledger.offend("answers", `a submit was answered ${answer.status}, Retry-After ${answer.retryAfter ?? "none"}`);
-      await sleep(AGAIN_MS);
+      const answers = await this.#ask(url, kind, left);
+      left = left.filter((wish, at) => !this.#isAccepted(wish, answers[at]));
+      if (left.length > 0) await sleep(AGAIN_MS);
     }
+  }
+
+  #wishOf(kind: Kind, idempotencyKey: string): Wish {
+    const { chance } = this.#options;
+    const prompt = promptOf(kind, idempotencyKey, chance);
+    const priority = PRIORITIES[chance.below(PRIORITIES.length)];
+    return { kind, idempotencyKey, prompt, body: { topic: kind.topic, prompt, priority, ...timesOf(kind, chance) } };
+  }
+
+  async #ask(url: string, kind: Kind, wishes: readonly Wish[]): Promise<readonly Answer[]> {
+    const apiKey = kind.tenant === "acme" ? KEYS.ada.key : KEYS.nan.key;
+    const [first] = wishes;
+    if (first === undefined) return [];
+    const asked = { url, apiKey, patienceMs: PATIENCE_MS, idempotencyKey: first.idempotencyKey };
+    if (kind.together === undefined) return [await handIn({ ...asked, body: first.body })];
+    const jobs = wishes.map(({ body, idempotencyKey }) => ({ ...body, idempotency_key: idempotencyKey }));
+    return handInTogether({ ...asked, body: { jobs }, count: jobs.length });
+  }
+
+  #isAccepted({ kind, idempotencyKey, prompt, body }: Wish, answer: Answer | undefined): boolean {
+    const { ledger } = this.#options;
+    if (answer?.kind === "accepted") {
+      const { topic, tenant, name } = kind;
+      const about = { topic, tenant, idempotencyKey, body, prompt, kind: name };
+      ledger.accepted.set(answer.jobId, { id: answer.jobId, at: Date.now(), ...about });
+      return true;
+    }
+    const { status, retryAfter } = answer ?? { status: 0, retryAfter: null };
+    ledger.refused(status);
+    const mayBe = status === 0 || (status === 503 && retryAfter !== null);
+    if (!mayBe) ledger.offend("answers", `a submit was answered ${status}, Retry-After ${retryAfter ?? "none"}`);
+    return false;
   }
 }
 
-/** Of a flaky job it says how often it fails: some fail more often than they are tried. */
-function promptOf({ topic }: Kind, nth: number, chance: SeededRandom): string {
-  return topic === "job.flaky" ? `fails ${chance.below(4)} times, job ${nth}` : `job ${nth}`;
+interface Wish {
+  readonly kind: Kind;
+  readonly idempotencyKey: string;
+  readonly prompt: string;
+  readonly body: object;
 }
 
-function more({ delayMsMax }: Kind, chance: SeededRandom): object {
+const PRIORITIES = ["critical", "interactive", "batch"] as const;
+
+/** Of a flaky job it says how often it fails: some fail more often than they are tried. */
+function promptOf({ topic }: Kind, key: string, chance: SeededRandom): string {
+  return topic === "job.flaky" ? `fails ${chance.below(4)} times, ${key}` : key;
+}
+
+function timesOf({ delayMsMax, deadlineMs }: Kind, chance: SeededRandom): object {
+  if (deadlineMs !== undefined) return { deadline_ms: deadlineMs };
   return delayMsMax === undefined ? {} : { delay_ms: 1_000 + chance.below(delayMsMax - 1_000) };
 }

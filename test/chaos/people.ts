@@ -8,6 +8,7 @@ import type { SeededRandom } from "@cordum/control-plane/adapters/system/seeded-
 import { Client, CordumError } from "@cordum/sdk";
 import { KEYS } from "./fleet.ts";
 import { POLICIES } from "./house-rules.ts";
+import { TO_CANCEL } from "./kinds.ts";
 import type { Deed, Ledger } from "./ledger.ts";
 import { sleep } from "./sleep.ts";
 
@@ -92,8 +93,8 @@ export class People {
 
   async #cancel(): Promise<void> {
     const { chance, ledger } = this.#options;
-    for (const { id, topic } of [...ledger.accepted.values()].slice(-200)) {
-      if (topic !== "job.long" || this.#cancelled.has(id) || chance.once(3)) continue;
+    for (const { id, kind } of [...ledger.accepted.values()].slice(-200)) {
+      if (kind !== TO_CANCEL || this.#cancelled.has(id) || chance.once(3)) continue;
       this.#cancelled.add(id);
       await this.#shrug(async () => {
         const { state, reason } = await this.#as("ada").cancel(id);
