@@ -3,9 +3,12 @@
 // Must not know: why the change happens.
 // H1. Commit first, then publish. What must be true is in the commit; an effect may be lost (the alarm repeats it) or doubled.
 // H2. Who loses a race goes on from the record that the conflict brings; nothing goes back to the bus.
-// H3. A worker's slot is taken before the commit that dispatches to it and given back when that commit fails.
+// H3. Time does not stand still for a job: a change of a stored one happens after the one before, even where two processes' clocks say
+//     otherwise. So the order of its steps is that of its versions, and whoever looks for what has changed since finds the newest.
+// H4. A worker's slot is taken before the commit that dispatches to it and given back when that commit fails.
 
 import { Fault } from "../ports/fault.ts";
+import type { EpochMs } from "../ports/time.ts";
 import { countMove } from "./count-move.ts";
 import { carryOut, type DeliveryHistory } from "./effects.ts";
 import { type Dispatch, isTerminal, type Job } from "./job.ts";
@@ -51,7 +54,8 @@ export async function changeSeen(
     const event = decide(seen.record);
     if (event === undefined) return { job: seen.record, moved: false };
     const before: SeenJob = seen;
-    const { moved, saved } = await settleAndCommit(before.record, event, parts, signal, (next) =>
+    const about = { before: before.record, event, after: before.record.updatedAt };
+    const { moved, saved } = await settleAndCommit(about, parts, signal, (next) =>
       parts.jobs.replace(before, next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs), deedOf),
     );
     if (saved === "unchanged") return { job: before.record, moved: false };
@@ -84,17 +88,23 @@ export async function followThrough(
   }
 }
 
+export interface Happening {
+  readonly before: Job;
+  readonly event: JobEvent | "pull";
+  /** It happens later than this, see H3. */
+  readonly after: EpochMs;
+}
+
 /** Settles what the event leads to and commits it, with the worker's and the limits' slots held. "unchanged": there was nothing to write. */
 export async function settleAndCommit<S extends { readonly kind: "committed" | "conflict" }>(
-  before: Job,
-  event: JobEvent | "pull",
+  { before, event, after }: Happening,
   parts: JobParts,
   signal: AbortSignal,
   commit: (next: Job) => Promise<S>,
 ): Promise<{ readonly moved: Transition; readonly saved: S | "unchanged" }> {
   const known = parts.drives ? configOf(before, parts) : undefined;
   const config = known === undefined && mayBePlaced(before, event, parts) ? await meetConfig(before, parts) : known;
-  const now = parts.clock.now();
+  const now = Math.max(parts.clock.now(), after + 1);
   let moved = changeAndSettle(before, event, { now, parts, config });
   let committed = false;
   let mayBeOut = false;

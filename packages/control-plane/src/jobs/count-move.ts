@@ -11,7 +11,7 @@ export function countMove(before: Job, next: Job, meter: Meter): void {
   const { phase, topic } = next;
   if ("dispatch" in phase) countDispatch(next, phase, meter);
   if (before.phase.state === "APPROVAL_REQUIRED" && phase.state !== "APPROVAL_REQUIRED")
-    countAnswer(before.phase.ask.at, next, meter);
+    countAnswer(before, before.phase.ask.at, next, meter);
   if (phase.state === "PENDING" && phase.waiting === "policy_unavailable")
     meter.count("cordum_scheduler_safety_unavailable_total");
   if (!isTerminal(next)) return;
@@ -30,9 +30,9 @@ function countDispatch(next: Job, phase: Extract<Job["phase"], { readonly dispat
 }
 
 /** A job that left its question: a person answered it, its time was up, or somebody cancelled the job. */
-function countAnswer(askedAt: number, next: Job, meter: Meter): void {
+function countAnswer(before: Job, askedAt: number, next: Job, meter: Meter): void {
   const { approval, phase } = next;
-  if (approval !== undefined && approval.at === next.updatedAt) {
+  if (approval !== undefined && approval !== before.approval) {
     meter.count("cordum_approval_decisions_total", { decision: approval.answer });
     meter.observe("cordum_approval_latency_seconds", (approval.at - askedAt) / 1000);
   } else if ("outcome" in phase && phase.outcome.code === "approval_expired")

@@ -140,6 +140,27 @@ describe("a follower", () => {
     expect(acme.seen).toHaveLength(2);
   });
 
+  it("hears of a change that no news told, by a process whose clock is behind that of the change before (E2)", async () => {
+    let isAway = false;
+    const feed = await open({ bus: (real) => withSending(real, { publish: losing(real, () => isAway) }) });
+    const acme = read(feed);
+    await scene.quiet();
+    const { jobId } = await scene.submit({ topic: "job.ask" });
+    await scene.pass(SCAN_MS);
+    expect(told(acme)).toEqual([`${jobId} APPROVAL_REQUIRED`]);
+    isAway = true;
+    const { updatedAt, steps } = await scene.load(jobId);
+    const clock = Object.create(scene.parts.clock, {
+      now: { value: () => updatedAt - 30 },
+    }) as typeof scene.parts.clock;
+    await cancelJob(jobId, { tenant: "acme", by: "ada", reason: "" }, { ...scene.parts, clock }, NEVER);
+    await scene.pass(SCAN_MS * 2);
+    expect(told(acme)).toEqual([`${jobId} APPROVAL_REQUIRED`, `${jobId} CANCELLED`]);
+    const after = await scene.load(jobId);
+    expect(after.updatedAt).toBeGreaterThan(updatedAt);
+    expect(after.steps.at(-1)?.at).toBeGreaterThan(steps.at(-1)?.at ?? 0);
+  });
+
   it("that reads nothing keeps a bounded number, and then gets the latest state of everything (F1)", async () => {
     const feed = await open();
     const reader = read(feed, { waitingMax: 10 });

@@ -163,7 +163,8 @@ export async function createJob(
   };
   const { refusal } = draft;
   const event: JobEvent = refusal === undefined ? { kind: "woke" } : { kind: "refused", ...refusal };
-  const { moved, saved } = await settleAndCommit(accepted, event, parts, signal, (next) =>
+  const begun = { before: accepted, event, after: now - 1 };
+  const { moved, saved } = await settleAndCommit(begun, parts, signal, (next) =>
     parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs), {
       attached: draft.attached,
       deedOf,
