@@ -51,8 +51,7 @@ async function writeAll(): Promise<void> {
 function begin(pipeline: ChainableCommander, writes: readonly Write[]): void {
   const members = writes.flatMap(({ id }) => [Date.now(), id]);
   pipeline.mset(...writes.flatMap(({ id, text }) => [`job:${id}`, text]));
-  for (const index of ["due", "tenant", "state:DISPATCHED", "topic", "busy:tenant", "busy:worker"])
-    pipeline.zadd(index, ...members);
+  for (const index of ["due", "tenant", "state:DISPATCHED", "topic", "busy:worker"]) pipeline.zadd(index, ...members);
 }
 
 function finish(pipeline: ChainableCommander, writes: readonly Write[]): void {
@@ -60,7 +59,7 @@ function finish(pipeline: ChainableCommander, writes: readonly Write[]): void {
   const members = ids.flatMap((id) => [Date.now(), id]);
   for (const { id, text } of writes) pipeline.set(`job:${id}`, text, "PX", KEEP_MS);
   for (const index of ["tenant", "state:SUCCEEDED"]) pipeline.zadd(index, ...members);
-  for (const index of ["due", "state:DISPATCHED", "busy:tenant", "busy:worker"]) pipeline.zrem(index, ...ids);
+  for (const index of ["due", "state:DISPATCHED", "busy:worker"]) pipeline.zrem(index, ...ids);
 }
 
 function write(id: string, state: string, context?: string): Promise<void> {

@@ -27,8 +27,6 @@ export const JOB_INDEX = {
   heldBack: "job.held",
   /** of nobody: all jobs that wait for a person, for the gauges; score: the question. */
   asked: "job.asked",
-  /** of tenant: jobs that are out with a worker; score: dispatch. */
-  busyOfTenant: "job.busy.tenant",
   /** of worker: jobs that are out with it; score: dispatch. */
   busyOfWorker: "job.busy.worker",
 } as const;
@@ -48,7 +46,6 @@ export function jobLayout(keepMs: Ms): Layout["indexes"] {
     [JOB_INDEX.backlog]: open,
     [JOB_INDEX.heldBack]: open,
     [JOB_INDEX.asked]: open,
-    [JOB_INDEX.busyOfTenant]: open,
     [JOB_INDEX.busyOfWorker]: open,
   };
 }
@@ -67,10 +64,8 @@ export function entriesOfJob(job: Job): readonly Entry[] {
     for (const pool of phase.pools) entries.push(backlogEntry(pool, job.priority, tenant, job.acceptedAt));
   if (phase.state === "SCHEDULED" && phase.limit !== undefined)
     entries.push({ index: JOB_INDEX.heldBack, of: [phase.limit], score: job.acceptedAt });
-  if (phase.state === "DISPATCHED" || phase.state === "RUNNING") {
-    entries.push({ index: JOB_INDEX.busyOfTenant, of: [tenant], score: phase.dispatch.at });
+  if (phase.state === "DISPATCHED" || phase.state === "RUNNING")
     entries.push({ index: JOB_INDEX.busyOfWorker, of: [phase.dispatch.workerId], score: phase.dispatch.at });
-  }
   return entries;
 }
 
