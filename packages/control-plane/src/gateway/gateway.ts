@@ -5,6 +5,7 @@
 //     answering. W2. close ends everything.
 
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
+import { SubmitLimiter } from "../jobs/submit-rate.ts";
 import { DEFAULT_SESSION_SETTINGS } from "../worker-sessions/session-parts.ts";
 import { WorkerSessions } from "../worker-sessions/sessions.ts";
 import { type App, createApp, registerRoutes } from "./app.ts";
@@ -104,6 +105,7 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     held,
     streams,
     workers,
+    submitLimiter: new SubmitLimiter(settings.submitRates, { ...parts.jobParts, ...parts.jobParts.settings }),
     denials,
   };
   registerRoutes(app, () => {

@@ -41,6 +41,7 @@ export const FAULTS = {
   ROUTE_NOT_FOUND: { status: 404, retry: "never", title: "No such route" },
   METHOD_NOT_ALLOWED: { status: 405, retry: "never", title: "Method not allowed on this route" },
   RATE_LIMITED: { status: 429, retry: "later", title: "Too many requests" },
+  SUBMIT_RATE_LIMITED: { status: 429, retry: "later", title: "The tenant submits more jobs than it may" },
   TOO_MANY_CONNECTIONS: { status: 429, retry: "later", title: "Too many streams or sockets are open" },
   INTERNAL: { status: 500, retry: "later", title: "Internal error" },
   SHUTTING_DOWN: { status: 503, retry: "later", title: "This process is shutting down" },

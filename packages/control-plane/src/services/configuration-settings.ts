@@ -20,6 +20,7 @@ import {
   origins,
   path,
   redisUrl,
+  tenantRates,
   text,
   type ValueKind,
   wholeUnits,
@@ -102,6 +103,17 @@ export const SETTINGS = {
       "The same for all keys of a tenant together.",
     ),
     tenantRateBurst: optional("API_TENANT_RATE_LIMIT_BURST", perSecond, "Requests at once; twice the rate if not set."),
+    submitRatePerSecond: optional(
+      "API_TENANT_SUBMIT_RATE",
+      perSecond,
+      "Jobs that a tenant may submit per second in the long run, through all gateways together; each job of a batch counts.",
+    ),
+    submitRateBurst: optional("API_TENANT_SUBMIT_BURST", perSecond, "Jobs at once; twice the rate if not set."),
+    submitRates: optional(
+      "API_TENANT_SUBMIT_RATES",
+      tenantRates,
+      "Rates of single tenants instead. The second number is how many at once; twice the rate if not given. A rate of 0 is no limit.",
+    ),
     publicRatePerSecond: preset(
       "API_PUBLIC_RATE_LIMIT_RPS",
       perSecond,

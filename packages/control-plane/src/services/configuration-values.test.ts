@@ -10,6 +10,7 @@ import {
   parseDuration,
   path,
   redisUrl,
+  tenantRates,
 } from "./configuration-values.ts";
 
 describe("durations", () => {
@@ -107,6 +108,30 @@ describe("other values", () => {
       "https://*.example.com",
       "https://a.example",
     ]);
+  });
+
+  it("rates of tenants", () => {
+    expect(tenantRates.parse("a=1/2, b.c-d=0")).toEqual(
+      new Map([
+        ["a", { perSecond: 1, burst: 2 }],
+        ["b.c-d", { perSecond: 0, burst: 1 }],
+      ]),
+    );
+    for (const wrong of [
+      "",
+      "a",
+      "a=",
+      "a=x",
+      "a=1/0",
+      "a=1/2/3",
+      "a=1,a=2",
+      "=1",
+      "a b=1",
+      "a=1000001",
+      "a=-1",
+      "a=1,",
+    ])
+      expect(tenantRates.parse(wrong), wrong).toBeUndefined();
   });
 
   it("networks", () => {

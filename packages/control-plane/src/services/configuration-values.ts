@@ -182,6 +182,35 @@ function isOrigin(text: string): boolean {
   return URL.canParse(plain) && new URL(plain).host !== "" && !/[*\s]/.test(plain) && !plain.endsWith("/");
 }
 
+const TENANT_RATES_MAX = 1_000;
+const RATE_MAX = 1_000_000;
+
+export interface TenantRate {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+export const tenantRates: ValueKind<ReadonlyMap<string, TenantRate>> = {
+  expected: "tenant=jobs or tenant=jobs/at-once, whole numbers up to 1000000, separated by commas",
+  parse: (text) => {
+    const parts = text.split(",").map((part) => part.trim());
+    const rates = parts.flatMap((part) => parseTenantRate(part) ?? []);
+    const ofTenant = new Map(rates);
+    return rates.length === parts.length && ofTenant.size === parts.length && parts.length <= TENANT_RATES_MAX
+      ? ofTenant
+      : undefined;
+  },
+};
+
+function parseTenantRate(part: string): readonly [readonly [string, TenantRate]] | undefined {
+  const found = /^([A-Za-z0-9][A-Za-z0-9_.-]{0,127})=(\d{1,7})(?:\/(\d{1,7}))?$/.exec(part);
+  const [tenant, perSecond] = [found?.[1], Number(found?.[2])];
+  if (found === null || tenant === undefined) return undefined;
+  const burst = found[3] === undefined ? Math.max(1, perSecond * 2) : Number(found[3]);
+  const isSound = perSecond <= RATE_MAX && burst >= 1 && burst <= RATE_MAX * 2;
+  return isSound ? [[tenant, { perSecond, burst }]] : undefined;
+}
+
 const NETWORKS_MAX = 1_000;
 
 export const networks: ValueKind<readonly string[]> = {

@@ -88,6 +88,7 @@ describe("configuration", () => {
         ratePerSecond: 50,
         rateBurst: 100,
         tenantRate: undefined,
+        submitRates: { preset: { perSecond: 0, burst: 0 }, ofTenant: new Map() },
         publicRatePerSecond: 20,
         publicRateBurst: 40,
         trustedProxies: [],
@@ -108,12 +109,22 @@ describe("configuration", () => {
   it("reads limits per tenant and per address, trusted proxies, and how long the audit is kept", () => {
     const { limits, retention } = valid({
       API_TENANT_RATE_LIMIT_RPS: "500",
+      API_TENANT_SUBMIT_RATE: "20",
+      API_TENANT_SUBMIT_RATES: "acme=200/1000, beta=5,free=0",
       API_PUBLIC_RATE_LIMIT_RPS: "5",
       CORDUM_TRUSTED_PROXIES: "10.0.0.0/8",
       CORDUM_AUDIT_RETENTION: "720h",
     });
     expect(limits).toMatchObject({
       tenantRate: { perSecond: 500, burst: 1_000 },
+      submitRates: {
+        preset: { perSecond: 20, burst: 40 },
+        ofTenant: new Map([
+          ["acme", { perSecond: 200, burst: 1_000 }],
+          ["beta", { perSecond: 5, burst: 10 }],
+          ["free", { perSecond: 0, burst: 1 }],
+        ]),
+      },
       publicRatePerSecond: 5,
       trustedProxies: ["10.0.0.0/8"],
     });

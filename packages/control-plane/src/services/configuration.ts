@@ -6,11 +6,13 @@
 
 import type { ArtifactSettings } from "../artifacts/use-artifacts.ts";
 import type { SchemaEnforcement } from "../jobs/job-parts.ts";
+import type { SubmitRates } from "../jobs/submit-rate.ts";
 import type { Ms } from "../ports/time.ts";
 import { type UnknownName, unknownNames } from "./configuration-names.ts";
 import { type ConfigProblem, type Environment, Reader } from "./configuration-reader.ts";
 import { SETTINGS, type Setting } from "./configuration-settings.ts";
 import { readStreams, type StreamsConfig } from "./configuration-streams.ts";
+import { readSubmitRates } from "./configuration-submit-rates.ts";
 import type { Address } from "./configuration-values.ts";
 import { ALL_ROLES, type Role } from "./roles.ts";
 
@@ -61,6 +63,7 @@ export interface Config {
     readonly rateBurst: number;
     /** Undefined: none. */
     readonly tenantRate: { readonly perSecond: number; readonly burst: number } | undefined;
+    readonly submitRates: SubmitRates;
     readonly publicRatePerSecond: number;
     readonly publicRateBurst: number;
     readonly trustedProxies: readonly string[];
@@ -177,6 +180,7 @@ function readLimits(reader: Reader): Config["limits"] {
     ratePerSecond: reader.read(settings.ratePerSecond),
     rateBurst: reader.read(settings.rateBurst),
     tenantRate: perSecond === undefined ? undefined : { perSecond, burst: burst ?? perSecond * 2 },
+    submitRates: readSubmitRates(reader),
     publicRatePerSecond: reader.read(settings.publicRatePerSecond),
     publicRateBurst: reader.read(settings.publicRateBurst),
     trustedProxies: reader.read(settings.trustedProxies) ?? [],

@@ -25,6 +25,7 @@ import { listenToPackets, listenToWorkers } from "../jobs/packet-intake.ts";
 import { listenToPeers, type Peers } from "../jobs/peers.ts";
 import { ProgressBoard } from "../jobs/progress-board.ts";
 import { SecondLooks } from "../jobs/second-looks.ts";
+import { RATE_KIND, RATE_SHAPE } from "../jobs/submit-rate.ts";
 import { wakeJob } from "../jobs/wake.ts";
 import { keyLayout } from "../keys/key-indexes.ts";
 import { KEY_USE_KIND, KEY_USE_SHAPE } from "../keys/last-use.ts";
@@ -106,6 +107,7 @@ export const SHAPES_READ: Shapes = {
   [DEAD_LETTER_KIND]: DEAD_LETTER_SHAPE,
   [SLOT_KIND]: SLOT_SHAPE,
   [DRAIN_KIND]: DRAIN_SHAPE,
+  [RATE_KIND]: RATE_SHAPE,
   [KEY_KIND]: KEY_SHAPE,
   [LOCK_KIND]: LOCK_SHAPE,
   [ARTIFACT_KIND]: ARTIFACT_SHAPE,

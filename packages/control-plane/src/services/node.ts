@@ -219,6 +219,7 @@ function gatewaySettingsOf(config: Config, origins: OriginRules): GatewaySetting
     artifacts: config.artifacts,
     rateLimit: { rps: limits.ratePerSecond, burst: limits.rateBurst },
     tenantRateLimit: { rps: tenantRate?.perSecond ?? 0, burst: tenantRate?.burst ?? 0 },
+    submitRates: limits.submitRates,
     publicRateLimit: { rps: limits.publicRatePerSecond, burst: limits.publicRateBurst },
     trustedProxies: limits.trustedProxies,
     exposesMetrics: config.http.metricsAddress === "off",

@@ -83,6 +83,11 @@ export const METRICS = {
     help: "Streams that are open: server-sent events, and WebSockets of packets.",
     labels: [],
   },
+  cordum_gateway_submits_limited_total: {
+    type: "counter",
+    help: "Jobs that were not taken because their tenant submits more than it may.",
+    labels: [],
+  },
   cordum_scheduler_jobs_received_total: { type: "counter", help: "Jobs accepted.", labels: ["topic"] },
   cordum_scheduler_jobs_dispatched_total: { type: "counter", help: "Dispatches, repeats included.", labels: ["topic"] },
   cordum_scheduler_jobs_completed_total: {

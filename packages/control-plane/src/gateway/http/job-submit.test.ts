@@ -141,3 +141,30 @@ describe("submitting", () => {
     expect([big.statusCode, big.json().errors[0].field]).toEqual([413, "body"]);
   });
 });
+
+describe("the rate at which a tenant submits", () => {
+  it("is refused with what is exceeded and when to come again; batches cost their jobs, refused ones make none", async () => {
+    const rates = { preset: { perSecond: 1, burst: 5 }, ofTenant: new Map([["other", { perSecond: 0, burst: 1 }]]) };
+    await using limited = await openScene({ submitRates: rates });
+    const submit = (key: string, url: string, body: object) => limited.post(key, url, body);
+    const three = { jobs: [{ prompt: "a" }, { prompt: "b" }, { prompt: 5 }, { prompt: "c" }] };
+    expect((await submit("submitter-key", `${JOBS}/batch`, three)).json()).toMatchObject({ accepted: 3 });
+    const refused = await submit("submitter-key", `${JOBS}/batch`, three);
+    expect(refused.statusCode).toBe(429);
+    expect(refused.headers["retry-after"]).toBe("1");
+    expect(refused.json()).toMatchObject({
+      code: "SUBMIT_RATE_LIMITED",
+      retryable: true,
+      errors: [{ field: "tenant", reason: "jobs of tenant acme are limited to 1 a second, 5 at once" }],
+    });
+    for (let nth = 0; nth < 2; nth++)
+      expect((await submit("operator-key", JOBS, { prompt: "x" })).statusCode).toBe(200);
+    expect((await submit("operator-key", JOBS, { prompt: "x" })).statusCode).toBe(429);
+    expect((await submit("operator-key", JOBS, { topic: "no prompt" })).statusCode).toBe(429);
+    for (let nth = 0; nth < 8; nth++)
+      expect((await submit("other-admin-key", JOBS, { prompt: "x" })).statusCode).toBe(200);
+    const counts = (await limited.call("viewer-key", "GET", `${JOBS}/counts`)).json();
+    expect(counts.open + counts.ended).toBe(5);
+    expect((await limited.call("", "GET", "/metrics")).body).toContain("cordum_gateway_submits_limited_total 5");
+  });
+});

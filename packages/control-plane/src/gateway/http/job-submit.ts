@@ -17,6 +17,7 @@ import { idempotencyHeader } from "../idempotency-key.ts";
 import type { Caller } from "../identity.ts";
 import { PROBLEM_CONTENT_TYPE, toProblem } from "../problem.ts";
 import { queryText } from "../query.ts";
+import { spendSubmits } from "../spend-submits.ts";
 import { commandOf, type Submission, type SubmissionHead } from "../submission.ts";
 import { validatorCompiler } from "../validation.ts";
 import { JobStateSchema, SubmissionSchema } from "./job-schemas.ts";
@@ -60,7 +61,8 @@ export function submitRoutes(app: App, parts: RouteParts): void {
   batchRoute(app, parts);
 }
 
-function submitRoute(app: App, { jobParts, deadline }: RouteParts): void {
+function submitRoute(app: App, parts: RouteParts): void {
+  const { jobParts, deadline } = parts;
   app.post(
     "/api/v1/jobs",
     {
@@ -86,6 +88,8 @@ function submitRoute(app: App, { jobParts, deadline }: RouteParts): void {
     },
     async (request, reply) => {
       const command = commandOf(bodyOf(request.body), headOf(request), callerOf(request));
+      const spending = spendSubmits(command.tenant, 1, parts, reply);
+      if (spending !== undefined) await spending;
       const submitted = await submitJob(command, jobParts, deadline());
       reply.header("x-trace-id", submitted.traceId);
       const ids = { job_id: submitted.jobId, trace_id: submitted.traceId };
@@ -98,13 +102,14 @@ function submitRoute(app: App, { jobParts, deadline }: RouteParts): void {
   );
 }
 
-function batchRoute(app: App, { jobParts, deadline, settings }: RouteParts): void {
+function batchRoute(app: App, parts: RouteParts): void {
+  const { jobParts, deadline, settings } = parts;
   const schema = {
     tags,
     operationId: "submitJobs",
     summary: `Submit up to ${BATCH_JOBS_MAX} jobs`,
     description:
-      "Each job is answered by itself. Give each an idempotency key of its own: the whole batch, or what failed of it, can then be sent again. Under the header Idempotency-Key jobs without one get `<header>#<index>`.",
+      "Each job is answered by itself, and counts by itself where the tenant's rate is limited. Give each an idempotency key of its own: the whole batch, or what failed of it, can then be sent again. Under the header Idempotency-Key jobs without one get `<header>#<index>`.",
     headers: Type.Object({ "idempotency-key": text }),
     body: BatchSchema,
     response: { 200: BatchAnswerSchema, ...problemResponses },
@@ -118,10 +123,11 @@ function batchRoute(app: App, { jobParts, deadline, settings }: RouteParts): voi
       validatorCompiler: () => () => true,
       schema,
     },
-    async (request) => {
+    async (request, reply) => {
       const jobs = jobsOf(request.body);
       const [head, caller] = [headOf(request), callerOf(request)];
       const commands = jobs.map((job, at) => readJob(job, headOfItem(head, at), caller));
+      for (const [tenant, count] of countByTenant(commands)) await spendSubmits(tenant, count, parts, reply);
       const answers = await submitBatch(commands, jobParts, deadline());
       const about = { instance: "/api/v1/jobs/batch", traceId: request.id };
       const items = answers.map((answer, index) =>
@@ -131,6 +137,14 @@ function batchRoute(app: App, { jobParts, deadline, settings }: RouteParts): voi
       return { accepted: items.length - refused, refused, items };
     },
   );
+}
+
+/** Jobs that could be read. A batch of one tenant is taken or refused as a whole. */
+function countByTenant(commands: readonly (SubmitCommand | Fault)[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const command of commands)
+    if (!(command instanceof Fault)) counts.set(command.tenant, (counts.get(command.tenant) ?? 0) + 1);
+  return counts;
 }
 
 const validateSubmission = validatorCompiler({ schema: SubmissionSchema, httpPart: "body", method: "POST", url: "" });
