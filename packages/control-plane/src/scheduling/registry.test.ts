@@ -152,9 +152,9 @@ describe("slots", () => {
     const registry = registryWith({});
     registry.reserve(slot(1));
     registry.release("j1", NOW);
-    registry.hear({ ...HEARTBEAT, activeJobs: 1 }, NOW + 400);
-    expect(registry.find("w1", NOW + 400)?.busy).toBe(0);
-    registry.hear({ ...HEARTBEAT, activeJobs: 1 }, NOW + 600);
-    expect(registry.find("w1", NOW + 600)?.busy).toBe(1);
+    registry.hear({ ...HEARTBEAT, activeJobs: 1 }, NOW + 1_900);
+    expect(registry.find("w1", NOW + 1_900)?.busy).toBe(0);
+    registry.hear({ ...HEARTBEAT, activeJobs: 1 }, NOW + 2_100);
+    expect(registry.find("w1", NOW + 2_100)?.busy).toBe(1);
   });
 });

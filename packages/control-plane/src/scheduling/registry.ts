@@ -26,7 +26,8 @@ const RELEASED_MAX = 4_096;
 /** Labels that a gateway sets for the workers that are connected to it. */
 export const TENANT_LABEL = "cordum.tenant";
 export const SESSION_LABEL = "cordum.session";
-const CROSSING_MS: Ms = 500;
+/** A worker counts a job until the bus has confirmed its result, which takes long where everything is busy. */
+const CROSSING_MS: Ms = 2_000;
 
 export interface Heartbeat {
   readonly workerId: string;
