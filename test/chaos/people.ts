@@ -126,12 +126,12 @@ export class People {
     if (this.isOver) return;
     writeFileSync(`${policyPath}.new`, POLICIES[chance.below(2) === 0 ? 0 : 1].text);
     renameSync(`${policyPath}.new`, policyPath);
-    ledger.count("policy files written");
+    ledger.count("times the policy was written anew");
   }
 
   #did(deed: Omit<Deed, "at">): void {
     this.#options.ledger.deeds.push({ ...deed, at: Date.now() });
-    this.#options.ledger.count(deed.action);
+    this.#options.ledger.count(`answers and orders of people: ${deed.action.slice("job.".length)}`);
   }
 
   async #shrug(deed: () => Promise<void>, expected = ""): Promise<void> {

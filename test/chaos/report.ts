@@ -20,9 +20,9 @@ under a steady load of all kinds of jobs, while faults come one after the other.
 that it can be cut, slowed down or made silent by itself. Afterwards everything that is stored, every execution that workers wrote down, and
 every answer that somebody got is held against the invariants below.
 
-This page is written by \`npm run chaos -- --minutes ${about.minutes} --seed ${about.seed} --report docs/chaos.md\`. A run of three minutes is
-part of \`npm test\`. Who wants to see what is injected, with times: \`--keep\` leaves the folder with logs and JSON lines; after a failure it
-is left in any case.
+This page is written by \`npm run chaos -- --minutes ${about.minutes} --seed ${about.seed} --report docs/chaos.md\`; a run of three minutes is
+part of \`npm test\`. Who wants to see each fault with its time, and the logs of all processes: \`--keep\` leaves them in a folder; after a
+failure they are left in any case. The same seed draws the same faults and the same jobs; what meets what is up to the machine.
 
 ${about.machine}, ${about.versions.join(", ")}.
 
@@ -31,9 +31,9 @@ ${about.machine}, ${about.versions.join(", ")}.
 ${roundsTable(results)}
 
 In the first round Redis writes to its disk before it answers: **nothing may be missing.** In the second it writes each second and has a
-replica, which takes its place in failovers: what the primary had not replicated is lost, as the [guarantees of delivery](operations.md) say.
-There, jobs of which something happened in these seconds may be missing, or be done again; they are counted below, and all others must be
-whole.
+replica, which takes its place in failovers: what the primary had not replicated is [lost](concepts.md#guarantees), and each failover is
+made so that something is. There, jobs of which something happened in these seconds may be missing, or be done again; they are counted below,
+and all others must be whole.
 
 ## What was injected, how often
 
@@ -74,8 +74,9 @@ function roundsTable(results: readonly RoundResult[]): string {
 
 function faultsTable(results: readonly RoundResult[]): string {
   const names = [...new Set(results.flatMap(({ faults }) => [...faults.keys()]))].sort();
+  // Each name is two cells already.
   const rows = names.map((name) => [name, ...results.map(({ faults }) => faults.get(name) ?? 0)]);
-  return table(["fault", ...results.map(({ plan }) => plan.name)], rows);
+  return table(["fault", "on", ...results.map(({ plan }) => plan.name)], rows);
 }
 
 const STATES = ["SUCCEEDED", "FAILED", "TIMEOUT", "CANCELLED", "DENIED", "lost"];

@@ -34,6 +34,7 @@ export interface RoundPlan {
 
 export interface RoundResult {
   readonly plan: RoundPlan;
+  /** By "<fault> | <on what kind of thing>". */
   readonly faults: ReadonlyMap<string, number>;
   readonly checked: readonly Checked[];
   readonly outcome: Outcome;
@@ -54,6 +55,11 @@ export async function runRound(plan: RoundPlan, deck: Deck, journal: Journal): P
   const folder = journal.roundFolder(plan.name);
   await using fleet = await startFleet(plan.style, folder);
   return await new Round(plan, fleet, { deck, journal, folder }).run();
+}
+
+/** Of "scheduler-1 → Redis": "scheduler → Redis". */
+function kindOf(on: string): string {
+  return on.replaceAll(/-\d/g, "");
 }
 
 class Round {
@@ -126,7 +132,8 @@ class Round {
       const loss = await inflict();
       if (loss !== undefined) this.#ledger.losses.push(loss);
       this.#journal.note("faults", { round, what: "end", fault, on, tookMs: Date.now() - startedAt, loss });
-      this.#faults.set(fault, (this.#faults.get(fault) ?? 0) + 1);
+      const what = `${fault} | ${kindOf(on)}`;
+      this.#faults.set(what, (this.#faults.get(what) ?? 0) + 1);
       this.#now = `after ${fault}: ${on}`;
       await sleep(REST_MS_MIN + chance.below(REST_MS_MAX - REST_MS_MIN));
     }

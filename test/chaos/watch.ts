@@ -48,11 +48,11 @@ export async function watchLimits(redis: ChaosRedis, ledger: Ledger, signal: Abo
   while (await sleep(LOOK_MS, signal)) {
     const out = await slotsOut(redis);
     if (out === undefined) continue;
-    ledger.count("looks at limits");
+    ledger.count("times at which limits were looked at");
     for (const [at, { says, max }] of LIMITS.entries()) {
       const taken = out[at] ?? 0;
       if (taken > max) ledger.offend("limits kept", `${says} had ${taken} slots taken at ${Date.now()}; ${max} may be`);
-      if (taken === max) ledger.count("looks at which a limit was reached");
+      if (taken === max) ledger.count("times at which a limit was seen reached");
     }
   }
 }
