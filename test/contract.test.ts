@@ -1,7 +1,7 @@
 // The contract: what clients of the original know of the API, against real processes, on both engines. Each row of the tables is one call over
 // HTTP; each answer is compared with the table and with the description of the API that the same server gives out.
 
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { type Description, loadDescription } from "./contract/described.ts";
@@ -11,7 +11,7 @@ import { JOBS } from "./contract/table-jobs.ts";
 import { PEOPLE_TABLE } from "./contract/table-people.ts";
 import { REQUESTS } from "./contract/table-requests.ts";
 import { THINGS } from "./contract/table-things.ts";
-import { keyOf, TOWNS, type Town } from "./contract/town.ts";
+import { keyOf, TOWNS, type Town, WORKER_ID } from "./contract/town.ts";
 
 const TABLES: { readonly [name: string]: readonly Row[] } = {
   requests: REQUESTS,
@@ -19,8 +19,6 @@ const TABLES: { readonly [name: string]: readonly Row[] } = {
   "approvals and dead letters": PEOPLE_TABLE,
   "locks, artifacts, memory, workers, status, health, keys": THINGS,
 };
-/** Served by streams and sockets: see below. */
-const NO_JSON = ["streamPackets", "streamJob", "streamJobs", "connectWorker"];
 
 describe.each(Object.entries(TOWNS))("%s", (_, openTown) => {
   let town: Town;
@@ -60,7 +58,6 @@ describe.each(Object.entries(TOWNS))("%s", (_, openTown) => {
       for (const [protocols, headers] of [
         [["cordum-api-key", packed], {}],
         [["cordum-api-key", secret], {}],
-        [[`cordum-api-key.${packed}`], {}],
         [[], { "x-api-key": secret }],
       ] satisfies [string[], object][]) {
         const socket = new WebSocket(`${town.url.replace("http", "ws")}/api/v1/stream`, protocols, { headers });
@@ -81,16 +78,33 @@ describe.each(Object.entries(TOWNS))("%s", (_, openTown) => {
           protocolVersion: 1,
           traceId: expect.any(String),
           createdAt: expect.stringMatching(/Z$/),
-          jobRequest: { topic: "job.echo", tenantId: "acme", contextPtr: `redis://ctx:${job_id}` },
+          jobRequest: {
+            topic: "job.echo",
+            tenantId: "acme",
+            contextPtr: expect.stringContaining(`redis://ctx:${job_id}`),
+          },
         });
         expect(frames.find((frame) => frame.jobResult !== undefined)?.jobResult).toMatchObject({
           jobId: job_id,
           status: "JOB_STATUS_SUCCEEDED",
-          workerId: "contract-worker",
+          workerId: WORKER_ID,
           resultPtr: `redis://res:${job_id}`,
         });
       }
       seen.add("streamPackets");
+    });
+
+    // Libraries refuse a protocol that they have not offered, so this is said by hand.
+    it("12.7: a key in the dotted form opens a socket, too, and the protocol without the key is selected", async () => {
+      const { status, protocol } = await knock({
+        connection: "Upgrade",
+        upgrade: "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "sec-websocket-protocol": `cordum-api-key.${Buffer.from(keyOf("admin")).toString("base64url")}`,
+        "x-api-key": "",
+      });
+      expect([status, protocol]).toEqual([101, "cordum-api-key"]);
     });
 
     it("10: a socket without a key, or from a strange page, is none", async () => {
@@ -140,21 +154,29 @@ describe.each(Object.entries(TOWNS))("%s", (_, openTown) => {
       return operation === undefined || !seen.has(operation);
     });
     expect(missing).toEqual([]);
-    expect(described.operations.filter((operation) => !seen.has(operation) && operation !== "connectWorker")).toEqual(
-      [],
-    );
-    expect(NO_JSON.every((operation) => described.operations.includes(operation))).toBe(true);
+    const unseen = described.operations.filter(({ name, path }) => !seen.has(name) && !isLater(path));
+    expect(unseen.map(({ name }) => name)).toEqual(["connectWorker"]);
   });
 
   /** What fetch does not send. */
   const knock = (headers: Record<string, string>) =>
-    new Promise<{ readonly status: number; readonly version: unknown }>((resolve, reject) => {
-      const asked = request(`${town.url}/api/v1/stream`, { headers: { ...key("admin"), ...headers } }, (answer) => {
-        answer.resume();
-        resolve({ status: answer.statusCode ?? 0, version: answer.headers["sec-websocket-version"] });
-      });
-      asked.on("error", reject).end();
-    });
+    new Promise<{ readonly status: number; readonly version: unknown; readonly protocol: unknown }>(
+      (resolve, reject) => {
+        const asked = request(`${town.url}/api/v1/stream`, { headers: { ...key("admin"), ...headers } });
+        const tell = ({ statusCode = 0, headers: said }: IncomingMessage) =>
+          resolve({
+            status: statusCode,
+            version: said["sec-websocket-version"],
+            protocol: said["sec-websocket-protocol"],
+          });
+        asked.on("response", (answer) => tell(answer.resume()));
+        asked.on("upgrade", (answer, socket) => {
+          tell(answer);
+          socket.destroy();
+        });
+        asked.on("error", reject).end();
+      },
+    );
   const key = (person: Parameters<typeof keyOf>[0]) => ({ "x-api-key": keyOf(person) });
   async function get(
     path: string,

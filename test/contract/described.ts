@@ -16,8 +16,7 @@ interface Operation {
 }
 
 export interface Description {
-  /** Names of operations, e.g. getJob. */
-  readonly operations: readonly string[];
+  readonly operations: readonly { readonly name: string; readonly path: string }[];
   /** The operation that an answer belongs to; undefined: nothing is at that path, or not with that method. */
   operationOf(answer: Pick<Answer, "method" | "path">): string | undefined;
   /** What is wrong with an answer by its description; empty when nothing is. */
@@ -42,7 +41,9 @@ export async function loadDescription(url: string): Promise<Description> {
     return known;
   };
   return {
-    operations: routes.flatMap(({ operations }) => Object.values(operations).map(({ operationId }) => operationId)),
+    operations: routes.flatMap(({ operations, path }) =>
+      Object.values(operations).map(({ operationId }) => ({ name: operationId, path })),
+    ),
     operationOf: (answer) => find(answer)?.operationId,
     faultsOf(answer) {
       const operation = find(answer);

@@ -26,6 +26,7 @@ const APPROVALS: readonly Row[] = [
   { says: "7.7: the list is not for submitters", as: "submitter", call: "GET /api/v1/approvals", status: 403 },
   {
     says: "7.7, 12.4: the list has the job, the decision, and what they are bound to",
+    after: ["no", "APPROVAL_REQUIRED"],
     as: "approver",
     call: "GET /api/v1/approvals?limit=1",
     status: 200,
@@ -96,6 +97,7 @@ const APPROVALS: readonly Row[] = [
   },
   {
     says: "7.7: approve without a body",
+    after: ["yes", "APPROVAL_REQUIRED"],
     as: "approver",
     call: "POST /api/v1/approvals/{yes}/approve",
     status: 200,
@@ -181,6 +183,7 @@ const APPROVALS: readonly Row[] = [
   },
   {
     says: "12.1: and is told so",
+    after: ["own", "APPROVAL_REQUIRED"],
     as: "admin",
     call: "POST /api/v1/approvals/{own}/approve",
     status: 403,

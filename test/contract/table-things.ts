@@ -4,6 +4,7 @@
 import { expect } from "vitest";
 import { number, rfc3339, text } from "./is.ts";
 import type { Row } from "./row.ts";
+import { WORKER_ID } from "./town.ts";
 
 const acquire = "POST /api/v1/locks/acquire";
 const release = "POST /api/v1/locks/release";
@@ -291,7 +292,7 @@ const MEMORY: readonly Row[] = [
   { says: "9.5: needs the right", as: "viewer", call: `${memory}?key=ctx:{echo}`, status: 403 },
 ];
 
-const WORKER = { worker_id: "contract-worker", max_parallel_jobs: number };
+const WORKER = { worker_id: WORKER_ID, max_parallel_jobs: number };
 const SYSTEM: readonly Row[] = [
   {
     says: "1.6: workers are a bare array, with when they were last seen (13, 55)",
@@ -330,6 +331,51 @@ const SYSTEM: readonly Row[] = [
   },
   { says: "1.6: needs the right", as: "submitter", call: "GET /api/v1/workers", status: 403 },
   {
+    says: "12.2: one worker",
+    as: "viewer",
+    call: `GET /api/v1/workers/${WORKER_ID}`,
+    status: 200,
+    answer: { ...WORKER, online: true, heartbeat_age_seconds: number },
+  },
+  {
+    says: "12.1: one that nobody has heard of",
+    as: "viewer",
+    call: "GET /api/v1/workers/none",
+    status: 404,
+    code: "WORKER_NOT_FOUND",
+  },
+  {
+    says: "12.2: a job for it",
+    as: "submitter",
+    call: "POST /api/v1/jobs",
+    body: { prompt: "x", topic: "job.hold" },
+    status: 200,
+    keep: { held: "job_id" },
+  },
+  {
+    says: "12.2: is among those that it has",
+    as: "viewer",
+    after: ["held", "RUNNING"],
+    call: `GET /api/v1/workers/${WORKER_ID}/jobs?limit=500`,
+    status: 200,
+    answer: { items: [{ id: "{held}", worker_id: WORKER_ID }] },
+  },
+  { says: "12.2: until it has ended", call: "POST /api/v1/jobs/{held}/cancel", status: 200 },
+  {
+    says: "12.2: then it has none",
+    as: "viewer",
+    call: `GET /api/v1/workers/${WORKER_ID}/jobs`,
+    status: 200,
+    answer: { items: [] },
+  },
+  {
+    says: "12.2: another tenant's worker is none",
+    as: "foreign",
+    call: `GET /api/v1/workers/${WORKER_ID}`,
+    status: 404,
+    code: "WORKER_NOT_FOUND",
+  },
+  {
     says: "8 (workers): those of a key of acme are not another tenant's",
     as: "foreign",
     call: "GET /api/v1/workers",
@@ -348,7 +394,14 @@ const SYSTEM: readonly Row[] = [
       nats: { connected: true, status: "CONNECTED", url: text },
       redis: { ok: true, error: "" },
       workers: { count: 1 },
-      pipeline: { PENDING: number },
+      pipeline: {
+        pending: number,
+        dispatched: number,
+        running: number,
+        succeeded: number,
+        failed: number,
+        denied: number,
+      },
     },
     without: ["license"],
   },
@@ -375,6 +428,13 @@ const SYSTEM: readonly Row[] = [
     call: "GET /readyz",
     status: 200,
     answer: { status: "ok", checks: { redis: "ok", nats: "ok" } },
+  },
+  {
+    says: "1.6: metrics, where they have no port of their own",
+    as: "nobody",
+    call: "GET /metrics",
+    status: 200,
+    answerHeaders: { "content-type": /^text\/plain; version=/ },
   },
   { says: "ours: the description", as: "nobody", call: "GET /openapi.json", status: 200, answer: { openapi: "3.1.0" } },
   {

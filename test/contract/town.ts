@@ -26,6 +26,9 @@ export function keyOf(person: Person): string {
   return `key-${person}-0000000000`;
 }
 
+/** What a gateway makes of the name of a worker that connects with a key of acme. */
+export const WORKER_ID = "acme.contract-worker";
+
 const POLICY = `
 version: contract-1
 default_decision: allow

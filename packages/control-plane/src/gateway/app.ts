@@ -166,7 +166,10 @@ const REFUSALS: ReadonlySet<FaultCode> = new Set<FaultCode>([
 ]);
 
 function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply, parts: AppParts): void {
-  const problem = toProblem(asFault(error), { instance: instanceOf(request), traceId: request.id });
+  const problem = toProblem(asFault(error, request.routeOptions?.schema?.body), {
+    instance: instanceOf(request),
+    traceId: request.id,
+  });
   tellError(error, problem, request, parts);
   const waitS = retryAfterS(problem.status);
   if (waitS !== undefined && !reply.hasHeader("retry-after")) reply.header("retry-after", String(waitS));

@@ -4,9 +4,15 @@
 
 import { Fault } from "../ports/fault.ts";
 
-/** The fault that `error` stands for; `error` itself when it is a Fault or nothing that the framework blames on the caller.
+/** What the original says of a body that is not what a route takes: routes whose body may be left out say it otherwise. */
+export function bodyComplaint(schema: unknown): "invalid json" | "invalid body" {
+  const isOptional = typeof schema === "object" && schema !== null && Reflect.get(schema, "x-invalid") === "body";
+  return isOptional ? "invalid body" : "invalid json";
+}
+
+/** `bodySchema`: of the route. The fault that `error` stands for; `error` itself when it is a Fault or nothing that the framework blames on the caller.
  *  The framework's classes are not part of its contract, its codes are. */
-export function asFault(error: unknown): unknown {
+export function asFault(error: unknown, bodySchema: unknown): unknown {
   if (error instanceof Fault || !(error instanceof Error)) return error;
   const statusCode = Reflect.get(error, "statusCode");
   if (typeof statusCode !== "number" || statusCode < 400 || statusCode >= 500) return error;
@@ -15,7 +21,7 @@ export function asFault(error: unknown): unknown {
       return new Fault("BODY_TOO_LARGE", TOO_LARGE, { cause: error, fields: [{ field: "body", reason: TOO_LARGE }] });
     case "FST_ERR_CTP_INVALID_JSON_BODY":
       return invalid(
-        "invalid json",
+        bodyComplaint(bodySchema),
         "body",
         "not a JSON document, or one with members that no document needs (__proto__)",
         error,

@@ -32,6 +32,7 @@ import { schemaRoutes } from "./http/schema-registry.ts";
 import { statusRoutes } from "./http/status.ts";
 import { traceRoutes } from "./http/traces.ts";
 import { workerConnectRoute } from "./http/worker-connect.ts";
+import { workerJobsRoute } from "./http/worker-jobs.ts";
 import { workerRoutes } from "./http/workers.ts";
 import { describeApi, openapiRoute } from "./openapi.ts";
 import type { GatewayParts } from "./parts.ts";
@@ -70,6 +71,7 @@ const RESOURCES: readonly ((app: App, parts: RouteParts) => void)[] = [
   deadLetterRoutes,
   deadLetterBulkRoutes,
   workerRoutes,
+  workerJobsRoute,
   workerConnectRoute,
   lockRoutes,
   artifactRoutes,

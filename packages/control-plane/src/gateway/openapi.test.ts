@@ -36,6 +36,7 @@ const workerCalls = (): typeof LOCK_CALLS => {
   return [
     ["drainWorker", "POST", "/api/v1/workers/acme.w1/drain", { payload: { reason: "new kernel" } }],
     ["getWorker", "GET", "/api/v1/workers/acme.w1"],
+    ["listWorkerJobs", "GET", "/api/v1/workers/acme.w1/jobs"],
     ["listWorkers", "GET", "/api/v1/workers"],
     ["undrainWorker", "POST", "/api/v1/workers/acme.w1/undrain"],
   ];

@@ -6,6 +6,7 @@ import swagger from "@fastify/swagger";
 import { Type } from "@fastify/type-provider-typebox";
 import type { RouteOptions } from "fastify";
 import type { App } from "./app.ts";
+import { problemResponses } from "./http/schemas.ts";
 
 export async function describeApi(app: App, version: string): Promise<void> {
   await app.register(swagger, {
@@ -50,7 +51,12 @@ export function openapiRoute(app: App): void {
     "/openapi.json",
     {
       config: { permission: "public", showsReferences: true },
-      schema: { tags: ["status"], security: [], operationId: "getOpenApi", response: { 200: Type.Unknown() } },
+      schema: {
+        tags: ["status"],
+        security: [],
+        operationId: "getOpenApi",
+        response: { 200: Type.Unknown(), ...problemResponses },
+      },
     },
     async (_, reply) => {
       document ??= JSON.stringify(app.swagger());

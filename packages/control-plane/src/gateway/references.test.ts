@@ -98,6 +98,7 @@ const found: { readonly [place: string]: string[] } = {
   "dlq/{job_id}": [],
   "artifacts/{artifact_ptr}": [],
   "keys/{id}": [],
+  "workers/{worker_id}": ["w1"],
 };
 
 const frames: string[] = [];

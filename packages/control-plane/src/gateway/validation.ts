@@ -7,6 +7,7 @@ import type { TSchema } from "@fastify/type-provider-typebox";
 import type { FastifySchemaCompiler } from "fastify";
 import { Compile } from "typebox/compile";
 import { Fault } from "../ports/fault.ts";
+import { bodyComplaint } from "./framework-fault.ts";
 
 const FIELD_CHARS_MAX = 200;
 
@@ -14,7 +15,7 @@ const FIELD_CHARS_MAX = 200;
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   if (httpPart !== "body") return () => true;
   const compiled = Compile(schema);
-  const says = Reflect.get(schema, "x-invalid") === "body" ? "invalid body" : "invalid json";
+  const says = bodyComplaint(schema);
   return (value) => {
     // The framework says null for no body at all. Whether that is allowed is said by the route's handler.
     if (value === undefined || value === null || compiled.Check(value)) return { value };

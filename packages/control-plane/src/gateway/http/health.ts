@@ -7,6 +7,7 @@
 import { Type } from "@fastify/type-provider-typebox";
 import type { App } from "../app.ts";
 import type { RouteParts } from "./route-parts.ts";
+import { problemResponses } from "./schemas.ts";
 
 const Checks = Type.Object({ status: Type.String(), checks: Type.Record(Type.String(), Type.String()) });
 const Health = Type.Object({
@@ -16,6 +17,8 @@ const Health = Type.Object({
   error: Type.Optional(Type.String()),
 });
 
+/** A page of a strange origin is told so by probes, too. */
+const refused = { "4xx": problemResponses["4xx"] };
 const plainText = { content: { "text/plain": { schema: Type.String() } } };
 
 export function healthRoutes(app: App, parts: Pick<RouteParts, "vitals" | "isAccepting">): void {
@@ -29,7 +32,7 @@ export function healthRoutes(app: App, parts: Pick<RouteParts, "vitals" | "isAcc
         ...about,
         operationId: "getAlive",
         summary: "Is this process alive?",
-        response: { 200: plainText },
+        response: { 200: plainText, ...refused },
       },
     },
     async (_, reply) => reply.type("text/plain; charset=utf-8").send("ok"),
@@ -38,14 +41,21 @@ export function healthRoutes(app: App, parts: Pick<RouteParts, "vitals" | "isAcc
     ["/healthz", "getLiveness"],
     ["/livez", "getStartup"],
   ] as const) {
-    app.get(path, { config: probe, schema: { ...about, operationId, response: { 200: Checks } } }, async () => ({
-      status: "ok",
-      checks: {},
-    }));
+    app.get(
+      path,
+      { config: probe, schema: { ...about, operationId, response: { 200: Checks, ...refused } } },
+      async () => ({
+        status: "ok",
+        checks: {},
+      }),
+    );
   }
   app.get(
     "/readyz",
-    { config: probe, schema: { ...about, operationId: "getReadiness", response: { 200: Checks, 503: Checks } } },
+    {
+      config: probe,
+      schema: { ...about, operationId: "getReadiness", response: { 200: Checks, 503: Checks, ...refused } },
+    },
     async (_, reply) => {
       const { store, bus } = await parts.vitals();
       const accepting = parts.isAccepting() ? "ok" : "draining";
@@ -56,7 +66,10 @@ export function healthRoutes(app: App, parts: Pick<RouteParts, "vitals" | "isAcc
   );
   app.get(
     "/api/v1/health",
-    { config: probe, schema: { ...about, operationId: "getHealth", response: { 200: Health, 503: Health } } },
+    {
+      config: probe,
+      schema: { ...about, operationId: "getHealth", response: { 200: Health, 503: Health, ...refused } },
+    },
     async (_, reply) => {
       const { store, bus } = await parts.vitals();
       const isHealthy = store === "ok" && bus === "ok";
@@ -76,7 +89,7 @@ export function metricsRoute(app: App, parts: Pick<RouteParts, "meter">): void {
     "/metrics",
     {
       config: { permission: "probe" },
-      schema: { tags: ["health"], security: [], operationId: "getMetrics", response: { 200: plainText } },
+      schema: { tags: ["health"], security: [], operationId: "getMetrics", response: { 200: plainText, ...refused } },
     },
     async (_, reply) => reply.type(parts.meter.contentType).send(await parts.meter.text()),
   );

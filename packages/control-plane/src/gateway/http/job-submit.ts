@@ -8,10 +8,12 @@ import { Type } from "@fastify/type-provider-typebox";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Static } from "typebox";
 import type { Job } from "../../jobs/job.ts";
+import { watchJob } from "../../jobs/job-watch.ts";
 import { type Submitted, submitJob } from "../../jobs/submit.ts";
 import { BATCH_JOBS_MAX, submitBatch } from "../../jobs/submit-batch.ts";
 import type { SubmitCommand } from "../../jobs/submit-command.ts";
 import { Fault, invalidField } from "../../ports/fault.ts";
+import type { Ms } from "../../ports/time.ts";
 import type { App } from "../app.ts";
 import { idempotencyHeader } from "../idempotency-key.ts";
 import type { Caller } from "../identity.ts";
@@ -27,6 +29,7 @@ import { ProblemSchema, problemResponses } from "./schemas.ts";
 const tags = ["jobs"];
 /** A batch may be as large as this many single submits. */
 const BATCH_BODIES_MAX = 4;
+const VERDICT_MS_MAX: Ms = 5_000;
 
 const text = Type.Optional(Type.String());
 const SubmittedSchema = Type.Object({
@@ -78,7 +81,7 @@ function submitRoute(app: App, parts: RouteParts): void {
           evaluate: Type.Optional(
             Type.String({
               description:
-                "`true`: be told what policy decided. A denied job is answered with 403, a throttled one with 429, both with their ids.",
+                "`true`: be told what policy decided. A denied job is answered with 403, a throttled one with 429, both with their ids; one that was not judged within 5 s as `pending`.",
             }),
           ),
         }),
@@ -94,7 +97,7 @@ function submitRoute(app: App, parts: RouteParts): void {
       reply.header("x-trace-id", submitted.traceId);
       const ids = { job_id: submitted.jobId, trace_id: submitted.traceId };
       if (queryText(request.query, "evaluate").toLowerCase() !== "true") return ids;
-      const verdict = verdictOn(submitted.job, jobParts.clock.now());
+      const verdict = verdictOn(await judgedJob(submitted.job, parts), jobParts.clock.now());
       return verdict.kind === "refused"
         ? answerRefusal(request, reply, verdict, ids)
         : { ...ids, status: verdict.status, ...(verdict.reason === "" ? {} : { reason: verdict.reason }) };
@@ -191,6 +194,22 @@ function acceptedItem({ jobId, traceId, state, isRepeat }: Submitted) {
 function toItemProblem(fault: Fault, about: { readonly instance: string; readonly traceId: string }) {
   const { errors, ...problem } = toProblem(fault, about);
   return { ...problem, errors: [...errors] } satisfies Static<typeof ProblemSchema>;
+}
+
+/** A gateway that does not judge hands the job on: who asks for the verdict waits for it, as long as clients of the later generation do. */
+async function judgedJob(job: Job, { jobParts, streams, deadline }: RouteParts): Promise<Job> {
+  if (!isUnjudged(job)) return job;
+  const until = jobParts.clock.deadline(deadline(), VERDICT_MS_MAX);
+  let latest = job;
+  for await (const change of watchJob({ tenant: job.tenant, jobId: job.id }, streams.feed, jobParts, until)) {
+    latest = change.job;
+    if (!isUnjudged(latest)) break;
+  }
+  return latest;
+}
+
+function isUnjudged({ phase }: Job): boolean {
+  return phase.state === "PENDING" && phase.waiting === "placing";
 }
 
 type Verdict =

@@ -72,7 +72,7 @@ function oneRoute(app: App, parts: RouteParts): void {
         response: { 200: WorkerSchema, ...problemResponses },
       },
     },
-    async (request) => viewOf(find(request, parts), request, parts),
+    async (request) => viewOf(findWorker(request, parts), request, parts),
   );
 }
 
@@ -107,7 +107,7 @@ function drainRoutes(app: App, parts: RouteParts): void {
         },
       },
       async (request) => {
-        const known = find(request, parts);
+        const known = findWorker(request, parts);
         const caller = callerOf(request);
         if (!mayDrain(known, caller, parts))
           throw new Fault(
@@ -142,7 +142,7 @@ function knownAs(worker: Worker | undefined, order: WorkerDrain | undefined): Kn
 }
 
 /** Fault WORKER_NOT_FOUND, for workers of other tenants too. */
-function find(request: FastifyRequest, parts: RouteParts): KnownWorker {
+export function findWorker(request: FastifyRequest, parts: RouteParts): KnownWorker {
   const id = pathId(request.params, "id", "WORKER_NOT_FOUND", "no such worker");
   const known = { id, ...freshOf(id, parts) };
   const isKnown = known.worker !== undefined || known.order !== undefined;
