@@ -11,7 +11,11 @@ import { problemResponses } from "./http/schemas.ts";
 export async function describeApi(app: App, version: string): Promise<void> {
   await app.register(swagger, {
     transform: ({ schema, url, route }) => ({
-      schema: { ...schema, "x-permission": permissionOf(route) },
+      schema: {
+        ...schema,
+        "x-permission": permissionOf(route),
+        ...(route.config?.showsReferences === true ? { "x-shows-references": true } : {}),
+      },
       // What is the rest of a path for the router has a name for the reader.
       url: url.replace(/\*$/, `:${route.config?.rest ?? "rest"}`),
     }),

@@ -67,7 +67,7 @@ function readRoute(app: App, parts: RouteParts): void {
   app.get(
     "/api/v1/config",
     {
-      config: { permission: "config.read" },
+      config: { permission: "config.read", showsReferences: true },
       schema: {
         tags,
         operationId: "getConfig",

@@ -91,7 +91,7 @@ function readRoute(app: App, parts: RouteParts): void {
   app.get(
     "/api/v1/schemas/*",
     {
-      config: { permission: "schemas.read", rest: "schema_id" },
+      config: { permission: "schemas.read", rest: "schema_id", showsReferences: true },
       schema: {
         tags,
         operationId: "getSchema",

@@ -17,6 +17,7 @@ interface Operation {
   readonly tags?: readonly string[];
   readonly security?: readonly unknown[];
   readonly "x-permission": string;
+  readonly "x-shows-references"?: boolean;
   readonly parameters?: readonly { readonly in: string; readonly name: string }[];
   readonly requestBody?: {
     readonly content: { readonly [type: string]: { readonly schema: { readonly properties?: object } } };
