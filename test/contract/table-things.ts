@@ -369,6 +369,21 @@ const SYSTEM: readonly Row[] = [
     answer: { items: [] },
   },
   {
+    says: "ours: a worker is drained",
+    as: "operator",
+    call: `POST /api/v1/workers/${WORKER_ID}/drain`,
+    body: { reason: "new kernel" },
+    status: 200,
+    answer: { worker_id: WORKER_ID, draining: true },
+  },
+  {
+    says: "ours: and used again",
+    as: "operator",
+    call: `POST /api/v1/workers/${WORKER_ID}/undrain`,
+    status: 200,
+    answer: { worker_id: WORKER_ID, draining: false },
+  },
+  {
     says: "12.2: another tenant's worker is none",
     as: "foreign",
     call: `GET /api/v1/workers/${WORKER_ID}`,
