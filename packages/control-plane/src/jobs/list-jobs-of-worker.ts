@@ -28,7 +28,7 @@ export async function listJobsOfWorker(
     parts.state,
     {
       lead: { index: JOB_INDEX.busyOfWorker, of: [workerId] },
-      alsoIn: [{ index: JOB_INDEX.busyOfTenant, of: [tenant] }],
+      alsoIn: [{ index: JOB_INDEX.byTenant, of: [tenant] }],
       order: "down",
       limit,
       examineMax: Math.ceil(EXAMINED_MAX / parts.state.traits.partitions),
