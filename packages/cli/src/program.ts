@@ -59,6 +59,7 @@ export function createProgram(machine: Machine): Command {
   addJobs(program, machine);
   addApprovals(program, machine);
   addKeys(program, machine);
+  addConfig(program, machine);
   addSystem(program, machine);
   addWorkers(program, machine);
   addCompletion(program, machine);
@@ -211,6 +212,51 @@ function addKeys(program: Command, machine: Machine): void {
   remote(rotate, machine, async () => (await import("./commands/keys.ts")).rotateKey);
   const revoke = one("revoke", "end a key for good, everywhere");
   remote(revoke, machine, async () => (await import("./commands/keys.ts")).revokeKey);
+}
+
+function addConfig(program: Command, machine: Machine): void {
+  const config = program.command("config").description("what is set for the installation, a tenant, a team, …");
+  const module = () => import("./commands/config.ts");
+  const of = (name: string, description: string) =>
+    config
+      .command(name)
+      .description(description)
+      .option("--scope <scope>", "system, org, team, workflow or step (default: org, the tenant of the key)")
+      .option("--id <id>", "which team, workflow or step; of scope system: which document (default: default)");
+  remote(of("get", "print one document"), machine, async () => (await module()).getConfig);
+  const set = of("set", "put a document in place of the one that is there")
+    .argument("<data>", "JSON, a file with JSON, or - for standard input")
+    .option("--merge", "put its members into the document; the others stay")
+    .option("--revision <n>", "only if the document is at this revision; 0: only if there is none");
+  remote(set, machine, async () => (await module()).setConfig);
+  remote(of("delete", "remove a document"), machine, async () => (await module()).deleteConfig);
+  const effective = config
+    .command("effective")
+    .description("what holds for jobs, all scopes merged")
+    .option("--team <id>", "of this team")
+    .option("--workflow <id>", "of this workflow")
+    .option("--step <id>", "of this step");
+  remote(effective, machine, async () => (await module()).effectiveConfig);
+  addSchemas(program, machine);
+}
+
+function addSchemas(program: Command, machine: Machine): void {
+  const schemas = program.command("schemas").alias("schema").description("JSON Schemas that payloads have to keep to");
+  const module = () => import("./commands/config.ts");
+  const list = schemas
+    .command("list")
+    .description("ids, registered last first")
+    .option("--limit <n>", "how many (default 100)");
+  remote(list, machine, async () => (await module()).listSchemas);
+  const one = (name: string, description: string) =>
+    schemas.command(name).argument("<id>", "e.g. billing/Invoice").description(description);
+  remote(one("get", "print a schema"), machine, async () => (await module()).getSchema);
+  const system = ["--system", "the installation's, which every tenant finds that has none of that id"] as const;
+  const register = one("register", "register a schema, or another one under the same id")
+    .argument("<schema>", "JSON, a file with JSON, or - for standard input")
+    .option(...system);
+  remote(register, machine, async () => (await module()).registerSchema);
+  remote(one("delete", "remove a schema").option(...system), machine, async () => (await module()).deleteSchema);
 }
 
 function addSystem(program: Command, machine: Machine): void {

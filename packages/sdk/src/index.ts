@@ -10,6 +10,7 @@ export {
   type Verdict,
   type WaitOptions,
 } from "./client/client.ts";
+export type { ConfigAddress, ConfigChange, ConfigDocument, EffectiveConfig } from "./client/configuration.ts";
 export type { Call, Fetch, QueryValue } from "./client/http.ts";
 export { CordumError, type CordumErrorParts, type FieldProblem } from "./client/problem.ts";
 export {
@@ -38,6 +39,7 @@ export {
   type SubmittedJob,
   type SystemStatus,
 } from "./client/records.ts";
+export type { RegisteredSchema, SchemaOptions } from "./client/schema-registry.ts";
 export type { WorkerDrain, WorkerRecord } from "./client/worker-records.ts";
 export { type ConnectionOptions, connect, connectFromEnvironment } from "./connections/connect.ts";
 export type { GatewayTarget } from "./connections/gateway-target.ts";

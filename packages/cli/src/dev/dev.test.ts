@@ -64,6 +64,25 @@ describe("cordum dev", () => {
     expect((await cordum("reject", jobId, "--as", "approver")).code).toBe(5);
   }, 60_000);
 
+  it("keeps configuration and schemas, and checks inputs against them", async () => {
+    await dev();
+    const schema = JSON.stringify({ type: "object", required: ["n"] });
+    expect((await cordum("schemas", "register", "pack/In", schema)).code).toBe(0);
+    expect((await cordum("schemas", "list")).out).toBe("pack/In");
+    expect(JSON.parse((await cordum("schemas", "get", "pack/In")).out)).toEqual(JSON.parse(schema));
+    const topics = JSON.stringify({ topics: { "job.echo": { input_schema_id: "pack/In" } } });
+    expect((await cordum("config", "set", topics, "--revision", "0")).code).toBe(0);
+    expect((await cordum("config", "set", "{}", "--revision", "0")).code).not.toBe(0);
+    expect((await cordum("config", "set", '{"model":"small"}', "--scope", "team", "--id", "red")).code).toBe(0);
+    const view = await cordum("config", "effective", "--team", "red");
+    expect(JSON.parse(view.out)).toEqual({ ...JSON.parse(topics), model: "small" });
+    const wrong = await cordum("job", "submit", "job.echo", "--input", "{}");
+    expect([wrong.code, wrong.err]).toEqual([expect.any(Number), expect.stringContaining("required property 'n'")]);
+    expect((await cordum("job", "submit", "job.echo", "--input", '{"n":1}', "--wait")).code).toBe(0);
+    expect((await cordum("config", "delete")).code).toBe(0);
+    expect((await cordum("job", "submit", "job.echo", "--input", "{}", "--wait")).code).toBe(0);
+  }, 60_000);
+
   it("lets all jobs be followed as they change", async () => {
     await dev();
     const following = cordum("job", "watch", "--count", "1", "--timeout", "20s", "--json");

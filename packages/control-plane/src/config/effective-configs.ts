@@ -47,6 +47,8 @@ interface Merged {
   isUsed: boolean;
 }
 interface OfTenant extends Merged {
+  /** It has no documents for teams, workflows and steps. */
+  readonly isPlain: boolean;
   readonly has: { readonly [scope in (typeof NARROW_SCOPES)[number]]: boolean };
 }
 interface OfSubject extends Merged {
@@ -80,7 +82,7 @@ export class EffectiveConfigs {
   /** From memory, for a tenant where nothing depends on team, workflow or step; undefined: ask `find`. */
   findPlain(tenant: string): Effective | undefined {
     const found = this.#tenant(tenant, this.#parts.clock.mono());
-    return found === undefined || NARROW_SCOPES.some((scope) => found.has[scope]) ? undefined : found.effective;
+    return found?.isPlain === true ? found.effective : undefined;
   }
 
   /** From memory; undefined when State has to be asked. */
@@ -210,7 +212,9 @@ export class EffectiveConfigs {
       const from = [this.#system.reads, own.reads];
       const effective = effectiveFrom(before, from, tenant);
       const has = { team: team > 0, workflow: workflow > 0, step: step > 0 };
-      put(this.#tenants, tenant, { known: own, from, effective, has, isUsed: before?.isUsed ?? false }, TENANTS_MAX);
+      const isPlain = team + workflow + step === 0;
+      const isUsed = before?.isUsed ?? false;
+      put(this.#tenants, tenant, { known: own, from, effective, has, isPlain, isUsed }, TENANTS_MAX);
     }
     for (const [index, subject] of subjects.entries()) {
       const ofTenant = this.#tenants.get(subject.tenant);

@@ -5,6 +5,8 @@
 // C2. Parts of paths are percent-encoded; "." and ".." are refused, because URLs would resolve them away.
 
 import { type Runtime, systemRuntime } from "../runtime.ts";
+import { atLeastZero, type CallOptions, positive, segment, sending } from "./calling.ts";
+import { configCalls } from "./configuration.ts";
 import { follow } from "./follow.ts";
 import { type Call, type Fetch, Http } from "./http.ts";
 import {
@@ -48,9 +50,12 @@ import type {
   SystemStatus,
 } from "./records.ts";
 import { isTerminal } from "./records.ts";
+import { schemaCalls } from "./schema-registry.ts";
 import { parseApiKey, parseBaseUrl } from "./url.ts";
 import { waitForEnd } from "./wait.ts";
 import type { WorkerRecord } from "./worker-records.ts";
+
+export type { CallOptions } from "./calling.ts";
 
 export interface ClientOptions {
   /** http(s)://host[:port][/base], without user, query and fragment. */
@@ -68,11 +73,6 @@ export interface ClientOptions {
   readonly runtime?: Runtime;
 }
 
-export interface CallOptions {
-  readonly signal?: AbortSignal;
-  /** Instead of the client's own. */
-  readonly timeoutMs?: number;
-}
 export interface SubmitOptions extends CallOptions {
   /** Same key and same submission: same job. Made for the call when absent. */
   readonly idempotencyKey?: string;
@@ -238,6 +238,12 @@ export class Client {
     },
   };
 
+  /** Configuration of the installation, tenants, teams, workflows and steps. */
+  readonly config = configCalls((call) => this.#text(call));
+
+  /** Schemas that payloads of topics have to keep to. */
+  readonly schemas = schemaCalls((call) => this.#text(call));
+
   async workers(options: CallOptions = {}): Promise<readonly WorkerRecord[]> {
     return parseWorkers(await this.#text({ method: "GET", path: "/api/v1/workers", ...sending(options) }));
   }
@@ -353,26 +359,4 @@ export class Client {
       cursor = page.nextCursor;
     }
   }
-}
-
-function sending(options: CallOptions): Pick<Call, "signal" | "timeoutMs"> {
-  return {
-    signal: options.signal,
-    timeoutMs: options.timeoutMs === undefined ? undefined : positive("timeoutMs", options.timeoutMs),
-  };
-}
-
-function segment(id: string): string {
-  if (id === "" || id === "." || id === "..") throw new TypeError(`"${id}" is not an id`);
-  return encodeURIComponent(id);
-}
-
-function positive(name: string, value: number): number {
-  if (!(value > 0)) throw new TypeError(`${name} must be a positive number, got ${value}`);
-  return value;
-}
-
-function atLeastZero(name: string, value: number): number {
-  if (!Number.isInteger(value) || value < 0) throw new TypeError(`${name} must be a whole number from 0, got ${value}`);
-  return value;
 }

@@ -40,6 +40,8 @@ export interface Call {
   readonly query?: { readonly [name: string]: QueryValue };
   readonly body?: unknown;
   readonly idempotencyKey?: string | undefined;
+  /** What must still be there: an entity tag or a revision. */
+  readonly ifMatch?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Instead of the client's own. */
   readonly timeoutMs?: number | undefined;
@@ -136,6 +138,7 @@ export class Http {
     if (call.method !== "GET") headers.push(["idempotency-key", call.idempotencyKey ?? this.#options.runtime.id(18)]);
     const traceparent = activeTraceparent();
     if (traceparent !== undefined) headers.push(["traceparent", traceparent]);
+    if (call.ifMatch !== undefined) headers.push(["if-match", call.ifMatch]);
     if (call.body !== undefined) headers.push(["content-type", "application/json"]);
     const init: RequestInit = { method: call.method, headers, redirect: "manual" };
     if (call.body !== undefined) init.body = JSON.stringify(call.body);

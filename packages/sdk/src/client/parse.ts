@@ -85,7 +85,7 @@ function apiKeyOf(value: unknown): ApiKeyRecord {
 }
 
 /** The one place where an answer gets its type: an object whose members `names` are texts. */
-function withText<T>(value: unknown, ...names: readonly string[]): T {
+export function withText<T>(value: unknown, ...names: readonly string[]): T {
   const members = objectOf(value);
   for (const name of names) {
     if (typeof members[name] !== "string") throw invalid(`member ${name} of the answer is missing or not a string`);
@@ -108,7 +108,7 @@ function pageOf<T>(value: unknown, parseItem: (item: unknown) => T): Page<T> {
   return { items: itemsOf(value).map(parseItem), nextCursor };
 }
 
-function objectOf(value: unknown): Members {
+export function objectOf(value: unknown): Members {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw invalid("the answer is not an object");
   return value as Members;
 }
