@@ -108,6 +108,13 @@ describe("groups of dead letters", () => {
     expect(brief(await walk())).toEqual(["1 × job.echo E1: a broke", "1 × job.echo E1: b broke"]);
   });
 
+  it("vanish when their last letters leave at the same moment (resolve.ts, V3)", async () => {
+    const ids = [await fail("a broke"), await fail("a broke"), await fail("a broke")];
+    await Promise.all(ids.map((id) => discardDeadLetter(id, op, scene.parts, NEVER)));
+    const listed = scene.state.dump().indexes.filter(({ key }) => key.index === DEAD_LETTER_INDEX.signatures);
+    expect(listed.flatMap(({ entries }) => entries)).toEqual([]);
+  });
+
   it("cost the same number of looks however many letters there are", async () => {
     const cost = async () => {
       looks = 0;

@@ -2,6 +2,8 @@
 // Owns:          reading one, marking it, removing it; its signature's place in the list of groups.
 // Must not know: how a job is repeated.
 // V1. A dead letter of another tenant does not exist. V2. Who loses a race looks again; a mark that is there stays.
+// V3. The last letter of a signature takes the signature out of its list: whoever leaves others behind does so only while one of them is there,
+//     so of two that leave at once one finds out that it is the last.
 
 import { type Actor, type AuditEntry, auditChange } from "../audit/audit-entry.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -23,7 +25,8 @@ export interface ResolveParts {
   readonly clock: Clock;
 }
 
-const CONFLICTS_MAX = 8;
+/** More than a call for many treats at once (jobs/bulk-letters.ts): each that goes may cost all others of its kind a look. */
+const CONFLICTS_MAX = 16;
 
 /** Fault DEAD_LETTER_NOT_FOUND, for foreign ones too. */
 export async function loadDeadLetter(
@@ -123,22 +126,44 @@ async function resolve(
     const resolution = resolutionOf(seen);
     if (resolution === undefined) return false;
     const { changes, unlists } = resolution;
-    const ofSignature = lettersOf(letter.tenant, letter.signature, key.partition);
-    const isLast = unlists && ((await state.count([{ index: ofSignature }], signal))[0] ?? 0) <= 1;
-    const lastCheck: readonly Check[] = isLast ? [{ is: "fewer", index: ofSignature, than: 2 }] : [];
+    const { isLast, checks } = unlists ? await standing(letter, key, state, signal) : STAYS;
     const batch = {
       id: clock.id(),
       partition: key.partition,
-      checks: [{ is: "at", key, version }, ...lastCheck],
+      checks: [{ is: "at", key, version }, ...checks],
       changes: [...changes, ...(unlists ? unlistChanges(letter, key.partition, isLast) : [])],
     } as const;
     const outcome = await state.commit(batch, signal);
     if (outcome.kind === "committed") return true;
-    if (outcome.check > 0) continue; // another of its kind came meanwhile
+    if (outcome.check > 0) continue; // another of its kind came or went meanwhile
     if (outcome.found === undefined) return false;
     seen = { key, letter: parseDeadLetter(outcome.found.value), version: outcome.found.version };
   }
   throw new Fault("JOB_CONTENDED", `the dead letter of ${first.letter.jobId} is being changed by many at once`);
+}
+
+interface Standing {
+  readonly isLast: boolean;
+  /** What must hold for that. */
+  readonly checks: readonly Check[];
+}
+
+const STAYS: Standing = { isLast: false, checks: [] };
+
+/** Whether the letter is the last of its signature (V3). The oldest of the others is asked for: those that leave together are the newest. */
+async function standing(
+  { jobId, tenant, signature }: DeadLetter,
+  { partition }: RecordKey,
+  state: State,
+  signal: AbortSignal,
+): Promise<Standing> {
+  const index = lettersOf(tenant, signature, partition);
+  const query = { span: { index }, alsoIn: [], order: "up", limit: 2, examineMax: 2 } as const;
+  const { entries } = await state.list(query, signal);
+  const other = entries.find(({ member }) => member !== jobId);
+  return other === undefined
+    ? { isLast: true, checks: [{ is: "fewer", index, than: 2 }] }
+    : { isLast: false, checks: [{ is: "in", index, member: other.member }] };
 }
 
 /** Undefined for foreign ones too. */

@@ -94,6 +94,7 @@ describe("a managed key", () => {
   function authOf(parts: {
     memory?: ManagedKey | "absent";
     state?: ManagedKey | "away";
+    isOld?: boolean;
   }): Auth & { readonly uses: string[] } {
     const uses: string[] = [];
     const managed: ManagedKeys = {
@@ -104,6 +105,7 @@ describe("a managed key", () => {
           if (parts.state === "away") throw new Fault("STATE_UNAVAILABLE", "away");
           return parts.state === undefined ? undefined : entryOfKey(parts.state);
         },
+        isFresh: () => parts.isOld !== true,
       },
       note: (keyId, at) => uses.push(`${keyId} ${at}`),
     };
@@ -149,6 +151,16 @@ describe("a managed key", () => {
     await expect(authOf({ state: "away" }).identify(secret, 2_000)).rejects.toMatchObject({
       code: "STATE_UNAVAILABLE",
     });
+  });
+
+  it("whose secret may be newer than what is remembered is not refused while State is away (A3)", async () => {
+    const newer = newSecret(id, clock);
+    const old = authOf({ memory: key, state: key, isOld: true });
+    expect(old.recall(newer, 2_000)).toBeUndefined();
+    await expect(old.identify(newer, 2_000)).rejects.toMatchObject({ code: "STATE_UNAVAILABLE" });
+    expect(old.recall(secret, 2_000)).toMatchObject({ keyId: id });
+    const fresh = authOf({ memory: key, state: key });
+    await expect(fresh.identify(newer, 2_000)).rejects.toMatchObject({ code: "UNAUTHENTICATED" });
   });
 
   it("that was rotated comes in with both secrets until the grace is over, and an open connection ends with its own", async () => {

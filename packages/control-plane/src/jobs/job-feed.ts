@@ -30,7 +30,7 @@ const JOB_ID_CHARS_MAX = 256;
 export interface Follower {
   /** Of one job: in order. Never throws, never waits. */
   heard(change: JobChange, safeAt: EpochMs): void;
-  /** Something may have changed that was not and will not be offered. */
+  /** Something may have changed that was not and will not be offered; for who watches a job: its record is not there. */
   missed(): void;
 }
 
@@ -187,6 +187,7 @@ export class JobFeed {
     try {
       const changes = await loadChanges(room.tenant, ids, this.#parts, this.#life.signal);
       for (const change of changes.values()) offer(room, change);
+      for (const id of ids) if (!changes.has(id)) for (const watcher of room.watchers.get(id) ?? []) watcher.missed();
       return true;
     } catch (error) {
       if (!this.#life.signal.aborted)
@@ -210,6 +211,7 @@ export class JobFeed {
     }
     const since = room.scannedAt - OVERLAP_MS;
     if (!(await this.#compare(room, since))) return;
+    if (room.watchers.size > 0 && !(await this.#offer(room, [...room.watchers.keys()]))) return;
     room.scannedAt = startedAt;
     for (const [id, { at }] of room.offered) if (at < startedAt - OVERLAP_MS) room.offered.delete(id);
   }

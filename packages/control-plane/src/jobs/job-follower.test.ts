@@ -2,7 +2,9 @@ import { JobStatus } from "@cordum/protocol";
 import { afterEach, describe, expect, it } from "vitest";
 import { seededRandom } from "../adapters/system/seeded-random.ts";
 import type { Bus } from "../ports/bus.ts";
+import type { Clock } from "../ports/clock.ts";
 import { Fault } from "../ports/fault.ts";
+import { partitionOf } from "../ports/partition.ts";
 import { type JobScene, NEVER, openJobScene, type SceneOptions } from "../testing/job-scene.ts";
 import { withSending, withState } from "../testing/scene-ports.ts";
 import { addWorker } from "../testing/scene-worker.ts";
@@ -11,6 +13,7 @@ import { cancelJob } from "./cancel.ts";
 import type { Job } from "./job.ts";
 import { JobFeed, SCAN_MS } from "./job-feed.ts";
 import { type Followed, JobFollower } from "./job-follower.ts";
+import { JOB_KIND } from "./job-store.ts";
 import { watchJob } from "./job-watch.ts";
 
 let scene: JobScene;
@@ -228,6 +231,18 @@ describe("a follower", () => {
     expect(told(third).at(-1)).toBe(`${jobId} CANCELLED`);
   });
 
+  it("is shown a change that a process with a slow clock made, though no news told it (job-store.ts, K1)", async () => {
+    const feed = await open({ bus: (real) => withSending(real, { publish: losing(real, () => true) }) });
+    const reader = read(feed, { since: 0 });
+    const { jobId } = await scene.submit({ topic: "job.ask" });
+    await scene.pass(SCAN_MS);
+    expect(reader.states().get(jobId)).toBe("APPROVAL_REQUIRED");
+    const clock: Clock = { ...scene.parts.clock, now: () => scene.clock.now() - SCAN_MS - 1_000 };
+    await cancelJob(jobId, { tenant: "acme", by: "ada", reason: "" }, { ...scene.parts, clock }, NEVER);
+    await scene.pass(2 * SCAN_MS);
+    expect(reader.states().get(jobId)).toBe("CANCELLED");
+  });
+
   it("says so when State does not answer, and leaves the feed", async () => {
     let isAway = false;
     const feed = await open({
@@ -312,6 +327,20 @@ describe("watching a job", () => {
       states.push(job.phase.state);
     return states;
   }
+
+  it("ends when the record goes, as a failover may forget it (T3)", async () => {
+    await open();
+    const { jobId } = await scene.submit();
+    const states = watch(jobId);
+    await scene.pass(1_000);
+    const key = { partition: partitionOf(jobId, scene.state.traits.partitions), kind: JOB_KIND, id: jobId };
+    const [stored] = await scene.state.get([key], NEVER);
+    const checks = [{ is: "at", key, version: stored?.version ?? "" }] as const;
+    const changes = [{ do: "delete", key }] as const;
+    await scene.state.commit({ id: "forgotten001", partition: key.partition, checks, changes }, NEVER);
+    await scene.pass(2 * SCAN_MS);
+    expect(await states).toEqual(["SCHEDULED"]);
+  });
 
   it("begins with the job as it is and ends with its end", async () => {
     await open();

@@ -2,6 +2,7 @@
 // Owns:          the first look, the order of what follows, the end.
 // Must not know: transports, what a change looks like to the reader.
 // T1. The job as it is comes first; its terminal state comes last, and then nothing. T2. A slow reader gets the latest state, never a list.
+// T3. Where the record goes while it is watched (a failover may forget it), the watch ends with what was last known.
 
 import { Fault } from "../ports/fault.ts";
 import { type JobChange, loadChanges } from "./changed-since.ts";
@@ -17,12 +18,17 @@ export async function* watchJob(
   signal: AbortSignal,
 ): AsyncGenerator<JobChange, void, undefined> {
   let latest: JobChange | undefined;
+  let isGone = false;
   let wake = (): void => undefined;
   const heard = (change: JobChange): void => {
     if ((latest?.job.updatedAt ?? 0) <= change.job.updatedAt) latest = change;
     wake();
   };
-  const leave = await feed.watch(tenant, jobId, { heard, missed: () => undefined });
+  const missed = (): void => {
+    isGone = true;
+    wake();
+  };
+  const leave = await feed.watch(tenant, jobId, { heard, missed });
   const onAbort = (): void => wake();
   signal.addEventListener("abort", onAbort, { once: true });
   try {
@@ -38,6 +44,7 @@ export async function* watchJob(
         if (isTerminal(change.job)) return;
         continue;
       }
+      if (isGone) return;
       await new Promise<void>((resolve) => {
         wake = resolve;
       });

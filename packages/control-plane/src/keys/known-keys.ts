@@ -97,6 +97,12 @@ export class KnownKeys<T> {
     }
   }
 
+  /** What is known of the key is what State said FRESH_MS ago or later. False for one that is gone on with (N3). */
+  isFresh(id: string): boolean {
+    const known = this.#present.get(id);
+    return known !== undefined && !known.isDoubted && this.#parts.clock.mono() - known.at < FRESH_MS;
+  }
+
   /** The key has changed: what is known of it counts no more. */
   forget(id: string): void {
     this.#present.delete(id);
