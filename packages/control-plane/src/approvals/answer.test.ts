@@ -12,7 +12,8 @@ import type { Log, Meter } from "../ports/telemetry.ts";
 import { NO_TRACING } from "../ports/tracing.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../scheduling/routing.ts";
 import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION, stateLayout } from "../services/core.ts";
-import { BASE_COMMAND } from "../simulation/jobs/node.ts";
+
+import { COMMAND } from "../testing/job-scene.ts";
 import { person } from "../testing/people.ts";
 import { approveJob } from "./answer.ts";
 
@@ -61,7 +62,7 @@ describe("answering an approval", () => {
     const { parts } = core;
     const by = (name: string) => ({ tenant: "acme", actor: person(name), reason: "", note: "" });
     policy.replace(asking("once"));
-    const { jobId } = await submitJob({ ...BASE_COMMAND, topic: "job.ask" }, parts, never);
+    const { jobId } = await submitJob({ ...COMMAND, topic: "job.ask" }, parts, never);
     await approveJob(jobId, by("bob"), parts, never);
     policy.replace(asking("twice"));
     const asked = await changeJob(jobId, "pull", parts, never);

@@ -7,10 +7,13 @@
 //     unfinished ones have an alarm that is not late. G5. Records, indexes, lanes and dead letters agree. G6. A worker that was never
 //     given a job does not end it, where it could be told. G7. No more attempts are heard by workers than the job may have. G8. An answer that was
 //     confirmed to its person is in the record. G9. Once all is well again, what is asked for succeeds.
+// G15. One dead letter is retried as one job, and a call for many treats no more than it was asked for (operators.ts). G17. Tenants never mix: not
+//     in lists, streams, workers' jobs or answers (people.ts, readers.ts, frame-worker.ts). G22. A result that was acknowledged is in the record.
+// More: G14 and G16 in explained.ts, G18 in secrecy.ts, G19 in lock-holders.ts, G20 in key-holders.ts, G21 in readers.ts.
 // G10. Limits on jobs at once are never exceeded. G11. No time ends a job earlier than clocks may be off. G12. Workers are not given more
 //     than they can do (capacity.ts). G13. Slots of limits come back (job-world.ts).
 
-import { decodePacket, jobRequestBytes } from "@cordum/protocol";
+import { decodePacket, JobStatus, jobRequestBytes, parsePacket, SUBJECTS } from "@cordum/protocol";
 import type { Dump } from "../../adapters/memory/memory-state.ts";
 import { indexName } from "../../adapters/state/names.ts";
 import { DEAD_LETTER_KIND } from "../../dead-letters/dead-letter.ts";
@@ -20,13 +23,16 @@ import { entriesOfJob, JOB_INDEX } from "../../jobs/job-indexes.ts";
 import { isDeadLetter } from "../../jobs/job-moves.ts";
 import { bytesOfRequest, hashOfRequest } from "../../jobs/job-request.ts";
 import { JOB_KIND } from "../../jobs/job-store.ts";
+import type { Verdict } from "../../ports/bus.ts";
 import type { Batch } from "../../ports/state.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import { LANES_INDEX } from "../../scheduling/backlog-lanes.ts";
 import { DIFFERING_CLOCKS } from "../clock-error.ts";
 import type { Invariant, WorldView } from "../plan.ts";
+import { unexplained } from "./explained.ts";
 import type { JobHistory, Ledger } from "./ledger.ts";
-import { expectedOf, FEW_MAX } from "./policies.ts";
+import { expectedOf, FEW_MAX, LIMITED_TENANT, TENANT_MAX } from "./policies.ts";
+import { othersAgree } from "./records.ts";
 
 /** For so long an alarm that was taken may be away. */
 const ALARM_LEASE_MS = 10_000;
@@ -44,14 +50,24 @@ export interface Observed {
 
 /** Looks at every batch that the store applied. */
 export function checkCommit(batch: Batch, { ledger, who, now, fail }: Observed): void {
+  ledger.observe(batch, fail);
   for (const { job, wakeAt } of jobsIn(batch)) {
     if (!isTerminal(job) && wakeAt === "never") fail(`G4: ${job.id} is ${job.phase.state} and has no alarm`);
     const history = ledger.histories.get(job.id);
     checkTimes(history?.job, job, now, fail);
-    if ("dispatch" in job.phase && history?.dispatchIds.has(job.phase.dispatch.id) !== true)
+    if ("dispatch" in job.phase && history?.dispatchIds.has(job.phase.dispatch.id) !== true) {
       ledger.capacity.noteCommitted(job.phase.dispatch.id, who);
+      checkStanding(job, job.phase.dispatch.at, { ledger, who, now, fail });
+    }
     checkVersion(job, batch.id, ledger, fail);
   }
+}
+
+/** G2: the decision is of the policy that was in force when the job was placed. */
+function checkStanding(job: Job, at: EpochMs, { ledger, who, fail }: Observed): void {
+  const snapshot = job.decisions.at(-1)?.decision.snapshot ?? "";
+  if (!ledger.wasInForce(who, snapshot, at))
+    fail(`G2: ${who} has placed ${job.id} under the policy ${snapshot}, which was not in force`);
 }
 
 function* jobsIn({ changes }: Batch): Generator<{ readonly job: Job; readonly wakeAt: EpochMs | "never" }> {
@@ -87,9 +103,10 @@ export function forget(kept: readonly Batch[], gone: readonly Batch[], ledger: L
     for (const change of changes)
       if (change.do === "put" && change.key.kind === JOB_KIND) ledger.forgotten.add(change.key.id);
   }
-  ledger.histories.clear();
+  ledger.startAnew();
   const before = new Map(ledger.counts);
   // These were judged when they were made.
+  for (const batch of kept) ledger.observe(batch, () => undefined);
   for (const batch of kept) for (const { job } of jobsIn(batch)) checkVersion(job, batch.id, ledger, () => undefined);
   ledger.counts.clear();
   for (const [name, count] of before) ledger.counts.set(name, count);
@@ -104,11 +121,15 @@ function checkVersion(job: Job, version: string, ledger: Ledger, fail: Fail): vo
     assigned: new Set(),
     answers: new Set(),
     onlyDirect: true,
+    attemptsMax: 0,
   };
   if (known !== undefined) checkChange(known.job, job, fail);
   checkStop(job, ledger, fail);
   history.version = version;
+  history.attemptsMax = Math.max(history.attemptsMax, job.attemptsMax);
   const before = known === undefined ? undefined : known.job;
+  const says = unexplained(before, job);
+  if (says !== undefined) fail(says);
   history.job = job;
   ledger.histories.set(job.id, history);
   if (job.approval !== undefined) history.answers.add(`${job.approval.answer} by ${job.approval.by}`);
@@ -160,12 +181,23 @@ function checkPlacing(job: Job, ledger: Ledger, fail: Fail): void {
 
 /** G10. A failover may forget that a slot was taken. */
 function checkLimit(job: Job, ledger: Ledger, fail: Fail): void {
-  if (job.topic !== "job.few" || ledger.forgotten.size > 0) return;
-  const out = [...ledger.histories.values()].flatMap(({ job: { id, topic, phase } }) =>
-    topic === job.topic && "dispatch" in phase ? [`${id} as ${phase.dispatch.id}`] : [],
-  );
-  if (out.length > FEW_MAX) fail(`G10: on ${job.topic} are out ${out.join(", ")}; ${FEW_MAX} may be`);
-  if (out.length === FEW_MAX) ledger.count("limit reached");
+  if (ledger.forgotten.size > 0) return;
+  const of = (has: (other: Job) => boolean): readonly string[] =>
+    [...ledger.histories.values()].flatMap(({ job: other }) =>
+      other.tenant === job.tenant && has(other) && "dispatch" in other.phase
+        ? [`${other.id} as ${other.phase.dispatch.id}`]
+        : [],
+    );
+  if (job.topic === "job.few") {
+    const out = of(({ topic }) => topic === job.topic);
+    if (out.length > FEW_MAX) fail(`G10: on ${job.topic} are out ${out.join(", ")}; ${FEW_MAX} may be`);
+    if (out.length === FEW_MAX) ledger.count("limit reached");
+  }
+  if (job.tenant === LIMITED_TENANT) {
+    const out = of(() => true);
+    if (out.length > TENANT_MAX) fail(`G10: of ${job.tenant} are out ${out.join(", ")}; ${TENANT_MAX} may be`);
+    if (out.length === TENANT_MAX) ledger.count("tenant limit reached");
+  }
 }
 
 /** G6. */
@@ -196,6 +228,9 @@ export function checkPublish(subject: string, bytes: Uint8Array, { ledger, who, 
   const dispatchId = dispatch?.dispatchId ?? "";
   if (history?.dispatchIds.has(dispatchId) !== true)
     fail(`G3: ${jobId} is dispatched as ${dispatchId}, which was never committed`);
+  const earlyMs = (ledger.notBefore.get(jobId) ?? 0) - now;
+  if (earlyMs > 2 * DIFFERING_CLOCKS.unfollowedMs)
+    fail(`G14: ${jobId} is given to a worker ${earlyMs} ms before its time`);
   const tooMany = ledger.capacity.notePublished({ jobId, dispatchId, by: who, at: now }, ledger);
   if (tooMany !== undefined) fail(tooMany);
   const judged = history === undefined ? undefined : bytesOfRequest(history.job);
@@ -204,6 +239,22 @@ export function checkPublish(subject: string, bytes: Uint8Array, { ledger, who, 
     fail(`G3: ${jobId} is dispatched with another request than was judged`);
   }
 }
+
+/** G22. Looks at what a node answers for: a result of the worker that has the job now, and for that dispatch, was acknowledged. */
+export function checkVerdict(subject: string, bytes: Uint8Array, verdict: Verdict, { ledger, fail }: Observed): void {
+  if (subject !== SUBJECTS.jobResult || verdict.kind !== "ack") return;
+  const parsed = parsePacket(bytes); // it may be a stranger's
+  const payload = parsed.kind === "packet" ? parsed.packet.payload : undefined;
+  if (payload?.kind !== "jobResult" || !SAYS_AN_END.has(payload.value.status)) return;
+  const { jobId, workerId, dispatch } = payload.value;
+  const job = ledger.histories.get(jobId)?.job;
+  if (job === undefined || ledger.forgotten.has(jobId) || !("dispatch" in job.phase)) return;
+  ledger.count("result acknowledged");
+  if (job.phase.dispatch.id === dispatch?.dispatchId && job.phase.dispatch.workerId === workerId)
+    fail(`G22: the result of ${jobId} from ${workerId} was acknowledged and is not in the record`);
+}
+
+const SAYS_AN_END = new Set<number>([JobStatus.SUCCEEDED, JobStatus.FAILED_FATAL, JobStatus.CANCELLED]);
 
 export function jobInvariants(ledger: Ledger): readonly Invariant[] {
   return [
@@ -228,7 +279,8 @@ function storeAgrees(dump: Dump, view: Pick<WorldView, "now" | "isHealed">, ledg
     (view.isHealed ? undefined : alarmsAreInTime(jobs, view.now)) ??
     indexesAgree(jobs, dump) ??
     lanesAreNamed(jobs, dump) ??
-    deadLettersAgree(jobs, dump)
+    deadLettersAgree(jobs, dump, ledger) ??
+    othersAgree(dump)
   );
 }
 
@@ -314,12 +366,12 @@ function lanesAreNamed(jobs: readonly StoredJob[], dump: Dump): string | undefin
   return undefined;
 }
 
-function deadLettersAgree(jobs: readonly StoredJob[], dump: Dump): string | undefined {
+function deadLettersAgree(jobs: readonly StoredJob[], dump: Dump, { discarded }: Ledger): string | undefined {
   const letters = new Set(
     dump.records.filter(({ stored }) => stored.key.kind === DEAD_LETTER_KIND).map(({ stored }) => stored.key.id),
   );
   for (const { job } of jobs) {
-    if (letters.has(job.id) !== isDeadLetter(job))
+    if (letters.has(job.id) !== (isDeadLetter(job) && !discarded.has(job.id)))
       return `G5: ${job.id} is ${job.phase.state} and has ${letters.has(job.id) ? "a" : "no"} dead letter`;
   }
   return undefined;
@@ -327,7 +379,7 @@ function deadLettersAgree(jobs: readonly StoredJob[], dump: Dump): string | unde
 
 function attemptsAreBounded(ledger: Ledger): string | undefined {
   for (const [jobId, heard] of ledger.heard) {
-    const attemptsMax = ledger.histories.get(jobId)?.job.attemptsMax ?? 0;
+    const attemptsMax = ledger.histories.get(jobId)?.attemptsMax ?? 0;
     if (heard.size > attemptsMax && !ledger.forgotten.has(jobId))
       return `G7: workers heard ${heard.size} attempts of ${jobId}, which may have ${attemptsMax}`;
   }

@@ -9,22 +9,28 @@ import { SLOT_KIND } from "../../scheduling/slots.ts";
 import { DEFAULT_RETENTION, stateLayout } from "../../services/core.ts";
 import { DIFFERING_CLOCKS } from "../clock-error.ts";
 import { drawFaults } from "../fate.ts";
+import type { SimProcess } from "../process.ts";
 import type { RunSummary, SimRun } from "../run.ts";
 import { World } from "../world.ts";
-import { checkCommit, checkPublish, forget, jobInvariants, type Observed } from "./invariants.ts";
+import { simFrameWorker } from "./frame-worker.ts";
+import { drawHabits, type Habits } from "./habits.ts";
+import { checkCommit, checkPublish, checkVerdict, forget, jobInvariants, type Observed } from "./invariants.ts";
 import { Ledger } from "./ledger.ts";
-import { FRESH, type Mutation, simNode } from "./node.ts";
+import { type Mutation, type NodeOptions, simNode } from "./node.ts";
+import { FRESH, type People, TENANT } from "./people.ts";
+import { newReader, unseenBy } from "./readers.ts";
+import { leakInPacket, leakInStore, leakInText } from "./secrecy.ts";
 import { simStranger } from "./stranger.ts";
+import { Wire } from "./wire.ts";
 import { simWorker } from "./worker.ts";
 
-const NODES_MAX = 3;
 /** A third node is a gateway without a scheduler. */
 const DRIVERS_MAX = 2;
-const PARTITIONS = [1, 3, 2] as const;
 const WORKERS = [
-  ["direct-a", 2],
-  ["direct-b", 4],
+  ["direct-a", 2, true],
+  ["direct-b", 4, false],
 ] as const;
+const FRAME_WORKER = { ownId: "framed", capacity: 3 } as const;
 const SUBMISSIONS = 12;
 const CHECK_EVERY = 250;
 const LIVENESS_STEPS_MAX = 80_000;
@@ -33,27 +39,38 @@ export const NO_MUTATION: Mutation = { ports: (ports) => ports, policy: (policy)
 
 /** Throws SimulationFailure when the seed finds a fault. `mutation` plants one. */
 export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Promise<RunSummary> {
-  const ledger = new Ledger();
-  const nodes = 1 + (run.seed % NODES_MAX);
-  const partitions = PARTITIONS[(run.seed >> 3) % PARTITIONS.length] ?? 1;
-  for (const [id, slots] of WORKERS) ledger.capacity.addWorker(id, slots);
-  const options = { ledger, submissions: SUBMISSIONS, mutate: mutation };
-  const observed = (who: string): Observed => ({ ledger, who, now: world.now, fail: (says) => world.fail(says) });
+  const habits: Habits = { ...drawHabits(run.seed), ...mutation.habits };
+  const ledger = new Ledger(() => world.now);
+  const wire = new Wire();
+  const fail = (says: string): void => world.fail(says);
+  const failIf = (says: string | undefined): void => {
+    if (says !== undefined) fail(says);
+  };
+  const nodes = Array.from({ length: habits.nodes }, (_, n) => ({
+    name: `node${n}`,
+    people: newPeople(),
+    drives: n < DRIVERS_MAX,
+    ...{ ledger, habits, wire, submissions: SUBMISSIONS, mutate: mutation, fail },
+  }));
+  const observed = (who: string): Observed => ({ ledger, who, now: world.now, fail });
   const world: World = new World({
     seed: run.seed,
     faults: drawFaults(run.seed),
-    openState: (clock) => memoryState({ partitions, layout: stateLayout(DEFAULT_RETENTION), clock }),
+    openState: (clock) => memoryState({ partitions: habits.partitions, layout: stateLayout(DEFAULT_RETENTION), clock }),
     openPayloads: (clock) => memoryPayloads({ clock, bytesMax: 65_536 }),
-    processes: [
-      ...Array.from({ length: nodes }, (_, n) => simNode(`node${n}`, { ...options, drives: n < DRIVERS_MAX })),
-      simStranger("stranger"),
-      ...WORKERS.map(([id, capacity]) => simWorker(id, { directly: true, capacity }, ledger)),
-      ...((run.seed >> 2) % 2 === 0 ? [simWorker("topical", { directly: false, capacity: 3 }, ledger)] : []),
-    ],
+    processes: [...nodes.map(simNode), simStranger("stranger"), ...workersOf(habits, { ledger, wire, fail })],
     clocks: DIFFERING_CLOCKS,
-    onLife: (who, what, now) => ledger.capacity.noteLife(who, what, now),
+    onLife: (who, what, now) => {
+      ledger.capacity.noteLife(who, what, now);
+      wire.noteLife(who, what);
+    },
     onCommit: (batch, who) => checkCommit(batch, observed(who)),
-    onPublish: (subject, bytes, who) => checkPublish(subject, bytes, observed(who)),
+    onPublish: (subject, bytes, who) => {
+      checkPublish(subject, bytes, observed(who));
+      failIf(leakInPacket(subject, bytes));
+    },
+    onVerdict: (subject, bytes, verdict, who) => checkVerdict(subject, bytes, verdict, observed(who)),
+    onLog: (line) => failIf(leakInText("a log line", line)),
     onFailover: (kept, gone) => forget(kept, gone, ledger),
     replay: `npm run sim -- --seed ${run.seed} --steps ${run.steps} --trace${run.replaySuffix ?? ""}`,
     ...(run.print === undefined ? {} : { print: run.print }),
@@ -61,24 +78,48 @@ export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Pr
   const check = jobInvariants(ledger);
   await world.run({ stepsMax: run.steps, check, checkEvery: CHECK_EVERY });
   world.heal();
-  ledger.isHealed = true;
-  ledger.capacity.noteHealed(world.now);
-  const until = (): boolean =>
-    world.steps % CHECK_EVERY === 0 &&
-    openJobs(ledger).length === 0 &&
-    allAnswered(ledger, nodes) &&
-    slotsOut(world) === 0;
+  wire.isHealed = true;
+  ledger.noteHealed();
+  const until = (): boolean => world.steps % CHECK_EVERY === 0 && missing(world, ledger, nodes) === undefined;
   const healed = await world.run({ stepsMax: LIVENESS_STEPS_MAX, until, check, checkEvery: CHECK_EVERY });
-  if (!healed.reached) world.refuse(unfinished(world, ledger));
+  if (!healed.reached) world.refuse(`${missing(world, ledger, nodes)}, ${LIVENESS_STEPS_MAX} steps after healing`);
+  const leak = leakInStore(world.dump());
+  if (leak !== undefined) world.refuse(leak);
   return { world, did: ledger.counts };
 }
 
-function unfinished(world: World, ledger: Ledger): string {
+function newPeople(): People {
+  return { next: 0, nextFresh: 0, askedAt: new Map(), deeds: 0, reader: newReader() };
+}
+
+function workersOf(
+  { topical, sessions }: Habits,
+  house: { readonly ledger: Ledger; readonly wire: Wire; fail(says: string): void },
+): readonly SimProcess[] {
+  const { ledger } = house;
+  for (const [id, slots] of WORKERS) ledger.capacity.addWorker(id, slots);
+  const direct = WORKERS.map(([id, capacity, obeys]) => simWorker(id, { directly: true, capacity, obeys }, ledger));
+  const framed = { ...FRAME_WORKER, ...house, tenant: TENANT };
+  if (sessions) ledger.capacity.addWorker(`${TENANT}.${FRAME_WORKER.ownId}`, FRAME_WORKER.capacity);
+  return [
+    ...direct,
+    ...(topical ? [simWorker("topical", { directly: false, capacity: 3, obeys: false }, ledger)] : []),
+    ...(sessions ? [simFrameWorker(framed)] : []),
+  ];
+}
+
+/** What must still come about. */
+function missing(world: World, ledger: Ledger, nodes: readonly NodeOptions[]): string | undefined {
   const open = openJobs(ledger);
-  const after = `${LIVENESS_STEPS_MAX} steps after healing`;
-  return open.length === 0 && slotsOut(world) > 0
-    ? `G13: ${slotsOut(world)} slots are not given back ${after}`
-    : `G4: not finished ${after}: ${open.join("; ") || "clients"}`;
+  if (open.length > 0) return `G4: not finished: ${open.join("; ")}`;
+  if (!nodes.every(isAnswered)) return "G4: clients have no answer";
+  const slots = slotsOut(world);
+  if (slots > 0) return `G13: ${slots} slots are not given back`;
+  const readers = nodes.filter(({ habits }) => habits.readers);
+  const behind = readers.map((node) => unseenBy(node)).find((says) => says !== undefined);
+  if (behind !== undefined) return `G21: ${behind}`;
+  const watching = readers.find(({ people }) => people.reader.watched !== undefined)?.people.reader.watched;
+  return watching === undefined ? undefined : `G21: who watches ${watching} has not seen its end`;
 }
 
 /** G13. */
@@ -92,7 +133,6 @@ function openJobs(ledger: Ledger): readonly string[] {
   );
 }
 
-function allAnswered(ledger: Ledger, nodes: number): boolean {
-  const answers = (ledger.counts.get("accepted") ?? 0) + (ledger.counts.get("submit IDEMPOTENCY_CONFLICT") ?? 0);
-  return ledger.fresh.size >= nodes * FRESH && answers >= nodes * SUBMISSIONS;
+function isAnswered({ people, submissions }: NodeOptions): boolean {
+  return people.next >= submissions && people.nextFresh >= FRESH;
 }

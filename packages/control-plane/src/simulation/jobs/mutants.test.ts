@@ -2,7 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { SimulationFailure } from "../world.ts";
 import { runJobs } from "./job-world.ts";
-import { MUTANTS, type Mutant } from "./mutants.ts";
+import { MUTANTS } from "./mutants.ts";
+import { MUTANTS_AROUND } from "./mutants-around.ts";
+import type { Mutant } from "./mutating.ts";
 
 const STEPS = 2_500;
 const MUTANT_SEEDS = 60;
@@ -20,9 +22,9 @@ async function firstFailure(mutant: Mutant): Promise<string | undefined> {
 }
 
 describe("the life of a job, simulated", () => {
-  it.each(MUTANTS.map((mutant) => [mutant.name, mutant] as const))(
+  it.each([...MUTANTS, ...MUTANTS_AROUND].map((mutant) => [mutant.name, mutant] as const))(
     "is found out when a node %s",
-    { timeout: 60_000 },
+    { timeout: 180_000 },
     async (_, mutant) => {
       expect(await firstFailure(mutant)).toMatch(mutant.foundAs);
     },

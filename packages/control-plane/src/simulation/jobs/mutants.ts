@@ -11,14 +11,7 @@ import { Fault } from "../../ports/fault.ts";
 import type { Batch, Change, Check, Outcome, State } from "../../ports/state.ts";
 import { SLOT_KIND } from "../../scheduling/slots.ts";
 import type { ProcessPorts } from "../process.ts";
-import type { Mutation } from "./node.ts";
-
-/** By name: what is broken, and the invariants of which one must say so. */
-export interface Mutant {
-  readonly name: string;
-  readonly foundAs: RegExp;
-  readonly mutation: Mutation;
-}
+import { ignoringFault, type Mutant, mutant, onBatch, onPolicy, onPorts, onState, overriding } from "./mutating.ts";
 
 export const MUTANTS: readonly Mutant[] = [
   mutant(
@@ -28,17 +21,17 @@ export const MUTANTS: readonly Mutant[] = [
   ),
   mutant("does not check the version", /^G[1235]/, onBatch(withoutVersion)),
   mutant("tells committed before it is", /^G[34]/, onState(acknowledgingFirst)),
-  mutant("takes an unknown outcome for a success", /^G[346]/, onState(believingUnknown)),
-  mutant("takes a conflict for a success", /^G[348]/, onState(believingConflicts)),
+  mutant("takes an unknown outcome for a success", /^G(3|4|6|16|19)/, onState(believingUnknown)),
+  mutant("takes a conflict for a success", /^G(3|4|8|16|19|22)/, onState(believingConflicts)),
   mutant("does not count before it takes a slot", /^G10/, onBatch(withoutCount)),
   mutant(
     "never gives a slot of a limit back",
     /^G13/,
     onState((state) => overriding(state, { commit: (batch, signal) => keepingSlots(state, batch, signal) })),
   ),
-  mutant("does not hear of other placers", /^G12/, { ports: deafToPlacers, policy: same }),
-  mutant("takes workers for larger than they are", /^G12/, { ports: overestimating, policy: same }),
-  mutant("goes by its own clock", /^G11/, { ports: onOwnClock, policy: same }),
+  mutant("does not hear of other placers", /^G12/, onPorts(deafToPlacers)),
+  mutant("takes workers for larger than they are", /^G12/, onPorts(overestimating)),
+  mutant("goes by its own clock", /^G(2|11|19)/, onPorts(onOwnClock)),
   mutant(
     "forgets to leave an index",
     /^G5/,
@@ -54,40 +47,14 @@ export const MUTANTS: readonly Mutant[] = [
     /^G4/,
     onState((state) => overriding(state, { take: async () => [] })),
   ),
-  mutant("publishes before it commits", /^G3/, { ports: publishingFirst, policy: same }),
-  mutant("lets everything pass when policy says no", /^G2/, {
-    ports: same,
-    policy: (policy) => overriding(policy, { decide: (input) => allowing(policy, input) }),
-  }),
-  mutant("keeps deciding by the first policy for each topic", /^G[24]/, { ports: same, policy: remembering }),
+  mutant("publishes before it commits", /^G3/, onPorts(publishingFirst)),
+  mutant(
+    "lets everything pass when policy says no",
+    /^G2/,
+    onPolicy((policy) => overriding(policy, { decide: (input) => allowing(policy, input) })),
+  ),
+  mutant("keeps deciding by the first policy for each topic", /^G[24]/, onPolicy(remembering)),
 ];
-
-function mutant(name: string, foundAs: RegExp, mutation: Mutation): Mutant {
-  return { name, foundAs, mutation };
-}
-
-function same<T>(part: T): T {
-  return part;
-}
-
-function onState(change: (state: State) => State): Mutation {
-  return { ports: (ports) => ({ ...ports, state: change(ports.state) }), policy: same };
-}
-
-function onBatch(change: (batch: Batch) => Batch): Mutation {
-  return onState((state) => overriding(state, { commit: (batch, signal) => state.commit(change(batch), signal) }));
-}
-
-/** `part` with some members replaced; all others are its own. */
-function overriding<T extends object>(part: T, members: Partial<T>): T {
-  return new Proxy(part, {
-    get(target, name) {
-      const owner = Object.hasOwn(members, name) ? members : target;
-      const member: unknown = Reflect.get(owner, name);
-      return typeof member === "function" ? member.bind(owner) : member;
-    },
-  });
-}
 
 function withoutAlarm(change: Change): Change {
   if (change.do !== "put" || change.key.kind !== JOB_KIND) return change;
@@ -228,8 +195,4 @@ function remembering(policy: Policy): Policy {
       return known === "unavailable" || fresh === "unavailable" ? fresh : { ...known, snapshot: fresh.snapshot };
     },
   });
-}
-
-function ignoringFault(error: unknown): void {
-  if (!(error instanceof Fault)) throw error;
 }

@@ -11,11 +11,15 @@ export type Expected = "allow" | "deny" | "ask" | "throttle";
 
 const COMMON = `
 version: v1
+tenants:
+  globex: { max_concurrent_jobs: 2 }
 rules:
   - id: never
     match: { topics: ["job.no"] }
     decision: deny
     reason: never
+    remediations:
+      - { id: softer, title: Ask softly, replacement_topic: job.echo, add_labels: { softer: "yes" } }
   - id: small
     match: { topics: ["job.small"] }
     decision: allow_with_constraints
@@ -48,6 +52,11 @@ const MILD = `${COMMON}
 
 /** Jobs on job.few that may be out at once, under either policy. */
 export const FEW_MAX = 2;
+/** Jobs of this tenant that may be out at once. */
+export const LIMITED_TENANT = "globex";
+export const TENANT_MAX = 2;
+/** Of workers. */
+export const POOL = "p";
 
 export interface SimPolicy {
   readonly snapshot: string;

@@ -3,13 +3,20 @@
 //                after healing it succeeds.
 // Must not know: the control plane's inside.
 
-import { decodePacket, directSubject, encodePacket, JobStatus, SUBJECTS } from "@cordum/protocol";
+import {
+  decodePacket,
+  directCancelSubject,
+  directSubject,
+  encodePacket,
+  JobStatus,
+  parsePacket,
+  SUBJECTS,
+} from "@cordum/protocol";
 import { Fault } from "../../ports/fault.ts";
 import type { Ms } from "../../ports/time.ts";
 import type { ProcessPorts, SimProcess } from "../process.ts";
 import { type Ledger, note } from "./ledger.ts";
-import { POOL } from "./node.ts";
-import { TOPICS } from "./policies.ts";
+import { POOL, TOPICS } from "./policies.ts";
 
 const HEARTBEAT_MS = 4_000;
 /** As our SDK does: who starts later must learn of the topics, too. */
@@ -20,12 +27,16 @@ export interface WorkerOptions {
   /** On its own subject; otherwise on its topics only, with others. */
   readonly directly: boolean;
   readonly capacity: number;
+  /** It stops what is cancelled; others take no notice. */
+  readonly obeys: boolean;
 }
 
 type Payload = NonNullable<Parameters<typeof encodePacket>[0]["payload"]>;
 interface Task {
   readonly jobId: string;
   readonly dispatchId: string;
+  /** Jobs that were cancelled. */
+  readonly stopped: ReadonlySet<string>;
 }
 
 export function simWorker(id: string, options: WorkerOptions, ledger: Ledger): SimProcess {
@@ -34,6 +45,7 @@ export function simWorker(id: string, options: WorkerOptions, ledger: Ledger): S
     mayCrash: true,
     async start(ports) {
       let activeJobs = 0;
+      const stopped = new Set<string>();
       const serve = async (bytes: Uint8Array) => {
         const { payload } = decodePacket(bytes);
         if (payload?.kind !== "jobRequest") return { kind: "refuse", reason: "no request" } as const;
@@ -41,7 +53,7 @@ export function simWorker(id: string, options: WorkerOptions, ledger: Ledger): S
         const dispatchId = dispatch?.dispatchId ?? "";
         note(ledger.heard, jobId, dispatchId);
         activeJobs++;
-        void behave(id, { jobId, dispatchId }, ports, ledger).finally(() => {
+        void behave(id, { jobId, dispatchId, stopped }, ports, ledger).finally(() => {
           activeJobs--;
           ledger.capacity.noteDropped(dispatchId);
         });
@@ -55,6 +67,14 @@ export function simWorker(id: string, options: WorkerOptions, ledger: Ledger): S
       const subjects = options.directly ? [directSubject(id)] : TOPICS;
       for (const subject of subjects)
         await ports.bus.subscribe({ subject, group: "pool", keep: false, inFlightMax: 50 }, serve);
+      const cancels = options.obeys ? [SUBJECTS.jobCancel, directCancelSubject(id)] : [];
+      for (const subject of cancels)
+        await ports.bus.subscribe({ subject, keep: false, inFlightMax: 50 }, async (bytes) => {
+          const parsed = parsePacket(bytes);
+          const payload = parsed.kind === "packet" ? parsed.packet.payload : undefined;
+          if (payload?.kind === "jobCancel") stopped.add(payload.value.jobId);
+          return { kind: "ack" };
+        });
       for (let beat = 0; ; beat++) {
         if (beat % HANDSHAKE_EVERY === 0) await send(ports, id, SUBJECTS.handshake, handshake);
         await send(ports, id, SUBJECTS.heartbeat, heartbeat());
@@ -72,6 +92,10 @@ async function behave(id: string, task: Task, ports: ProcessPorts, ledger: Ledge
     sendResult(id, { ...task, jobId }, status, ports, ledger);
   const roll = ledger.isHealed ? 0 : chance.below(100);
   await wait(3_000);
+  if (task.stopped.has(task.jobId)) {
+    ledger.count("stopped by cancel");
+    return answer(JobStatus.CANCELLED);
+  }
   if (roll < 50) return answer(JobStatus.SUCCEEDED);
   if (roll < 60) return answer(JobStatus.FAILED);
   if (roll < 65) return answer(JobStatus.FAILED_FATAL);
