@@ -2,7 +2,6 @@ import { JobStatus } from "@cordum/protocol";
 import { afterEach, describe, expect, it } from "vitest";
 import { seededRandom } from "../adapters/system/seeded-random.ts";
 import type { Bus } from "../ports/bus.ts";
-import type { Clock } from "../ports/clock.ts";
 import { Fault } from "../ports/fault.ts";
 import { partitionOf } from "../ports/partition.ts";
 import { type JobScene, NEVER, openJobScene, type SceneOptions } from "../testing/job-scene.ts";
@@ -229,18 +228,6 @@ describe("a follower", () => {
     await cancelJob(jobId, { tenant: "acme", by: "ada", reason: "" }, scene.parts, NEVER);
     await scene.pass(100);
     expect(told(third).at(-1)).toBe(`${jobId} CANCELLED`);
-  });
-
-  it("is shown a change that a process with a slow clock made, though no news told it (job-store.ts, K1)", async () => {
-    const feed = await open({ bus: (real) => withSending(real, { publish: losing(real, () => true) }) });
-    const reader = read(feed, { since: 0 });
-    const { jobId } = await scene.submit({ topic: "job.ask" });
-    await scene.pass(SCAN_MS);
-    expect(reader.states().get(jobId)).toBe("APPROVAL_REQUIRED");
-    const clock: Clock = { ...scene.parts.clock, now: () => scene.clock.now() - SCAN_MS - 1_000 };
-    await cancelJob(jobId, { tenant: "acme", by: "ada", reason: "" }, { ...scene.parts, clock }, NEVER);
-    await scene.pass(2 * SCAN_MS);
-    expect(reader.states().get(jobId)).toBe("CANCELLED");
   });
 
   it("says so when State does not answer, and leaves the feed", async () => {

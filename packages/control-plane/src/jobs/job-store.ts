@@ -1,8 +1,6 @@
 // How jobs lie in State.
 // Owns:          kind, retention, and what is written together with a job (its dead letter, the names of the lanes it waits in).
 // Must not know: why a job changes.
-// K1. Of two versions that show a job in different phases the later one has the later time, whatever the clocks of those who wrote them say:
-//     who follows changes finds them by their time.
 
 import { deadLetterChanges } from "../dead-letters/dead-letter.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -82,8 +80,7 @@ export class JobStore {
   }
 
   /** `deedOf`: whose doing the change is, for the audit; absent where it is nobody's. */
-  async replace(seen: SeenJob, change: Job, signal: AbortSignal, deedOf?: DeedOf): Promise<SavedJob> {
-    const next = after(seen.record, change);
+  async replace(seen: SeenJob, next: Job, signal: AbortSignal, deedOf?: DeedOf): Promise<SavedJob> {
     const also = this.#alsoFor(seen.record, next, deedOf);
     return this.#remember(await this.#records.replace(seen, next, { also }, signal), next.id);
   }
@@ -117,10 +114,4 @@ export class JobStore {
     if (!("outcome" in phase) || !isDeadLetter(job)) return [];
     return deadLetterChanges(letterOf(job, phase.outcome), partition, this.#retention.deadLetterKeepMs);
   }
-}
-
-/** See K1. */
-function after(before: Job, next: Job): Job {
-  const isShown = next.phase !== before.phase;
-  return isShown && next.updatedAt <= before.updatedAt ? { ...next, updatedAt: before.updatedAt + 1 } : next;
 }

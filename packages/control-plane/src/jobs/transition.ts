@@ -375,10 +375,7 @@ function onWoke(job: Job, now: EpochMs, limits: JobLimits): Transition {
   if (isDue(job, "upkeep", now)) {
     const wakes = { ...job.wakes, upkeep: now + limits.upkeepMs };
     const isOld = now - Math.min(job.listedAt, job.updatedAt) > limits.relistMs;
-    return {
-      next: isOld ? { ...job, wakes, listedAt: now, updatedAt: Math.max(now, job.updatedAt) } : { ...job, wakes },
-      effects: [],
-    };
+    return { next: isOld ? { ...job, wakes, listedAt: now, updatedAt: now } : { ...job, wakes }, effects: [] };
   }
   return stay(job);
 }

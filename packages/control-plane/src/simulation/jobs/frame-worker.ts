@@ -22,8 +22,8 @@ import {
 import { requestOf } from "../../jobs/job-request.ts";
 import type { ProcessPorts, SimProcess } from "../process.ts";
 import { type Ledger, note } from "./ledger.ts";
-import { knownJob } from "./people.ts";
 import { POOL, TOPICS } from "./policies.ts";
+import { knownJob } from "./user.ts";
 import type { Connection, Wire } from "./wire.ts";
 
 export interface FrameWorkerOptions {

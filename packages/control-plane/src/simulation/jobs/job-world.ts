@@ -17,10 +17,11 @@ import { drawHabits, type Habits } from "./habits.ts";
 import { checkCommit, checkPublish, checkVerdict, forget, jobInvariants, type Observed } from "./invariants.ts";
 import { Ledger } from "./ledger.ts";
 import { type Mutation, type NodeOptions, simNode } from "./node.ts";
-import { FRESH, type People, TENANT } from "./people.ts";
-import { newReader, unseenBy } from "./readers.ts";
+import { FRESH } from "./people.ts";
+import { unseenBy } from "./readers.ts";
 import { leakInPacket, leakInStore, leakInText } from "./secrecy.ts";
 import { simStranger } from "./stranger.ts";
+import { newReader, type People, TENANT } from "./user.ts";
 import { Wire } from "./wire.ts";
 import { simWorker } from "./worker.ts";
 

@@ -10,8 +10,8 @@ import type { Batch } from "../../ports/state.ts";
 import type { EpochMs, Ms } from "../../ports/time.ts";
 import { DIFFERING_CLOCKS } from "../clock-error.ts";
 import { Capacity } from "./capacity.ts";
-import { KeyWatch } from "./key-holders.ts";
-import { LockWatch } from "./lock-holders.ts";
+import { KeyWatch } from "./key-watch.ts";
+import { LockWatch } from "./lock-watch.ts";
 
 export interface JobHistory {
   /** The record as it was last committed. */

@@ -18,9 +18,10 @@ import { holdKeys } from "./key-holders.ts";
 import type { Ledger } from "./ledger.ts";
 import { holdLocks } from "./lock-holders.ts";
 import { tendLetters } from "./operators.ts";
-import { answerApprovals, cancelSome, type People, submitAll, TENANT, type User } from "./people.ts";
+import { answerApprovals, cancelSome, submitAll } from "./people.ts";
 import { MILD_POLICY, POOL, PolicyInForce, STRICT_POLICY } from "./policies.ts";
 import { readAlong, watchSome } from "./readers.ts";
+import { type People, TENANT, type User } from "./user.ts";
 import type { Wire } from "./wire.ts";
 
 export const SIM_SETTINGS: JobSettings = {

@@ -7,7 +7,7 @@ import { discardDeadLetter } from "../../dead-letters/resolve.ts";
 import { type BulkAnswer, type BulkWish, discardMany, retryMany } from "../../jobs/bulk-letters.ts";
 import { remediateJob } from "../../jobs/remediate.ts";
 import { retryDeadLetter } from "../../jobs/retry.ts";
-import { actorNamed, ignoringFaults, OTHER_TENANT, TENANT, type User } from "./people.ts";
+import { actorNamed, ignoringFaults, OTHER_TENANT, TENANT, type User } from "./user.ts";
 
 /** The world must come to rest: a job that was retried may make the next letter. */
 const DEEDS_MAX = 6;

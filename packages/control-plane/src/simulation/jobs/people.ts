@@ -5,56 +5,26 @@
 
 import { approveJob, rejectJob } from "../../approvals/answer.ts";
 import { listApprovals } from "../../approvals/list-approvals.ts";
-import type { Actor } from "../../audit/audit-entry.ts";
 import { discardDeadLetter } from "../../dead-letters/resolve.ts";
 import { cancelJob } from "../../jobs/cancel.ts";
 import type { Job } from "../../jobs/job.ts";
-import type { JobParts } from "../../jobs/job-parts.ts";
 import { loadOwnJob } from "../../jobs/read-job.ts";
 import { retryDeadLetter } from "../../jobs/retry.ts";
 import { type Submitted, submitJob } from "../../jobs/submit.ts";
 import { submitBatch } from "../../jobs/submit-batch.ts";
 import type { SubmitCommand } from "../../jobs/submit-command.ts";
 import { Fault } from "../../ports/fault.ts";
-import type { EpochMs } from "../../ports/time.ts";
 import { COMMAND } from "../../testing/job-scene.ts";
-import type { ProcessPorts } from "../process.ts";
 import { QUIET_MS } from "./capacity.ts";
-import type { Habits } from "./habits.ts";
 import { type Ledger, note } from "./ledger.ts";
 import { TOPICS } from "./policies.ts";
-import type { Reader } from "./readers.ts";
 import { WHISPER } from "./secrecy.ts";
+import { actorNamed, faultOr, ignoringFaults, knownJob, OTHER_TENANT, TENANT, type User } from "./user.ts";
 
-export const TENANT = "acme";
-export const OTHER_TENANT = "globex";
 const CLIENT = "ada";
 const APPROVERS = ["bob", "eve", CLIENT] as const;
 const BATCH = 3;
 const DELAY_MS = 20_000;
-
-/** What the people at a node remember, whatever happens to it. */
-export interface People {
-  next: number;
-  nextFresh: number;
-  /** By idempotency key: when it was first asked for. */
-  readonly askedAt: Map<string, EpochMs>;
-  /** What operators have done so far. */
-  deeds: number;
-  readonly reader: Reader;
-}
-
-export interface User {
-  readonly name: string;
-  readonly people: People;
-  readonly parts: JobParts;
-  readonly ports: ProcessPorts;
-  readonly ledger: Ledger;
-  readonly habits: Habits;
-  /** Submissions of this node's client, over all its lives. */
-  readonly submissions: number;
-  fail(says: string): void;
-}
 
 /** Asked for after healing: more than the slots of all workers, so that a slot that was never given back is missed. */
 export const FRESH = 12;
@@ -162,10 +132,6 @@ async function answerOne(job: Job, { parts, ports, ledger, fail }: User): Promis
   });
 }
 
-export function actorNamed(principal: string, tenant = TENANT): Actor {
-  return { tenant, principal, role: "approver", keyId: "" };
-}
-
 export async function cancelSome(user: User): Promise<void> {
   const { parts, ledger, habits, fail } = user;
   const { chance, clock, signal } = user.ports;
@@ -182,11 +148,6 @@ export async function cancelSome(user: User): Promise<void> {
       ledger.confirmDeed("job.cancel", jobId, fail);
     });
   }
-}
-
-export function knownJob({ ledger, ports }: Pick<User, "ledger" | "ports">): string | undefined {
-  const known = [...ledger.accepted];
-  return known[ports.chance.below(Math.max(1, known.length))];
 }
 
 /** Somebody of another tenant tries: nothing may come of it. */
@@ -210,19 +171,6 @@ async function trespass(jobId: string, tenant: string, { parts, ports, ledger, f
   if (!(answered instanceof Fault))
     fail(`G17: ${tenant} got an answer about ${jobId}, which is another tenant's (${which})`);
   else ledger.count(`trespass ${answered.code}`);
-}
-
-export async function ignoringFaults(work: () => Promise<void>): Promise<void> {
-  await faultOr(work()); // the person shrugs and looks again later
-}
-
-export async function faultOr<T>(work: Promise<T>): Promise<T | Fault> {
-  try {
-    return await work;
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error;
-    return error;
-  }
 }
 
 export const BASE_COMMAND: SubmitCommand = {

@@ -4,33 +4,13 @@
 // G21: Nothing older than what it has is shown to a reader; at the end it has seen the state of each job as it is; whoever watches a job sees
 //      its end.
 
-import type { Job, JobState } from "../../jobs/job.ts";
-import { isTerminal } from "../../jobs/job.ts";
+import { isTerminal, type Job } from "../../jobs/job.ts";
 import type { JobFeed } from "../../jobs/job-feed.ts";
 import { JobFollower } from "../../jobs/job-follower.ts";
 import { watchJob } from "../../jobs/job-watch.ts";
-import type { EpochMs } from "../../ports/time.ts";
-import { faultOr, knownJob, OTHER_TENANT, TENANT, type User } from "./people.ts";
+import { faultOr, knownJob, OTHER_TENANT, type Shown, TENANT, type User } from "./user.ts";
 
 const WAITING_MAX = 4;
-
-interface Shown {
-  readonly tenant: string;
-  readonly state: JobState;
-  readonly updatedAt: EpochMs;
-}
-
-export interface Reader {
-  /** From where it goes on; undefined: it has not begun. */
-  since: EpochMs | undefined;
-  readonly seen: Map<string, Shown>;
-  /** What it watches. */
-  watched: string | undefined;
-}
-
-export function newReader(): Reader {
-  return { since: undefined, seen: new Map(), watched: undefined };
-}
 
 /** The nodes' readers read for different tenants. */
 export function tenantOfReader({ name, habits }: Pick<User, "name" | "habits">): string {

@@ -5,8 +5,8 @@
 import { encodePacket, JobPriority, JobStatus, SUBJECTS } from "@cordum/protocol";
 import { Fault } from "../../ports/fault.ts";
 import type { ProcessPorts, SimProcess } from "../process.ts";
-import { TENANT } from "./people.ts";
 import { POOL, TOPICS } from "./policies.ts";
+import { TENANT } from "./user.ts";
 
 type Payload = NonNullable<Parameters<typeof encodePacket>[0]["payload"]>;
 
