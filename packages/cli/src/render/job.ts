@@ -28,7 +28,7 @@ function waitReason(job: JobDetail): string {
     case "SCHEDULED":
       return job.safety_decision === "THROTTLE" ? `throttled (${reason}); asked again later` : waitingFor(job);
     default:
-      return by(extra(job, "worker_id"));
+      return [by(extra(job, "worker_id")), describeShare(job)].filter((part) => part !== "").join(", ");
   }
 }
 
@@ -113,11 +113,15 @@ function describeSteps(steps: readonly JobStep[]): string {
   return table(rows);
 }
 
-function describeProgress({ percent, progress_message = "", progress_at }: JobDetail): string {
+function describeProgress(job: JobDetail): string {
+  const said = describeShare(job);
+  return said === "" || job.progress_at === undefined ? said : `${said}, at ${moment(job.progress_at / 1_000)}`;
+}
+
+/** What its worker said last: `40 %: reading`. */
+function describeShare({ percent, progress_message = "" }: JobDetail): string {
   const share = percent === undefined || percent === 0 ? "" : `${percent} %`;
-  const at = progress_at === undefined ? "" : `, at ${moment(progress_at / 1_000)}`;
-  const said = [share, progress_message].filter((part) => part !== "").join(": ");
-  return said === "" ? "" : `${said}${at}`;
+  return [share, progress_message].filter((part) => part !== "").join(": ");
 }
 
 const TOO_LATE = "JOB_STATUS_SUCCEEDED";

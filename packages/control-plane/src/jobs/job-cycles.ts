@@ -106,7 +106,7 @@ async function measureForever(parts: JobParts, backlog: Backlog, signal: AbortSi
 /** Writes what workers said about the jobs that are still out. Runs until `stopping` fires. */
 export async function runProgress(parts: JobParts, { stopping, work }: StopSignals): Promise<void> {
   while (await parts.clock.sleep(FLUSH_MS, stopping)) {
-    const claims = parts.board.takeAll();
+    const claims = parts.board.takeDue(parts.clock.now());
     for (let from = 0; from < claims.length; from += CLAIMS_AT_ONCE) {
       await Promise.all(claims.slice(from, from + CLAIMS_AT_ONCE).map((claim) => writeClaim(claim, parts, work)));
     }

@@ -4,6 +4,7 @@ import { encodePacket, JobStatus, SESSION_CLOSE, SUBJECTS } from "@cordum/protoc
 import { afterEach, describe, expect, it } from "vitest";
 import { cancelJob } from "../jobs/cancel.ts";
 import { Fault } from "../ports/fault.ts";
+import { orderDrain, takeBackDrain } from "../scheduling/drain.ts";
 import { NEVER, type SceneOptions } from "../testing/job-scene.ts";
 import { withCommit } from "../testing/scene-ports.ts";
 import { addWorker } from "../testing/scene-worker.ts";
@@ -81,6 +82,30 @@ describe("a job", () => {
     expect(await one.result({ jobId, status: JobStatus.CANCELLED })).toMatchObject({ kind: "done" });
     expect(ids).toContain(jobId);
     expect((await phaseOf(jobId)).state).toBe("CANCELLED");
+    expect((await stage.scene.load(jobId)).stop?.answer).toMatchObject({
+      kind: "acknowledged",
+      workerId: one.id === "w1" ? "acme.w1" : "acme.w2",
+    });
+  });
+
+  it("goes to nobody who is drained, runs to its end there, and goes there again when the order is taken back", async () => {
+    await open();
+    const worker = await stage.worker();
+    const { scene } = stage;
+    const by = { tenant: "acme", principal: "ada", role: "operator", keyId: "" };
+    const order = { workerId: "acme.w1", tenant: "acme", by, reason: "" };
+    const first = await submit();
+    await orderDrain(order, scene, NEVER);
+    await scene.parts.drains.refresh();
+    const next = await submit();
+    await scene.pass(10_000);
+    expect(worker.jobs).toEqual([first]);
+    expect(await worker.result({ jobId: first })).toMatchObject({ kind: "done" });
+    expect((await phaseOf(first)).state).toBe("SUCCEEDED");
+    await takeBackDrain(order, scene, NEVER);
+    await scene.parts.drains.refresh();
+    await scene.quiet();
+    expect(worker.jobs).toEqual([first, next]);
   });
 
   it("is handed over once, however often the bus rings for it", async () => {
