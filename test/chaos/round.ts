@@ -20,7 +20,7 @@ import { Picture } from "./picture.ts";
 import { countLost, type Outcome, outcomeOf } from "./reckoning.ts";
 import { lookForSecrets, readThroughApi, repeatSubmits } from "./second-look.ts";
 import { sleep } from "./sleep.ts";
-import { openJobs, slotsOut, storedOf, watchLimits } from "./watch.ts";
+import { endedJobs, openJobs, slotsOut, storedOf, watchLimits } from "./watch.ts";
 
 export interface RoundPlan {
   readonly name: string;
@@ -219,10 +219,11 @@ class Round {
 
   async #sayForever(signal: AbortSignal): Promise<void> {
     while (await sleep(SAY_MS, signal)) {
-      const open = await openJobs(this.#fleet.redis);
+      const { redis } = this.#fleet;
+      const [open = "?", ended = "?"] = [await openJobs(redis), await endedJobs(redis)];
       const { accepted, refusals, offences } = this.#ledger;
       const refused = [...refusals].map(([status, count]) => `${status}×${count}`).join(" ") || "none";
-      const jobs = `accepted ${accepted.size}, open ${open ?? "?"}, being handed in ${this.#load.underWay}, refusals ${refused}`;
+      const jobs = `accepted ${accepted.size}, ended ${ended}, open ${open}, being handed in ${this.#load.underWay}, refusals ${refused}`;
       const trouble = offences.length === 0 ? "" : `, OFFENCES ${offences.length}: ${offences.at(-1)?.says}`;
       this.#journal.say(`${this.#plan.name}: ${this.#now} | ${jobs}${trouble}`);
     }

@@ -3,7 +3,7 @@
 // Must not know: how jobs end. Asks Redis past the control plane, so that it sees what is there and not what is said.
 
 import { indexName, recordName } from "@cordum/control-plane/adapters/redis/keys";
-import { OPEN_STATES } from "@cordum/control-plane/jobs/job";
+import { type JobState, OPEN_STATES, TERMINAL_STATES } from "@cordum/control-plane/jobs/job";
 import { JOB_INDEX } from "@cordum/control-plane/jobs/job-indexes";
 import { JOB_KIND } from "@cordum/control-plane/jobs/job-store";
 import { partitionOf } from "@cordum/control-plane/ports/partition";
@@ -18,18 +18,19 @@ const LOOK_MS = 200;
 const ANSWER_MS_MAX = 2_000;
 const [SLOT_INDEX = ""] = Object.keys(slotLayout());
 
-const openNames = Array.from({ length: PARTITIONS }, (_, partition) =>
-  TENANTS.flatMap((tenant) =>
-    OPEN_STATES.map((state) => indexName({ partition, index: JOB_INDEX.byState, of: [tenant, state] })),
-  ),
-).flat();
+const openNames = namesOf(OPEN_STATES);
+const endedNames = namesOf(TERMINAL_STATES);
 const slotNames = LIMITS.map(({ id }) =>
   indexName({ partition: partitionOf(id, PARTITIONS), index: SLOT_INDEX, of: [id] }),
 );
 
 /** Undefined while Redis does not answer. */
 export async function openJobs(redis: ChaosRedis): Promise<number | undefined> {
-  return (await sizes(redis, openNames))?.reduce((sum, size) => sum + size, 0);
+  return sumOf(await sizes(redis, openNames));
+}
+
+export async function endedJobs(redis: ChaosRedis): Promise<number | undefined> {
+  return sumOf(await sizes(redis, endedNames));
 }
 
 export async function slotsOut(redis: ChaosRedis): Promise<readonly number[] | undefined> {
@@ -55,6 +56,20 @@ export async function watchLimits(redis: ChaosRedis, ledger: Ledger, signal: Abo
       if (taken === max) ledger.count("times at which a limit was seen reached");
     }
   }
+}
+
+function namesOf(states: readonly JobState[]): readonly string[] {
+  return Array.from({ length: PARTITIONS }, (_, partition) =>
+    TENANTS.flatMap((tenant) => states.map((state) => nameOf(partition, tenant, state))),
+  ).flat();
+}
+
+function nameOf(partition: number, tenant: string, state: JobState): string {
+  return indexName({ partition, index: JOB_INDEX.byState, of: [tenant, state] });
+}
+
+function sumOf(sizes: readonly number[] | undefined): number | undefined {
+  return sizes?.reduce((sum, size) => sum + size, 0);
 }
 
 async function sizes({ admin }: ChaosRedis, names: readonly string[]): Promise<readonly number[] | undefined> {

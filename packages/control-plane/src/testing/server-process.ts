@@ -5,6 +5,7 @@
 // K2. Nothing waits for a span of time: a server is ready when it says so.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { basename, join } from "node:path";
@@ -67,19 +68,32 @@ export async function startOnFreePort<S extends Startable>(make: (port: number) 
   }
 }
 
+/** Below the ports that systems give to outgoing connections: one of those could take a server's port while it is down. */
+const PORTS = { first: 10_000, count: 22_000 } as const;
+const PORT_ATTEMPTS_MAX = 100;
+
 /** A TCP port that nobody listens on at this moment. */
 export async function freePort(): Promise<number> {
+  for (let attempt = 1; ; attempt++) {
+    const port = PORTS.first + randomInt(PORTS.count);
+    try {
+      await listenOnce(port);
+      return port;
+    } catch (error) {
+      if (attempt === PORT_ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
+async function listenOnce(port: number): Promise<void> {
   const listener = createServer();
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   listener.once("error", reject);
-  listener.listen(0, "127.0.0.1", resolve);
+  listener.listen(port, "127.0.0.1", resolve);
   await promise;
-  const address = listener.address();
-  if (address === null || typeof address === "string") throw new Error("a TCP listener has a port");
   const closed = Promise.withResolvers<void>();
   listener.close(() => closed.resolve());
   await closed.promise;
-  return address.port;
 }
 
 async function untilReady(child: ChildProcess, name: string, readyText: string): Promise<void> {
