@@ -7,6 +7,7 @@ import { WebSocket } from "ws";
 import { type Description, loadDescription } from "./contract/described.ts";
 import { type Answer, compare, type Kept, perform, type Row } from "./contract/row.ts";
 import { isLater, SPEC_ROUTES } from "./contract/spec-routes.ts";
+import { SETTINGS } from "./contract/table-config.ts";
 import { JOBS } from "./contract/table-jobs.ts";
 import { PEOPLE_TABLE } from "./contract/table-people.ts";
 import { REQUESTS } from "./contract/table-requests.ts";
@@ -18,6 +19,7 @@ const TABLES: { readonly [name: string]: readonly Row[] } = {
   jobs: JOBS,
   "approvals and dead letters": PEOPLE_TABLE,
   "locks, artifacts, memory, workers, status, health, keys": THINGS,
+  "configuration and schemas": SETTINGS,
 };
 
 describe.each(Object.entries(TOWNS))("%s", (_, openTown) => {

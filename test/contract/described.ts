@@ -63,7 +63,7 @@ export async function loadDescription(url: string): Promise<Description> {
 /** A parameter is one segment; the last may be the rest of the path (pointers hold slashes). */
 function formOf(path: string): RegExp {
   const escaped = path.replace(/[.*+?^$()|[\]\\]/g, "\\$&");
-  return new RegExp(`^${escaped.replace(/\{artifact_ptr\}$/, ".+").replace(/\{\w+\}/g, "[^/]+")}$`);
+  return new RegExp(`^${escaped.replace(/\{(artifact_ptr|schema_id)\}$/, ".+").replace(/\{\w+\}/g, "[^/]+")}$`);
 }
 
 function parametersOf(path: string): number {

@@ -60,6 +60,6 @@ GET /api/v1/workers/{id}/jobs
   .split("\n");
 
 /** Paths that get rows of their own when they are done. */
-const LATER = /\/api\/v1\/(workflows|workflow-runs|config|schemas)\b/;
+const LATER = /\/api\/v1\/(workflows|workflow-runs)\b/;
 
 export const isLater = (route: string): boolean => LATER.test(route);
