@@ -120,7 +120,8 @@ describe("a submit", () => {
         },
       }),
     });
-    await expect(scene.submit()).rejects.toMatchObject({ code: "PAYLOADS_UNAVAILABLE" });
+    const large = { context: "x".repeat(20_000) };
+    await expect(scene.submit(large)).rejects.toMatchObject({ code: "PAYLOADS_UNAVAILABLE" });
     expect(jobsStored()).toBe(0);
   });
 

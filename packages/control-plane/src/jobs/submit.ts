@@ -10,13 +10,14 @@
 import { createHash } from "node:crypto";
 import { encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
 import { assert, Fault } from "../ports/fault.ts";
-import type { Change } from "../ports/state.ts";
+import type { Attachment } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { followThrough, settleAndCommit } from "./change.ts";
 import { derivedUuid, newUuid } from "./ids.ts";
 import { JOB_SHAPE, type Job, type JobPriority, type JobState } from "./job.ts";
 import type { DeedOf } from "./job-audit.ts";
 import type { JobEvent } from "./job-event.ts";
+import { isDeadLetter } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
 import { contextKeyFor, hashRequest, REQUEST_BYTES_MAX } from "./job-request.ts";
 import { payloadFault } from "./job-schemas.ts";
@@ -87,7 +88,7 @@ async function placeContext(
   text: string,
   { payloads, state, settings, clock }: JobParts,
   signal: AbortSignal,
-): Promise<readonly Change[]> {
+): Promise<readonly Attachment[]> {
   const { bytesMax } = payloads.traits;
   const bytes = Buffer.byteLength(text);
   if (bytes > bytesMax) throw tooLarge("context", `context and prompt take more than ${bytesMax} bytes together`);
@@ -95,6 +96,12 @@ async function placeContext(
   if (state.traits.attaches && bytes <= ATTACHED_BYTES_MAX) return [{ do: "attach", key, text, keepMs }];
   await payloads.put(key, Buffer.from(text), keepMs, clock.deadline(signal, settings.storeTimeoutMs));
   return [];
+}
+
+/** What ends as a dead letter at once is kept for as long as the letter. */
+function keptWith(job: Job, attached: readonly Attachment[], { jobs }: JobParts): readonly Attachment[] {
+  if (!isDeadLetter(job)) return attached;
+  return attached.map((one) => ({ ...one, keepMs: Math.max(one.keepMs, jobs.deadLetterKeepMs) }));
 }
 
 function tooLarge(field: string, reason: string): Fault {
@@ -116,7 +123,7 @@ export interface JobDraft {
   readonly deadlineMs: Ms;
   readonly notBefore?: EpochMs | undefined;
   /** What is committed with the record. */
-  readonly attached?: readonly Change[];
+  readonly attached?: readonly Attachment[];
   /** Why it cannot run: then it is created to have failed. */
   readonly refusal?: { readonly code: string; readonly message: string };
 }
@@ -166,7 +173,7 @@ export async function createJob(
   const begun = { before: accepted, event, after: now - 1 };
   const { moved, saved } = await settleAndCommit(begun, parts, signal, (next) =>
     parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs), {
-      attached: draft.attached,
+      attached: keptWith(next, draft.attached ?? [], parts),
       deedOf,
     }),
   );

@@ -76,8 +76,14 @@ export type Change =
   | { readonly do: "enter"; readonly index: IndexKey; readonly member: string; readonly score: number }
   | { readonly do: "leave"; readonly index: IndexKey; readonly member: string }
   | { readonly do: "append"; readonly log: LogKey; readonly entry: Json }
-  /** See S9. `key` as in Payloads.put. */
-  | { readonly do: "attach"; readonly key: string; readonly text: string; readonly keepMs: Ms };
+  | Attachment;
+/** See S9. `key` as in Payloads.put. */
+export interface Attachment {
+  readonly do: "attach";
+  readonly key: string;
+  readonly text: string;
+  readonly keepMs: Ms;
+}
 
 export interface Batch {
   readonly id: CommitId;

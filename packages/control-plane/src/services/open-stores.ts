@@ -5,7 +5,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { memoryPayloads } from "../adapters/memory/memory-payloads.ts";
-import { memoryState } from "../adapters/memory/memory-state.ts";
+import { type MemoryStateOptions, memoryState } from "../adapters/memory/memory-state.ts";
 import { openRedis } from "../adapters/redis/open-redis.ts";
 import { openSqlite } from "../adapters/sqlite/open-sqlite.ts";
 import { readTextFile } from "../adapters/system/text-file.ts";
@@ -46,6 +46,11 @@ export async function openStores(config: StateConfig, parts: StoreParts): Promis
   };
 }
 
+function openMemory(options: MemoryStateOptions, bytesMax: number): Pick<Stores, "state" | "payloads"> {
+  const payloads = memoryPayloads({ clock: options.clock, bytesMax });
+  return { state: memoryState({ ...options, payloads }), payloads };
+}
+
 async function open(
   config: StateConfig,
   { layout, clock, log, payloadBytesMax: asked }: StoreParts,
@@ -54,10 +59,7 @@ async function open(
   const payloadBytesMax = Math.max(PAYLOAD_BYTES_MAX, asked);
   switch (config.kind) {
     case "memory":
-      return {
-        state: memoryState({ partitions, layout, clock }),
-        payloads: memoryPayloads({ clock, bytesMax: payloadBytesMax }),
-      };
+      return openMemory({ partitions, layout, clock }, payloadBytesMax);
     case "sqlite":
       await mkdir(config.folder, { recursive: true, mode: 0o700 });
       return openSqlite({

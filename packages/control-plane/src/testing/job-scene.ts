@@ -160,9 +160,11 @@ class Stage implements JobScene {
     const clock = virtualClock(options.seed === undefined ? {} : { seed: options.seed });
     this.clock = clock;
     this.policy.replace(options.policy ?? POLICY);
-    this.state = memoryState({ partitions: options.partitions ?? 3, layout: stateLayout(DEFAULT_RETENTION), clock });
     this.bus = recording(inProcessBus({ clock, log: this.#notes.log }), this.#sent, options.shared ?? false);
-    this.payloads = memoryPayloads({ clock, bytesMax: 4_194_304 });
+    const payloads = memoryPayloads({ clock, bytesMax: 4_194_304 });
+    this.payloads = payloads;
+    const { partitions = 3 } = options;
+    this.state = memoryState({ partitions, layout: stateLayout(DEFAULT_RETENTION), clock, payloads });
   }
 
   get core(): Core {

@@ -19,11 +19,16 @@ export interface MemoryPayloadsOptions {
   readonly bytesMax: number;
 }
 
-export function memoryPayloads(options: MemoryPayloadsOptions): Payloads {
-  return new MemoryPayloads(options);
+export interface MemoryPayloads extends Payloads {
+  /** For memoryState, whose batches put payloads here. */
+  attach(key: string, text: string, keepMs: Ms): void;
 }
 
-class MemoryPayloads implements Payloads {
+export function memoryPayloads(options: MemoryPayloadsOptions): MemoryPayloads {
+  return new MemoryPayloadsAdapter(options);
+}
+
+class MemoryPayloadsAdapter implements MemoryPayloads {
   readonly traits: PayloadTraits;
   readonly #clock: Clock;
   readonly #bytes = new Map<string, Uint8Array>();
@@ -41,8 +46,11 @@ class MemoryPayloads implements Payloads {
     if (bytes.length > this.traits.bytesMax) {
       throw new Fault("PAYLOAD_TOO_LARGE", `a payload has at most ${this.traits.bytesMax} bytes`);
     }
-    this.#bytes.set(key, Uint8Array.from(bytes));
-    this.#ends.set(key, this.#clock.now() + ttlMs);
+    this.#set(key, Uint8Array.from(bytes), ttlMs);
+  }
+
+  attach(key: string, text: string, keepMs: Ms): void {
+    this.#set(key, Buffer.from(text), keepMs);
   }
 
   async get(key: string, signal: AbortSignal): Promise<Uint8Array | undefined> {
@@ -85,6 +93,11 @@ class MemoryPayloads implements Payloads {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+  }
+
+  #set(key: string, bytes: Uint8Array, ttlMs: Ms): void {
+    this.#bytes.set(key, bytes);
+    this.#ends.set(key, this.#clock.now() + ttlMs);
   }
 
   #lives(key: string): boolean {

@@ -2,12 +2,22 @@ import { describe, expect, it } from "vitest";
 import { stateConformance } from "../../conformance/state-conformance.ts";
 import { conformanceLayout, never, put, Scene } from "../../conformance/state-scene.ts";
 import { virtualClock } from "../system/virtual-clock.ts";
+import { memoryPayloads } from "./memory-payloads.ts";
 import { memoryState } from "./memory-state.ts";
 
 stateConformance("memory", async ({ partitions, layout }) => {
   const clock = virtualClock();
   return { state: memoryState({ partitions, layout, clock }), pass: (ms) => clock.advance(ms) };
 });
+stateConformance(
+  "memory with payloads",
+  async ({ partitions, layout }) => {
+    const clock = virtualClock();
+    const payloads = memoryPayloads({ clock, bytesMax: 65_536 });
+    return { state: memoryState({ partitions, layout, clock, payloads }), payloads, pass: (ms) => clock.advance(ms) };
+  },
+  { partitions: [3] },
+);
 
 function scene() {
   const clock = virtualClock();

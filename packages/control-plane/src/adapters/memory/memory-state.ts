@@ -28,6 +28,7 @@ import type {
 import type { EpochMs, Ms } from "../../ports/time.ts";
 import { Admission, positive } from "../state/admission.ts";
 import { parseLogPosition } from "../state/log-position.ts";
+import type { MemoryPayloads } from "./memory-payloads.ts";
 import { PartitionStore, parsedValue } from "./partition-store.ts";
 
 export interface MemoryStateOptions {
@@ -38,6 +39,8 @@ export interface MemoryStateOptions {
   readonly valueBytesMax?: number;
   /** Default 4,096. */
   readonly changesMax?: number;
+  /** Where batches put payloads; without, they cannot. */
+  readonly payloads?: Pick<MemoryPayloads, "attach">;
 }
 
 /** Everything that is stored, expired things included, in a stable order. For invariants of the simulation. */
@@ -67,11 +70,13 @@ class MemoryStateAdapter implements MemoryState {
   #stores: readonly PartitionStore[];
   #isClosed = false;
 
-  constructor({ partitions, layout, clock, valueBytesMax = 1 << 20, changesMax = 4096 }: MemoryStateOptions) {
-    this.traits = { partitions, survives: "nothing", shared: false, valueBytesMax, changesMax, attaches: false };
+  constructor({ partitions, layout, clock, payloads, ...limits }: MemoryStateOptions) {
+    const { valueBytesMax = 1 << 20, changesMax = 4096 } = limits;
+    const attaches = payloads !== undefined;
+    this.traits = { partitions, survives: "nothing", shared: false, valueBytesMax, changesMax, attaches };
     this.#clock = clock;
     this.#admission = new Admission(this.traits, layout);
-    this.#stores = Array.from({ length: partitions }, () => new PartitionStore(this.#admission));
+    this.#stores = Array.from({ length: partitions }, () => new PartitionStore(this.#admission, payloads));
   }
 
   async get(keys: readonly RecordKey[], signal: AbortSignal): Promise<readonly (Stored | undefined)[]> {

@@ -26,6 +26,7 @@ import type { EpochMs, Ms } from "../../ports/time.ts";
 import type { Texts } from "../state/admission.ts";
 import { indexName, logName, recordName } from "../state/names.ts";
 import { type LogRow, LogRows } from "./log-rows.ts";
+import type { MemoryPayloads } from "./memory-payloads.ts";
 import { SortedSet } from "./sorted-set.ts";
 
 export const REMEMBERED_MS = 600_000;
@@ -59,10 +60,12 @@ export class PartitionStore {
   readonly #indexExpiries = new SortedSet();
   readonly #logExpiries = new SortedSet();
   readonly #remembered = new SortedSet();
+  readonly #payloads: Pick<MemoryPayloads, "attach"> | undefined;
   #position = 0;
 
-  constructor(rules: Rules) {
+  constructor(rules: Rules, payloads?: Pick<MemoryPayloads, "attach">) {
     this.#rules = rules;
+    this.#payloads = payloads;
   }
 
   find(key: RecordKey, now: EpochMs): Stored | undefined {
@@ -222,6 +225,9 @@ export class PartitionStore {
         break;
       case "append":
         this.#append(change.log, text, now);
+        break;
+      case "attach":
+        this.#payloads?.attach(change.key, text, change.keepMs);
         break;
     }
   }

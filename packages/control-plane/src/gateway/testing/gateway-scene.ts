@@ -61,8 +61,7 @@ export async function openScene(
   const meter = createMeter({ ...DEFAULT_METER_SETTINGS, process: false });
   const policy = new PolicySource();
   policy.replace(POLICY);
-  const state = stores?.state ?? memoryState({ partitions: 3, layout: stateLayout(DEFAULT_RETENTION), clock });
-  const payloads = stores?.payloads ?? memoryPayloads({ clock, bytesMax: 4_194_304 });
+  const { state, payloads } = stores ?? memoryStores(clock);
   const bus = inProcessBus({ clock, log });
   const judge = new AjvJudge({ clock, log });
   const core = composeCore(
@@ -117,3 +116,8 @@ export async function openScene(
 }
 
 const NO_LIMITS = { rateLimit: { rps: 0, burst: 0 }, publicRateLimit: { rps: 0, burst: 0 } };
+
+function memoryStores(clock: Clock): { readonly state: State; readonly payloads: Payloads } {
+  const payloads = memoryPayloads({ clock, bytesMax: 4_194_304 });
+  return { state: memoryState({ partitions: 3, layout: stateLayout(DEFAULT_RETENTION), clock, payloads }), payloads };
+}

@@ -2,9 +2,10 @@
 // Owns:          building it from a seed, the phases of a run, when all is done.
 // Must not know: how a step is made; what the invariants look at.
 
-import { memoryPayloads } from "../../adapters/memory/memory-payloads.ts";
+import { type MemoryPayloads, memoryPayloads } from "../../adapters/memory/memory-payloads.ts";
 import { memoryState } from "../../adapters/memory/memory-state.ts";
 import { isTerminal } from "../../jobs/job.ts";
+import type { Clock } from "../../ports/clock.ts";
 import { SLOT_KIND } from "../../scheduling/slots.ts";
 import { DEFAULT_RETENTION, stateLayout } from "../../services/core.ts";
 import { DIFFERING_CLOCKS } from "../clock-error.ts";
@@ -54,11 +55,17 @@ export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Pr
     ...{ ledger, habits, wire, submissions: SUBMISSIONS, mutate: mutation, fail },
   }));
   const observed = (who: string): Observed => ({ ledger, who, now: world.now, fail });
+  const shape = { partitions: habits.partitions, layout: stateLayout(DEFAULT_RETENTION) };
+  let payloads: MemoryPayloads | undefined;
+  const openPayloads = (clock: Clock): MemoryPayloads => {
+    payloads ??= memoryPayloads({ clock, bytesMax: 65_536 });
+    return payloads;
+  };
   const world: World = new World({
     seed: run.seed,
     faults: drawFaults(run.seed),
-    openState: (clock) => memoryState({ partitions: habits.partitions, layout: stateLayout(DEFAULT_RETENTION), clock }),
-    openPayloads: (clock) => memoryPayloads({ clock, bytesMax: 65_536 }),
+    openState: (clock) => memoryState({ ...shape, clock, payloads: openPayloads(clock) }),
+    openPayloads,
     processes: [...nodes.map(simNode), simStranger("stranger"), ...workersOf(habits, { ledger, wire, fail })],
     clocks: DIFFERING_CLOCKS,
     onLife: (who, what, now) => {
