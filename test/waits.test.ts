@@ -21,6 +21,14 @@ interface Measured {
   readonly calls: Readonly<Record<string, number>>;
 }
 
+/** What is configured for a tenant is read with its first job. */
+async function meetTenant(scene: JobScene): Promise<void> {
+  const first = scene.submit();
+  for (let n = 0; n < 20; n++) await scene.pass(STEP_MS);
+  await first;
+  await scene.quiet();
+}
+
 async function measure(slow: "store" | "bus"): Promise<Measured> {
   const calls: Record<string, number> = {};
   let scene: JobScene | undefined;
@@ -72,11 +80,7 @@ async function measure(slow: "store" | "bus"): Promise<Measured> {
   try {
     await addWorker(scene, { answer: () => ({ status: JobStatus.SUCCEEDED, resultPtr: "redis://res:1" }) });
     await scene.quiet();
-    // What is configured for the tenant is read with its first job.
-    const first = scene.submit();
-    for (let n = 0; n < 20; n++) await scene.pass(STEP_MS);
-    await first;
-    await scene.quiet();
+    await meetTenant(scene);
     for (const name of Object.keys(calls)) delete calls[name];
     const startedAt = scene.clock.now();
     let answeredAt: number | undefined;
