@@ -1,5 +1,12 @@
 // @cordum/sdk: what users import. A table of contents, nothing else.
 
+export type {
+  Artifact,
+  ArtifactMetadata,
+  ArtifactRecord,
+  MemoryRecord,
+  UploadedArtifact,
+} from "./client/artifacts.ts";
 export {
   type CallOptions,
   Client,
@@ -11,7 +18,15 @@ export {
   type WaitOptions,
 } from "./client/client.ts";
 export type { ConfigAddress, ConfigChange, ConfigDocument, EffectiveConfig } from "./client/configuration.ts";
+export type {
+  DeadLetterFilter,
+  DeadLetterGroup,
+  ManyLetters,
+  ManyLettersAnswer,
+} from "./client/dead-letters.ts";
 export type { Call, Fetch, QueryValue } from "./client/http.ts";
+export type { JobCounts, JobLog, JobLogEntry, JobWait } from "./client/job-reading.ts";
+export type { LockRecord, LockWish } from "./client/locks.ts";
 export { CordumError, type CordumErrorParts, type FieldProblem } from "./client/problem.ts";
 export {
   type ApiKeyRecord,

@@ -5,10 +5,15 @@
 // C2. Parts of paths are percent-encoded; "." and ".." are refused, because URLs would resolve them away.
 
 import { type Runtime, systemRuntime } from "../runtime.ts";
+import { artifactCalls, type MemoryRecord, readMemory } from "./artifacts.ts";
 import { atLeastZero, type CallOptions, positive, segment, sending } from "./calling.ts";
 import { configCalls } from "./configuration.ts";
+import { deadLetterCalls } from "./dead-letters.ts";
 import { follow } from "./follow.ts";
 import { type Call, type Fetch, Http } from "./http.ts";
+import { jobReadingCalls } from "./job-reading.ts";
+import { lockCalls } from "./locks.ts";
+import { type ListOptions, pages } from "./paging.ts";
 import {
   type Page,
   parseApiKeyPage,
@@ -16,15 +21,12 @@ import {
   parseApprovalPage,
   parseApproved,
   parseCancelled,
-  parseDeadLetter,
-  parseDeadLetterPage,
   parseDecisions,
   parseJobDetail,
   parseJobEvent,
   parseJobPage,
   parseJson,
   parseMadeApiKey,
-  parseRetried,
   parseStatus,
   parseSubmitted,
   parseWorker,
@@ -37,7 +39,6 @@ import type {
   Approval,
   ApprovedJob,
   CancelledJob,
-  DeadLetter,
   JobDecision,
   JobDetail,
   JobEvent,
@@ -45,7 +46,6 @@ import type {
   JobRecord,
   JobSubmission,
   MadeApiKey,
-  RetriedJob,
   SubmittedJob,
   SystemStatus,
 } from "./records.ts";
@@ -56,6 +56,7 @@ import { waitForEnd } from "./wait.ts";
 import type { WorkerRecord } from "./worker-records.ts";
 
 export type { CallOptions } from "./calling.ts";
+export type { ListOptions } from "./paging.ts";
 
 export interface ClientOptions {
   /** http(s)://host[:port][/base], without user, query and fragment. */
@@ -82,10 +83,6 @@ export interface WaitOptions {
   /** 5 minutes when absent. */
   readonly timeoutMs?: number;
 }
-export interface ListOptions extends CallOptions {
-  /** Entries asked for at once: 1 to 500, 100 when absent. */
-  readonly pageSize?: number;
-}
 export interface FollowOptions {
   readonly signal?: AbortSignal;
   /** Where an earlier reader stopped: the latest state of everything that has changed since comes first. */
@@ -99,7 +96,6 @@ export interface Verdict {
 }
 
 const WAIT_TIMEOUT_MS = 300_000;
-const PAGE_SIZE = 100;
 const PATIENCE_MS = 300_000;
 
 export class Client {
@@ -179,6 +175,7 @@ export class Client {
     /** Changes of all jobs of the tenant, from now on or from where an earlier reader stopped. Of each job the latest state comes, once or
      *  more; ends only with its signal. */
     stream: (options: FollowOptions = {}): AsyncIterable<JobEvent> => this.#follow("/api/v1/jobs/stream", options),
+    ...jobReadingCalls((call) => this.#http.send(call)),
   };
 
   readonly approvals = {
@@ -195,23 +192,13 @@ export class Client {
       this.#resolve(jobId, "reject", verdict, options),
   };
 
-  readonly deadLetters = {
-    /** Jobs that ended without success, newest first. */
-    list: (options: ListOptions = {}): AsyncIterable<DeadLetter> =>
-      this.#pages({ method: "GET", path: "/api/v1/dlq/page", query: {} }, options, parseDeadLetterPage),
-    /** The dead letter of one job; it stays readable after a retry. */
-    get: async (jobId: string, options: CallOptions = {}): Promise<DeadLetter> =>
-      parseDeadLetter(await this.#text({ method: "GET", path: `/api/v1/dlq/${segment(jobId)}`, ...sending(options) })),
-    /** Submits the job once more, to be judged anew. A repeated call gives the same new job. */
-    retry: async (jobId: string, options: CallOptions = {}): Promise<RetriedJob> =>
-      parseRetried(
-        await this.#text({ method: "POST", path: `/api/v1/dlq/${segment(jobId)}/retry`, ...sending(options) }),
-      ),
-    /** Removes the dead letter, not the job. One that is not there is no error. */
-    delete: async (jobId: string, options: CallOptions = {}): Promise<void> => {
-      await this.#text({ method: "DELETE", path: `/api/v1/dlq/${segment(jobId)}`, ...sending(options) });
-    },
-  };
+  /** Jobs that ended without success. */
+  readonly deadLetters = deadLetterCalls((call) => this.#http.send(call));
+
+  readonly locks = lockCalls((call) => this.#http.send(call));
+
+  /** Bytes that are kept for a while. */
+  readonly artifacts = artifactCalls((call) => this.#http.send(call));
 
   /** API keys that were made through the API. Needs the role admin. */
   readonly keys = {
@@ -243,6 +230,11 @@ export class Client {
 
   /** Schemas that payloads of topics have to keep to. */
   readonly schemas = schemaCalls((call) => this.#text(call));
+
+  /** What lies behind a pointer of a job of the tenant, see MemoryRecord. Needs the role operator. */
+  memory(pointer: string, options: CallOptions & { readonly limit?: number } = {}): Promise<MemoryRecord> {
+    return readMemory((call) => this.#http.send(call), pointer, options);
+  }
 
   async workers(options: CallOptions = {}): Promise<readonly WorkerRecord[]> {
     return parseWorkers(await this.#text({ method: "GET", path: "/api/v1/workers", ...sending(options) }));
@@ -342,21 +334,16 @@ export class Client {
     return (await this.#http.send(call)).text;
   }
 
-  async *#pages<T>(
+  #pages<T>(
     call: Call,
     options: ListOptions,
     parsePage: (text: string) => Page<T>,
   ): AsyncGenerator<T, void, undefined> {
-    const limit = positive("pageSize", options.pageSize ?? PAGE_SIZE);
-    let cursor: string | undefined;
-    for (;;) {
-      const page = parsePage(
-        await this.#text({ ...call, query: { ...call.query, limit, cursor }, ...sending(options) }),
-      );
-      yield* page.items;
-      // A server that hands out the same cursor again would keep us here for ever.
-      if (page.nextCursor === undefined || page.nextCursor === cursor) return;
-      cursor = page.nextCursor;
-    }
+    return pages(
+      (asked) => this.#http.send(asked),
+      call,
+      options,
+      ({ text }) => parsePage(text),
+    );
   }
 }

@@ -50,6 +50,8 @@ export interface Call {
 export interface Answer {
   readonly status: number;
   readonly text: string;
+  /** The header of this name: where lists without an envelope go on. */
+  readonly link: string | undefined;
 }
 
 const BACKOFF = { baseMs: 200, capMs: 5_000 };
@@ -186,7 +188,10 @@ class TryTimedOut extends Error {
 
 function judge(response: Response, text: string, now: number): Tried {
   if (response.status >= 200 && response.status < 300)
-    return { kind: "answered", answer: { status: response.status, text } };
+    return {
+      kind: "answered",
+      answer: { status: response.status, text, link: response.headers.get("link") ?? undefined },
+    };
   const traceId = response.headers.get("x-trace-id") ?? response.headers.get("x-request-id") ?? undefined;
   const error = parseProblem({ status: response.status, statusText: response.statusText, body: text, traceId });
   const waitMs = parseRetryAfterMs(response.headers.get("retry-after"), now);

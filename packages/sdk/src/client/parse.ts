@@ -101,7 +101,7 @@ function itemsOf(value: unknown): readonly unknown[] {
   return items;
 }
 
-function pageOf<T>(value: unknown, parseItem: (item: unknown) => T): Page<T> {
+export function pageOf<T>(value: unknown, parseItem: (item: unknown) => T): Page<T> {
   const cursor = Array.isArray(value) ? undefined : objectOf(value).next_cursor;
   const nextCursor =
     typeof cursor === "number" || (typeof cursor === "string" && cursor !== "") ? String(cursor) : undefined;

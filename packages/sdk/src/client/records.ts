@@ -301,6 +301,8 @@ export interface DeadLetter {
   readonly reason_code?: string;
   readonly last_state?: string;
   readonly attempts?: number;
+  /** The same for letters of one topic that died of the same error. */
+  readonly signature?: string;
   /** The job that repeats this one. */
   readonly retried_as?: string;
 }
@@ -317,6 +319,8 @@ export interface SystemStatus {
   readonly nats?: { readonly connected: boolean; readonly status: string; readonly url?: string };
   readonly redis?: { readonly ok: boolean; readonly error?: string };
   readonly workers?: { readonly count: number };
+  /** Jobs of the tenant by state, in lower case. */
+  readonly pipeline?: { readonly [state: string]: number };
 }
 
 export interface JobQuery {
