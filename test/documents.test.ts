@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type DevProcess, runCommand, startDev } from "../packages/cli/src/testing/dev-process.ts";
+import { addressOf, checkDocument } from "../packages/control-plane/src/config/document.ts";
 import { parseApiKeys } from "../packages/control-plane/src/gateway/api-keys.ts";
 import { parsePolicy } from "../packages/control-plane/src/policy/language.ts";
 import { parseTimeouts } from "../packages/control-plane/src/scheduling/routing.ts";
@@ -100,6 +101,13 @@ describe("files in the documents", () => {
       read("examples/demo/policy.yaml"),
     ];
     for (const policy of policies) expect(parsePolicy(policy).warnings).toEqual([]);
+  });
+
+  it("are documents of configuration that may be written", () => {
+    for (const mark of ["denied_topics", "input_schema_id"]) {
+      const { scope, scope_id = "", data } = JSON.parse(block("docs/concepts.md", "json", mark));
+      checkDocument({ ...addressOf(scope, scope_id, "acme"), data, meta: {} });
+    }
   });
 
   it("are timeouts and keys that are read", () => {
