@@ -11,7 +11,7 @@ function watched(name: string, says: string, looked: (round: RoundFacts) => numb
 
 const answers = watched(
   "answers",
-  "Whoever cannot be served is told 503 and when to come back, or gets no answer; nobody is told anything worse.",
+  "Whoever cannot be served is told 503 and when to come back, or 408 where the request was cut off, or gets no answer; nobody is told worse.",
   ({ facts }) => [...facts.ledger.refusals.values()].reduce((sum, count) => sum + count, facts.ledger.accepted.size),
 );
 const approvals = watched(

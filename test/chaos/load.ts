@@ -88,7 +88,8 @@ export class Load {
     }
     const { status, retryAfter } = answer ?? { status: 0, retryAfter: null };
     ledger.refused(status);
-    const mayBe = status === 0 || (status === 503 && retryAfter !== null);
+    // 408: a request that was cut off on its way. It may be sent again at once.
+    const mayBe = status === 0 || status === 408 || (status === 503 && retryAfter !== null);
     if (!mayBe) ledger.offend("answers", `a submit was answered ${status}, Retry-After ${retryAfter ?? "none"}`);
     return false;
   }

@@ -25,6 +25,8 @@ const RETRY_EVERY_MS = 4_000;
 const POLICY_EVERY_MS = 9_000;
 const ANSWERS_AT_ONCE = 25;
 const CALL_MS = 12_000;
+/** No answer; a request that was cut off on its way; nobody there for now. */
+const MAY_BE = new Set([0, 408, 503]);
 /** What somebody may be told whose request came too late, or at the wrong moment. */
 const LATE_CODES = new Set([
   "JOB_NOT_FOUND",
@@ -139,7 +141,7 @@ export class People {
       await deed();
     } catch (error) {
       if (!(error instanceof CordumError)) throw error;
-      if (error.status === 0 || error.status === 503 || error.code === expected || LATE_CODES.has(error.code)) return;
+      if (MAY_BE.has(error.status) || error.code === expected || LATE_CODES.has(error.code)) return;
       // Its own answer came, and was lost on the way; or the other gateway's did.
       if (error.code === "APPROVAL_ALREADY_RESOLVED") return;
       this.#options.ledger.offend("answers", `somebody was answered ${error.status} ${error.message}`);

@@ -8,8 +8,7 @@ import { FIXED_TEXTS, PROBLEM_CONTENT_TYPE, PROBLEM_TYPE_PREFIX } from "./proble
 
 export function refuseBrokenRequest(error: Error, socket: Socket): void {
   if (!socket.writable || socket.destroyed) return;
-  const [status, detail] = statusOf(Reflect.get(error, "code"));
-  const code: FaultCode = "INVALID_REQUEST";
+  const { status, detail, code } = refusalOf(Reflect.get(error, "code"));
   const { title, retry } = FAULTS[code];
   const body = JSON.stringify({
     type: PROBLEM_TYPE_PREFIX + code,
@@ -26,12 +25,21 @@ export function refuseBrokenRequest(error: Error, socket: Socket): void {
   );
 }
 
-type Status = { readonly code: number; readonly text: string };
+interface Refusal {
+  readonly status: { readonly code: number; readonly text: string };
+  readonly detail: string;
+  readonly code: FaultCode;
+}
 
-function statusOf(code: unknown): readonly [Status, string] {
-  if (code === "HPE_HEADER_OVERFLOW")
-    return [{ code: 431, text: "Request Header Fields Too Large" }, "the request's head is too large"];
-  if (code === "ERR_HTTP_REQUEST_TIMEOUT")
-    return [{ code: 408, text: "Request Timeout" }, "the request did not arrive in time"];
-  return [{ code: 400, text: "Bad Request" }, "this is not an HTTP request"];
+function refusalOf(cause: unknown): Refusal {
+  if (cause === "HPE_HEADER_OVERFLOW") {
+    const status = { code: 431, text: "Request Header Fields Too Large" };
+    return { status, detail: "the request's head is too large", code: "INVALID_REQUEST" };
+  }
+  if (cause === "ERR_HTTP_REQUEST_TIMEOUT") {
+    const status = { code: 408, text: "Request Timeout" };
+    return { status, detail: "the request did not arrive in time", code: "REQUEST_TIMEOUT" };
+  }
+  const status = { code: 400, text: "Bad Request" };
+  return { status, detail: "this is not an HTTP request", code: "INVALID_REQUEST" };
 }

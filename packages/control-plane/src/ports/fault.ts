@@ -33,6 +33,7 @@ export const FAULTS = {
   PAYLOADS_UNAVAILABLE: { status: 503, retry: "later", title: "Payload store unavailable" },
   PAYLOAD_TOO_LARGE: { status: 413, retry: "never", title: "Payload too large" },
   INVALID_REQUEST: { status: 400, retry: "never", title: "Invalid request" },
+  REQUEST_TIMEOUT: { status: 408, retry: "now", title: "The request did not arrive in time" },
   BODY_TOO_LARGE: { status: 413, retry: "never", title: "Request body too large" },
   UNAUTHENTICATED: { status: 401, retry: "never", title: "Missing or unknown API key" },
   FORBIDDEN: { status: 403, retry: "never", title: "This key may not do that" },

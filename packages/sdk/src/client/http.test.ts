@@ -57,6 +57,14 @@ describe("http: retries", () => {
     expect(server.asked).toHaveLength(3);
   });
 
+  it.each([408, 429, 502, 503, 504])("repeats %i", async (status) => {
+    await using server = await startServer((_asked, response, n) =>
+      n === 1 ? json(response, status, {}) : json(response, 200, ok),
+    );
+    await new Client({ url: server.url, runtime: quickRuntime(5_000) }).submit({ prompt: "x" });
+    expect(server.asked).toHaveLength(2);
+  });
+
   it.each([400, 401, 403, 404, 409, 500])("does not repeat %i", async (status) => {
     await using server = await startServer((_asked, response) => json(response, status, {}));
     await expect(new Client({ url: server.url }).submit({ prompt: "x" })).rejects.toMatchObject({

@@ -2,7 +2,7 @@
 // Owns:          the base URL, the key, back-off, Retry-After, the size of an answer.
 // Must not know: what the routes mean.
 // H1. A call ends within `timeoutMs`, all tries and waits included; one try within `attemptTimeoutMs`.
-// H2. Tried again: network errors, tries that ran out of time, 429, 502, 503 and 504. Every POST, PUT and DELETE carries an
+// H2. Tried again: network errors, tries that ran out of time, 408, 429, 502, 503 and 504. Every POST, PUT and DELETE carries an
 //     Idempotency-Key, made once per call, so that a repeat cannot do the work twice.
 // H3. A wait that Retry-After asks for and that does not fit into the deadline ends the call at once with the server's error.
 // H4. Redirects are not followed: the key would travel to whatever host the answer names.

@@ -51,7 +51,7 @@ export class CordumError extends Error {
 }
 
 /** Statuses after which the same request is sent again. */
-export const RETRIED_STATUSES: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+export const RETRIED_STATUSES: ReadonlySet<number> = new Set([408, 429, 502, 503, 504]);
 
 const TEXT_CHARS_MAX = 2_000;
 const FIELDS_MAX = 100;
