@@ -182,11 +182,22 @@ describe("what is configured, in memory", () => {
     await news.drain(NEVER);
   });
 
-  it("F2 does not remember what was read before the news, also when it arrives after them", async () => {
+  it("F5 does not remember what was read before the news, also when it arrives after them", async () => {
     await load();
     configs.doubt();
     meanwhile = async () => configs.forget(await set("org", { new: 1 }));
     expect(await load()).toEqual({ new: 1 });
+  });
+
+  it("F5 is not kept from it by news of others, however many there are", async () => {
+    const others = async (): Promise<void> => {
+      configs.forget(await set("org", {}, "", "other"));
+      meanwhile = others;
+    };
+    meanwhile = others;
+    await set("org", { a: 1 });
+    expect(await load()).toEqual({ a: 1 });
+    await expect(load({ tenant: "other" })).rejects.toMatchObject({ code: "CONFIG_CONTENDED" });
   });
 
   it("ends where news come faster than reads", async () => {
@@ -213,7 +224,7 @@ describe("what is configured, in memory", () => {
     });
   });
 
-  it("F5 stays the same object as long as nothing changes, for all who share it", async () => {
+  it("F6 stays the same object as long as nothing changes, for all who share it", async () => {
     await set("org", { a: 1 });
     await set("step", { b: 1 }, "s");
     const before = [await configs.load(ACME), await configs.load({ ...ACME, step: "s" })];

@@ -5,7 +5,8 @@
 // F2. A change counts everywhere after FRESH_MS at the latest, and at once where the news of it arrives.
 // F3. What cannot be read is not "nothing": whoever needs it waits, or gets the store's fault.
 // F4. A tenant without documents of its own for teams, workflows and steps costs its jobs one look into a map, whatever they name.
-// F5. A document that has not changed stays the same object, so that what was made of it stays.
+// F5. What was read while news of it came is not remembered; what is of others is, however many changes somebody makes.
+// F6. A document that has not changed stays the same object, so that what was made of it stays.
 
 import type { Clock } from "../ports/clock.ts";
 import { Fault, messageOf } from "../ports/fault.ts";
@@ -59,6 +60,12 @@ interface Wanted {
   readonly subjects: readonly Subject[];
 }
 
+interface Answer {
+  readonly found: readonly Read[];
+  readonly counts: readonly number[];
+  readonly overruled: ReadonlySet<string>;
+}
+
 export interface EffectiveConfigParts {
   readonly state: State;
   readonly store: Pick<ConfigStore, "loadMany">;
@@ -72,8 +79,8 @@ export class EffectiveConfigs {
   readonly #tenants = new Map<string, OfTenant>();
   readonly #subjects = new Map<string, OfSubject>();
   readonly #reading = new Map<string, Promise<void>>();
-  /** Grows with each piece of news: what was read before it is not remembered. */
-  #news = 0;
+  /** For each read under way, of whom news have come since it began: tenants, "" for the system, "*" for all. */
+  readonly #overruled = new Set<Set<string>>();
 
   constructor(parts: EffectiveConfigParts) {
     this.#parts = parts;
@@ -112,7 +119,7 @@ export class EffectiveConfigs {
   }
 
   forget({ tenant, scope }: ConfigAddress): void {
-    this.#news++;
+    for (const overruled of this.#overruled) overruled.add(tenant);
     if (scope === "system") this.#system.at = LONG_AGO;
     const ofTenant = this.#tenants.get(tenant);
     if (ofTenant !== undefined) ofTenant.known.at = LONG_AGO;
@@ -121,7 +128,7 @@ export class EffectiveConfigs {
 
   /** News may have been missed. */
   doubt(): void {
-    this.#news++;
+    for (const overruled of this.#overruled) overruled.add("*");
     this.#system.at = LONG_AGO;
     for (const { known } of this.#tenants.values()) known.at = LONG_AGO;
     for (const { known } of this.#subjects.values()) known.at = LONG_AGO;
@@ -174,17 +181,17 @@ export class EffectiveConfigs {
   }
 
   #readOnce(name: string, wanted: Wanted): Promise<void> {
-    const key = `${this.#news} ${name}`;
-    const running = this.#reading.get(key);
+    const running = this.#reading.get(name);
     if (running !== undefined) return running;
-    const reading = this.#read(wanted).finally(() => this.#reading.delete(key));
-    this.#reading.set(key, reading);
+    const reading = this.#read(wanted).finally(() => this.#reading.delete(name));
+    this.#reading.set(name, reading);
     return reading;
   }
 
   async #read({ tenants, subjects }: Wanted): Promise<void> {
     const { state, store, clock, log } = this.#parts;
-    const [at, news] = [clock.mono(), this.#news];
+    const [at, overruled] = [clock.mono(), new Set<string>()];
+    this.#overruled.add(overruled);
     const ofTenants = tenants.map((tenant): ConfigAddress => ({ tenant, scope: "org", scopeId: tenant }));
     const ids = [...SYSTEM, ...ofTenants, ...subjects.flatMap(addressesOf)].map(configId);
     const spans = tenants.flatMap((tenant) => spansOf(tenant, state));
@@ -194,18 +201,21 @@ export class EffectiveConfigs {
         store.loadMany(ids, until),
         spans.length === 0 ? [] : state.count(spans, until),
       ]);
-      if (news !== this.#news) return;
-      this.#remember({ tenants, subjects }, { found, counts }, at);
+      this.#remember({ tenants, subjects }, { found, counts, overruled }, at);
     } catch (error) {
       log.warn("config.not_read", { reason: messageOf(error) });
       throw error;
+    } finally {
+      this.#overruled.delete(overruled);
     }
   }
 
-  #remember({ tenants, subjects }: Wanted, read: { found: readonly Read[]; counts: readonly number[] }, at: Ms): void {
+  #remember({ tenants, subjects }: Wanted, read: Answer, at: Ms): void {
     const { length } = SYSTEM;
-    this.#system = known(this.#system, read.found.slice(0, length), at);
+    if (read.overruled.has("*")) return;
+    if (!read.overruled.has("")) this.#system = known(this.#system, read.found.slice(0, length), at);
     for (const [index, tenant] of tenants.entries()) {
+      if (read.overruled.has(tenant)) continue;
       const before = this.#tenants.get(tenant);
       const own = known(before?.known, read.found.slice(length + index, length + index + 1), at);
       const [team = 0, workflow = 0, step = 0] = read.counts.slice(index * NARROW_SCOPES.length);
@@ -218,7 +228,7 @@ export class EffectiveConfigs {
     }
     for (const [index, subject] of subjects.entries()) {
       const ofTenant = this.#tenants.get(subject.tenant);
-      if (ofTenant === undefined) continue;
+      if (ofTenant === undefined || read.overruled.has(subject.tenant)) continue;
       const name = nameOf(subject);
       const before = this.#subjects.get(name);
       const first = length + tenants.length + index * NARROW_SCOPES.length;
@@ -245,7 +255,7 @@ function mergedOf([system = [], org = [], narrow = []]: Merged["from"], tenant: 
   return effectiveOf({ documents, topics: topics?.record }, tenant);
 }
 
-/** See F5. */
+/** See F6. */
 function known(before: Known | undefined, reads: readonly Read[], at: Ms): Known {
   const isSame =
     before !== undefined &&
