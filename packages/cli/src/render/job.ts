@@ -40,6 +40,7 @@ const WAITS: ReadonlyMap<string, string> = new Map([
   ["placing", "waits for a place"],
   ["no_workers", "waits for a worker: none serves this topic"],
   ["pool_overloaded", "waits for a worker: all are busy"],
+  ["workers_draining", "waits for a worker: all are drained"],
   ["no_listener", "waits for a worker: nobody heard the job"],
   ["tenant_limit", "waits for a slot: as many jobs of its tenant are out as may be"],
   ["rule_limit", "waits for a slot: as many jobs of its rule are out as may be"],

@@ -23,6 +23,7 @@ export type WaitReason =
   | "placing"
   | "no_workers"
   | "pool_overloaded"
+  | "workers_draining"
   | "no_listener"
   | "tenant_limit"
   | "rule_limit"

@@ -81,6 +81,10 @@ function explainWait(waiting: WaitReason, pools: readonly string[], needs: JobNe
         "a worker that finishes a job, or one more worker",
         ["worker", "operator"],
       );
+    case "workers_draining":
+      return says(`every worker${where} that could take it is drained`, "one more worker, or one that is undrained", [
+        "operator",
+      ]);
     case "no_listener":
       return says(
         `workers${where} are alive, but nobody listens where jobs of topic ${needs.topic} are sent`,

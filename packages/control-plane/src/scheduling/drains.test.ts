@@ -40,7 +40,7 @@ describe("a drained worker", () => {
     await drain();
     const waiting = await scene.submit();
     await scene.pass(60_000);
-    expect(await stateOf(waiting.jobId)).toMatchObject({ state: "SCHEDULED", waiting: "pool_overloaded" });
+    expect(await stateOf(waiting.jobId)).toMatchObject({ state: "SCHEDULED", waiting: "workers_draining" });
     expect(await stateOf(running.jobId)).toMatchObject({ state: "DISPATCHED" });
     await worker.result({ jobId: running.jobId, status: JobStatus.SUCCEEDED });
     await scene.quiet();

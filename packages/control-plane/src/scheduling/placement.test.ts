@@ -78,7 +78,7 @@ describe("place", () => {
       pools: ["default"],
     });
     expect(placeOn(fleet({ cpuLoad: 95 }))).toMatchObject({ waiting: "pool_overloaded" });
-    expect(placeOn(fleet({ labels: { draining: "true" } }))).toMatchObject({ waiting: "pool_overloaded" });
+    expect(placeOn(fleet({ labels: { draining: "true" } }))).toMatchObject({ waiting: "workers_draining" });
   });
 
   it("spreads a burst between two heartbeats evenly", () => {

@@ -44,13 +44,17 @@ export function place(needs: JobNeeds, routing: Routing, workers: readonly Worke
   const able = workers.filter((worker) => isAble(worker, pools, needs));
   if (able.length === 0) return { kind: "unplaced", waiting: "no_workers", pools };
   const ready = able.filter((worker) => worker.free > 0 && !isOverloaded(worker));
-  if (ready.length === 0) {
-    const waiting = able.every((worker) => worker.listens === "nowhere") ? "no_listener" : "pool_overloaded";
-    return { kind: "unplaced", waiting, pools };
-  }
+  if (ready.length === 0) return { kind: "unplaced", waiting: whyNobody(able), pools };
   const preferred = ready.find((worker) => worker.id === labels.preferred_worker_id);
   const worker = preferred ?? leastLoaded(ready, random);
   return { kind: "placed", worker, pool: pools.find((pool) => worker.pools.has(pool)) ?? worker.heartbeat.pool, pools };
+}
+
+/** Of workers that could take the job, and take nothing now. Those that drain are not waited for. */
+function whyNobody(able: readonly Worker[]): WaitReason {
+  const staying = able.filter((worker) => !worker.isDraining);
+  if (staying.length === 0) return "workers_draining";
+  return staying.every((worker) => worker.listens === "nowhere") ? "no_listener" : "pool_overloaded";
 }
 
 function isAble(worker: Worker, pools: readonly string[], needs: JobNeeds): boolean {
