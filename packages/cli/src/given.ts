@@ -47,6 +47,18 @@ export class Given {
     );
   }
 
+  /** A moment, in epoch ms: how long before `now` (`30s`, `2h`, `7d`), RFC 3339 or a part of it, or a Unix time in seconds or ms. */
+  moment(option: string, now: number): number | undefined {
+    const given = this.text(option);
+    if (given === undefined) return undefined;
+    const at = momentMs(given, now);
+    if (at !== undefined && at > 0) return at;
+    throw new CommandFailure(
+      "USAGE",
+      `--${kebab(option)} expects a time such as 2h (ago), 2026-01-31 or 2026-01-31T12:00Z, got "${given}"`,
+    );
+  }
+
   /** Seconds, or a number with ms, s, m or h: `90`, `90s`, `1m30s`. In ms. */
   span(option: string): number | undefined {
     const given = this.text(option);
@@ -65,6 +77,18 @@ function spanMs(text: string): number | undefined {
   let ms = 0;
   for (const [, count, unit] of text.matchAll(/(\d+)(ms|s|m|h)/g)) ms += Number(count) * (UNITS_MS[unit ?? ""] ?? 0);
   return ms;
+}
+
+const DATE = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?$/;
+
+function momentMs(text: string, now: number): number | undefined {
+  if (/^\d{9,10}$/.test(text)) return Number(text) * 1_000;
+  if (/^\d{12,13}$/.test(text)) return Number(text);
+  const days = /^(\d{1,5})d$/.exec(text)?.[1];
+  const ago = days === undefined ? (/^\d+$/.test(text) ? undefined : spanMs(text)) : Number(days) * 86_400_000;
+  if (ago !== undefined) return Math.floor(now - ago);
+  const at = DATE.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isFinite(at) ? at : undefined;
 }
 
 function kebab(option: string): string {

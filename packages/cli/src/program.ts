@@ -7,13 +7,13 @@
 import { readFileSync } from "node:fs";
 import { Argument, Command, CommanderError, Option } from "commander";
 import { SHELLS, type Shell } from "./commands/shells.ts";
-import { connect } from "./connect.ts";
+import { addDeadLetters } from "./dead-letter-commands.ts";
 import { EXIT_CODES } from "./exit-codes.ts";
-import { CommandFailure, tell } from "./failure.ts";
+import { tell } from "./failure.ts";
 import { Given } from "./given.ts";
+import { addJobs } from "./job-commands.ts";
 import type { Machine } from "./machine.ts";
-import { stopSignals } from "./runtime.ts";
-import type { Session } from "./session.ts";
+import { remote } from "./remote.ts";
 
 /** Runs one command line (without node and script). The exit code of the process; never throws. */
 export async function run(argv: readonly string[], machine: Machine): Promise<number> {
@@ -29,8 +29,6 @@ export async function run(argv: readonly string[], machine: Machine): Promise<nu
     return told.exitCode;
   }
 }
-
-type Action = (session: Session, ...operands: string[]) => Promise<void>;
 
 export function createProgram(machine: Machine): Command {
   const program = new Command("cordum")
@@ -60,6 +58,7 @@ export function createProgram(machine: Machine): Command {
   addApprovals(program, machine);
   addKeys(program, machine);
   addConfig(program, machine);
+  addDeadLetters(program, machine);
   addSystem(program, machine);
   addWorkers(program, machine);
   addCompletion(program, machine);
@@ -101,60 +100,6 @@ function addServe(program: Command, machine: Machine): void {
       const { runServe } = await import("./serve/command.ts");
       await runServe(new Given(this.optsWithGlobals()), machine);
     });
-}
-
-function addJobs(program: Command, machine: Machine): void {
-  const job = program.command("job").alias("jobs").description("hand in, look at, wait for and cancel jobs");
-  const submit = job
-    .command("submit")
-    .argument("[topic]", "topic, e.g. job.echo")
-    .description("hand in a job; prints its id")
-    .option("--topic <topic>", "the same as the argument")
-    .option("--input <json>", "input of the worker: JSON, a file with JSON, or - for standard input")
-    .option("--prompt <text>", "text that goes with the job")
-    .option("--risk-tags <tags>", "what the job risks, separated by commas; policy looks at them")
-    .option("--requires <names>", "what its worker must offer, separated by commas")
-    .option("--capability <name>", "what the job needs done")
-    .option("--labels <json>", 'labels: {"name":"value"}, or a file with that')
-    .option("--priority <class>", "critical, interactive or batch")
-    .option("--deadline <time>", "the job ends as TIMEOUT when it takes longer, e.g. 90s")
-    .option("--idempotency-key <key>", "same key and same job: no second job")
-    .option("--pack-id <id>", "pack that the job belongs to")
-    .option("--org <tenant>", "tenant, when the key may choose")
-    .option("--actor-id <id>", "on whose behalf")
-    .option("--actor-type <type>", "human or service")
-    .option("--wait", "wait for the end and print the result")
-    .option("--timeout <time>", "how long --wait waits (default 5m)");
-  remote(submit, machine, async () => (await import("./commands/submit.ts")).submitJob);
-  const one = (name: string, description: string) => job.command(name).argument("<job>").description(description);
-  remote(one("get", "all about one job"), machine, async () => (await import("./commands/jobs.ts")).getJob);
-  remote(one("status", "the state alone"), machine, async () => (await import("./commands/jobs.ts")).printState);
-  const list = job
-    .command("list")
-    .description("jobs, newest change first")
-    .option("--state <state>", "only jobs in this state, e.g. APPROVAL_REQUIRED")
-    .option("--topic <topic>", "only jobs of this topic")
-    .option("--team <team>", "only jobs of this team")
-    .option("--trace <id>", "only jobs of this trace")
-    .option("--limit <n>", "how many (default 20)");
-  remote(list, machine, async () => (await import("./commands/jobs.ts")).listJobs);
-  const cancel = one("cancel", "stop a job")
-    .option("--wait", "wait until it is known what its worker did")
-    .option("--timeout <time>", "how long --wait waits (default 2m)");
-  remote(cancel, machine, async () => (await import("./commands/jobs.ts")).cancelJob);
-  const watch = job
-    .command("watch")
-    .argument("[job]")
-    .description("follow a job to its end and print its result; without a job, follow all of them")
-    .option("--timeout <time>", "how long (default 5m; without a job: for ever)")
-    .option("--count <n>", "without a job: end after so many changes");
-  remote(watch, machine, async () => {
-    const [{ watchJob }, { watchAll }] = await Promise.all([
-      import("./commands/jobs.ts"),
-      import("./commands/watch-all.ts"),
-    ]);
-    return (session, jobId) => (jobId === undefined ? watchAll(session) : watchJob(session, jobId));
-  });
 }
 
 function addApprovals(program: Command, machine: Machine): void {
@@ -260,16 +205,6 @@ function addSchemas(program: Command, machine: Machine): void {
 }
 
 function addSystem(program: Command, machine: Machine): void {
-  const dlq = program
-    .command("dlq")
-    .description("jobs that ended without success")
-    .option("--limit <n>", "how many (default 20)");
-  remote(dlq, machine, async () => (await import("./commands/system.ts")).listDeadLetters);
-  const letter = (name: string, description: string) => dlq.command(name).argument("<job>").description(description);
-  const retry = letter("retry", "submit the job once more; prints the new job's id");
-  remote(retry, machine, async () => (await import("./commands/system.ts")).retryDeadLetter);
-  const remove = letter("delete", "remove the dead letter, not the job");
-  remote(remove, machine, async () => (await import("./commands/system.ts")).deleteDeadLetter);
   const status = program.command("status").description("how the server is");
   remote(status, machine, async () => (await import("./commands/system.ts")).printStatus);
 }
@@ -301,24 +236,6 @@ function addCompletion(program: Command, { terminal }: Machine): void {
       const { completionScript } = await import("./commands/completion.ts");
       terminal.print(completionScript(program, shell));
     });
-}
-
-/** A command that talks to a server. Ctrl-C ends it. */
-function remote(command: Command, { terminal, runtime }: Machine, load: () => Promise<Action>): void {
-  command.action(async function (this: Command) {
-    const given = new Given(this.optsWithGlobals());
-    const client = connect(given, terminal);
-    const stop = stopSignals(() => process.exit(EXIT_CODES.INTERRUPTED.code));
-    try {
-      const action = await load();
-      await action({ client, given, terminal, runtime, signal: stop.first }, ...this.args);
-    } catch (error) {
-      if (!stop.first.aborted || error instanceof CommandFailure) throw error;
-      throw new CommandFailure("INTERRUPTED", "stopped");
-    } finally {
-      stop.forget();
-    }
-  });
 }
 
 function collect(value: string, before: readonly string[]): readonly string[] {

@@ -30,6 +30,8 @@ describe("completion", () => {
     expect(await offers("cordum", "job", "s")).toEqual(["submit", "status"]);
     expect(await offers("cordum", "job", "submit", "--risk")).toEqual(["--risk-tags"]);
     expect(await offers("cordum", "--url", "http://x", "dlq", "r")).toEqual(["retry"]);
+    expect(await offers("cordum", "dlq", "delete", "--dry")).toEqual(["--dry-run"]);
+    expect(await offers("cordum", "job", "e")).toEqual(["events"]);
     expect(await offers("cordum", "job", "submit", "x", "job")).toEqual([]);
   });
 

@@ -22,20 +22,32 @@ export async function printState({ client, given, terminal, signal }: Session, j
   terminal.print(given.flag("json") ? json(job) : oneLine(job.state));
 }
 
+const PAGE = 200;
+const ALL_PAGE = 500;
+/** More than anybody reads; a list of all must end. */
+const ALL_MAX = 1_000_000;
+
 export async function listJobs({ client, given, terminal, runtime, signal }: Session): Promise<void> {
   const names = {
     state: given.text("state")?.toUpperCase(),
     topic: given.text("topic"),
     team: given.text("team"),
     trace_id: given.text("trace"),
+    tenant: given.text("tenant"),
+    updated_after: given.moment("since", runtime.now()),
+    updated_before: given.moment("until", runtime.now()),
   };
   const query: JobQuery = Object.fromEntries(Object.entries(names).filter(([, value]) => value !== undefined));
-  const limit = given.whole("limit", { min: 1, max: 10_000 }) ?? 20;
-  const { items, isAll } = await take(client.list(query, { signal, pageSize: Math.min(limit, 200) }), limit);
+  const isForAll = given.flag("all");
+  const limit = isForAll ? ALL_MAX : (given.whole("limit", { min: 1, max: 10_000 }) ?? 20);
+  const pageSize = Math.min(limit, isForAll ? ALL_PAGE : PAGE);
+  const { items, isAll } = await take(client.list(query, { signal, pageSize }), limit, (count) => {
+    if (isForAll && count % ALL_PAGE === 0) terminal.note(`${count} jobs so far`);
+  });
   if (given.flag("json")) return terminal.print(json(items));
   if (items.length === 0) return terminal.note("no jobs");
   terminal.print(jobTable(items, runtime.now()));
-  if (!isAll) terminal.note(`the newest ${limit}; --limit shows more`);
+  if (!isAll) terminal.note(`the newest ${limit}; --limit shows more, --all shows all`);
 }
 
 /** With `--wait` until it is known what its worker did, or that nobody knows. */

@@ -8,11 +8,17 @@ export interface Taken<T> {
   readonly isAll: boolean;
 }
 
-export async function take<T>(list: AsyncIterable<T>, limit: number): Promise<Taken<T>> {
+/** `told` hears after each item how many there are. */
+export async function take<T>(
+  list: AsyncIterable<T>,
+  limit: number,
+  told: (count: number) => void = () => undefined,
+): Promise<Taken<T>> {
   const items: T[] = [];
   for await (const item of list) {
     if (items.length === limit) return { items, isAll: false };
     items.push(item);
+    told(items.length);
   }
   return { items, isAll: true };
 }
