@@ -51,6 +51,8 @@ export async function changeSeen(
 ): Promise<Changed | undefined> {
   let seen: SeenJob | undefined = first;
   for (let attempt = 1; seen !== undefined; attempt++) {
+    // The commit that ended it may have been done although its answer was lost: then nobody has given the worker's slot back.
+    if (isTerminal(seen.record)) parts.registry.release(seen.record.id, parts.clock.now());
     const event = decide(seen.record);
     if (event === undefined) return { job: seen.record, moved: false };
     const before: SeenJob = seen;

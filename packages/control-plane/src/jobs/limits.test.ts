@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Fault } from "../ports/fault.ts";
 import type { Batch, State } from "../ports/state.ts";
 import { type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
+import { withCommit } from "../testing/scene-ports.ts";
 import { addWorker } from "../testing/scene-worker.ts";
 import { cancelJob } from "./cancel.ts";
 import { JOB_INDEX } from "./job-indexes.ts";
@@ -100,6 +101,30 @@ describe("limits on jobs at once", () => {
     expect(others.map(({ state }) => state)).toEqual(["DISPATCHED", "SCHEDULED"]);
     await scene.pass(10_000);
     expect(held).toHaveLength(2);
+  });
+
+  it("gives a worker's slot back although the answer to the commit that ended its job was lost", async () => {
+    let isArmed = true;
+    await using scene = await openJobScene({
+      state: (real) =>
+        withCommit(real, async (batch, signal) => {
+          const outcome = await real.commit(batch, signal);
+          const ends = batch.changes.some(
+            (change) => change.do === "leave" && change.index.index === JOB_INDEX.busyOfWorker,
+          );
+          if (!ends || !isArmed) return outcome;
+          isArmed = false;
+          throw new Fault("STATE_OUTCOME_UNKNOWN", "the answer was lost");
+        }),
+    });
+    const worker = await addWorker(scene, { capacity: 1 });
+    const first = await scene.submit();
+    const second = await scene.submit();
+    await worker.result({ jobId: first.jobId, status: JobStatus.SUCCEEDED });
+    await scene.pass(5_000); // the result comes again, and finds the job ended
+    expect(isArmed).toBe(false);
+    expect((await scene.load(first.jobId)).phase.state).toBe("SUCCEEDED");
+    expect((await scene.load(second.jobId)).phase.state).toBe("DISPATCHED");
   });
 
   it("counts neither cancelled jobs nor attempts that are over", async () => {
