@@ -4,6 +4,7 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import type { SeededRandom } from "@cordum/control-plane/adapters/system/seeded-random";
+import type { Job } from "@cordum/control-plane/jobs/job";
 import { Client } from "@cordum/sdk";
 import { handIn } from "../fleet/hand-in.ts";
 import type { RoundFacts } from "./facts.ts";
@@ -38,23 +39,32 @@ export async function readThroughApi({ urls }: Fleet, round: RoundFacts): Promis
   const { ledger } = round.facts;
   const step = Math.max(1, Math.floor(jobs.length / READS_MAX));
   const chosen = jobs.filter((_, at) => at % step === 0);
-  const read = async (lane: number): Promise<void> => {
+  const readLane = async (lane: number): Promise<void> => {
     for (let at = lane; at < chosen.length; at += READS_AT_ONCE) {
       const job = chosen[at];
       const accepted = job === undefined ? undefined : ledger.accepted.get(job.id);
-      if (job === undefined || accepted === undefined) continue;
-      const client = new Client({ url: urls[at % urls.length] ?? "", apiKey: keyOf(accepted), timeoutMs: PATIENCE_MS });
-      const { state, tenant, result } = await client.get(job.id);
-      ledger.count("jobs read through the API");
-      const isSame = state === job.phase.state && tenant === accepted.tenant;
-      if (!isSame) ledger.offend("reading", `${job.id} is ${job.phase.state}, the API says ${state} of ${tenant}`);
-      const isEcho = state !== "SUCCEEDED" || JSON.stringify(result) === JSON.stringify({ echo: accepted.prompt });
-      if (!isEcho && round.isTouched(job.id)) ledger.count("results that Redis forgot");
-      else if (!isEcho)
-        ledger.offend("reading", `${job.id} was "${accepted.prompt}", its result is ${JSON.stringify(result)}`);
+      if (job !== undefined && accepted !== undefined)
+        await readOne(urls[at % urls.length] ?? "", { job, accepted }, round);
     }
   };
-  await Promise.all(Array.from({ length: READS_AT_ONCE }, (_, lane) => read(lane)));
+  await Promise.all(Array.from({ length: READS_AT_ONCE }, (_, lane) => readLane(lane)));
+}
+
+async function readOne(
+  url: string,
+  { job, accepted }: { readonly job: Job; readonly accepted: AcceptedJob },
+  round: RoundFacts,
+): Promise<void> {
+  const { ledger } = round.facts;
+  const { state, tenant, result } = await new Client({ url, apiKey: keyOf(accepted), timeoutMs: PATIENCE_MS }).get(
+    job.id,
+  );
+  ledger.count("jobs read through the API");
+  if (state !== job.phase.state || tenant !== accepted.tenant)
+    ledger.offend("reading", `${job.id} is ${job.phase.state}, the API says ${state} of ${tenant}`);
+  if (state !== "SUCCEEDED" || JSON.stringify(result) === JSON.stringify({ echo: accepted.prompt })) return;
+  if (round.isTouched(job.id)) ledger.count("results that Redis forgot");
+  else ledger.offend("reading", `${job.id} was "${accepted.prompt}", its result is ${JSON.stringify(result)}`);
 }
 
 export function lookForSecrets(logPaths: readonly string[], ledger: Ledger): void {
