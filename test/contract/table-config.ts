@@ -7,6 +7,8 @@ import type { Row } from "./row.ts";
 
 const get = "GET /api/v1/config";
 const set = "POST /api/v1/config";
+/** Of a tenant that has no other jobs. */
+const quiet = { "x-tenant-id": "quiet" };
 const named = { "x-tenant-id": "acme" };
 
 const CONFIG: readonly Row[] = [
@@ -100,6 +102,40 @@ const CONFIG: readonly Row[] = [
   },
   { says: "ours: a tenant changes nothing for all", call: set, body: { flat: 1 }, status: 403 },
   { says: "12.6: members of the defaults", as: "root", call: set, body: { c: 0, f: 1 }, status: 204 },
+  {
+    says: "12.3: a limit on open jobs",
+    as: "root",
+    headers: quiet,
+    call: set,
+    body: { scope: "team", scope_id: "few", data: { limits: { max_concurrent_jobs: 1 } } },
+    status: 204,
+  },
+  {
+    says: "12.3: lets one in",
+    as: "root",
+    headers: quiet,
+    call: "POST /api/v1/jobs",
+    body: { prompt: "x", topic: "job.nobody", team_id: "few" },
+    status: 200,
+    keep: { few: "job_id" },
+  },
+  {
+    says: "12.3: and turns one more away",
+    as: "root",
+    headers: quiet,
+    call: "POST /api/v1/jobs",
+    body: { prompt: "x", topic: "job.nobody", team_id: "few" },
+    status: 429,
+    code: "BACKPRESSURE",
+    answerHeaders: { "retry-after": /^\d+$/ },
+  },
+  {
+    says: "12.3: until it has ended",
+    as: "root",
+    headers: quiet,
+    call: "POST /api/v1/jobs/{few}/cancel",
+    status: 200,
+  },
   {
     says: "9.1: the effective view, merged member by member, with version and hash",
     as: "viewer",

@@ -2,7 +2,7 @@
 // Owns:          the record, which documents there can be, what may stand in one, how a patch changes it.
 // Must not know: how documents are merged into what holds for a job (effective.ts), State, HTTP.
 // D1. A document of scope `system` belongs to the installation; all others belong to a tenant, whatever their id.
-// D2. What would be misunderstood later is refused when it is written: a safety section, and topics, that do not parse.
+// D2. What would be misunderstood later is refused when it is written: a safety section, limits and topics that do not parse.
 // D3. Documents that become part of a job have a small size each, so that all layers together fit into the packet to a worker.
 // D4. Names are own properties of plain values; none reaches a prototype.
 
@@ -12,6 +12,7 @@ import type { Json, JsonObject } from "../ports/json.ts";
 import type { EpochMs } from "../ports/time.ts";
 import { isDeeperThan } from "../records/depth.ts";
 import { canonicalJson } from "./canonical-json.ts";
+import { limitsFault } from "./limits.ts";
 import { topicsFault } from "./topics.ts";
 
 export const CONFIG_KIND = "config";
@@ -100,6 +101,7 @@ function checkLayer(data: JsonObject, scope: Scope): void {
     throw new Fault("CONFIG_KEY_FORBIDDEN", reason, { fields: [{ field: "data.bundles", reason }] });
   }
   refuse(safetyFault(data), "data.safety");
+  refuse(limitsFault(data), "data");
   refuse(topicsFault(memberOf(data, "topics")), "data.topics");
   const bytes = Buffer.byteLength(canonicalJson(withoutInternals(data)));
   if (bytes > LAYER_BYTES_MAX[scope]) throw tooLarge(bytes, LAYER_BYTES_MAX[scope]);

@@ -52,6 +52,17 @@ describe("the effective configuration", () => {
     expect(viewOf(layers({ system: { pools: 1 } })).data).toEqual({ pools: 1 });
   });
 
+  it.each<[JsonObject, number | undefined]>([
+    [{}, undefined],
+    [{ limits: { max_concurrent_jobs: 5 } }, 5],
+    [{ limits: { max_concurrent_jobs: "5" }, rate_limits: { queue_size: 10 } }, 15],
+    [{ limits: { max_concurrent_jobs: 0 }, rate_limits: { concurrent_jobs: 3 } }, 3],
+    [{ rate_limits: { queue_size: 10 } }, undefined],
+    [{ limits: null, rate_limits: { concurrent_jobs: null } }, undefined],
+  ])("has limits: %j", (data, openJobsMax) => {
+    expect(effective({ org: data }).limits).toEqual({ openJobsMax });
+  });
+
   it("V4 names schemas of topics: the installation's and the tenant's, side by side", () => {
     const names = (id: string) => ({ topics: { "job.x": { input_schema_id: id } } });
     const { schemasOf } = effective({ system: names("S"), org: names("O"), step: names(" T ") });

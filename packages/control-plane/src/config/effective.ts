@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import type { Json, JsonObject } from "../ports/json.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import { type ConfigDocument, memberOf, SCOPES, withoutInternals } from "./document.ts";
+import { type JobLimitsOfConfig, jobLimitsOf } from "./limits.ts";
 import { ofTenant, schemaIdIn } from "./topics.ts";
 
 /** Of one job; "" where it has none. */
@@ -25,6 +26,7 @@ export interface Effective {
   readonly forWorkers: JsonObject | undefined;
   /** Canonical JSON of `forWorkers`; "" for none. */
   readonly text: string;
+  readonly limits: JobLimitsOfConfig;
   schemasOf(topic: string): readonly NamedSchema[];
 }
 
@@ -54,6 +56,7 @@ export function effectiveOf({ documents, topics }: Layers, tenant: string): Effe
   return {
     forWorkers: isEmpty ? undefined : forWorkers,
     text: isEmpty ? "" : canonicalJson(forWorkers),
+    limits: jobLimitsOf(forWorkers),
     schemasOf(topic) {
       const shared = topics?.data ?? undefined;
       const bySystem =

@@ -1,4 +1,4 @@
-import { contextKey, encodePacket, pointerTo, SUBJECTS } from "@cordum/protocol";
+import { contextKey, encodePacket, JobStatus, pointerTo, SUBJECTS } from "@cordum/protocol";
 import { afterEach, describe, expect, it } from "vitest";
 import { approveJob } from "../approvals/answer.ts";
 import { addressOf, type Scope } from "../config/document.ts";
@@ -107,6 +107,31 @@ describe("what is configured for a job", () => {
     await approveJob(jobId, { tenant: "acme", actor: ACTOR, reason: "", note: "" }, scene.parts, NEVER);
     await scene.until(jobId, "DISPATCHED");
     expect(envOf(jobId)).toBe('{"a":1}');
+  });
+});
+
+describe("a limit on open jobs", () => {
+  it("turns one more away, for the tenant that it is set for, until one has ended", async () => {
+    await open();
+    await set("org", { limits: { max_concurrent_jobs: 2 }, rate_limits: { queue_size: "1" } });
+    const [first] = [await scene.submit(), await scene.submit({ topic: "job.ask" }), await scene.submit()];
+    await expect(scene.submit()).rejects.toMatchObject({
+      code: "BACKPRESSURE",
+      message: "3 jobs of the tenant are open, at most 3 are allowed",
+    });
+    expect((await scene.submit({ tenant: "other" })).isRepeat).toBe(false);
+    await worker.result({ jobId: first?.jobId ?? "", status: JobStatus.SUCCEEDED });
+    await scene.until(first?.jobId ?? "", "SUCCEEDED");
+    await scene.submit();
+    await expect(scene.submit()).rejects.toMatchObject({ code: "BACKPRESSURE" });
+  });
+
+  it("lets a repeat of a submit through: its job is there already", async () => {
+    await open();
+    await set("org", { limits: { max_concurrent_jobs: 1 } });
+    const first = await scene.submit({ idempotencyKey: "once" });
+    expect(await scene.submit({ idempotencyKey: "once" })).toMatchObject({ jobId: first.jobId, isRepeat: true });
+    await expect(scene.submit({ idempotencyKey: "twice" })).rejects.toMatchObject({ code: "BACKPRESSURE" });
   });
 });
 

@@ -12,6 +12,7 @@ import { encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
 import { assert, Fault } from "../ports/fault.ts";
 import type { Attachment } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
+import { makeRoom } from "./backpressure.ts";
 import { followThrough, settleAndCommit } from "./change.ts";
 import { derivedUuid, newUuid } from "./ids.ts";
 import { JOB_SHAPE, type Job, type JobPriority, type JobState } from "./job.ts";
@@ -33,7 +34,7 @@ export interface Submitted {
   readonly isRepeat: boolean;
 }
 
-/** Faults: INVALID_REQUEST with fields, IDEMPOTENCY_CONFLICT, PAYLOAD_TOO_LARGE, SCHEMA_*, STATE_*, PAYLOADS_UNAVAILABLE. */
+/** Faults: INVALID_REQUEST with fields, IDEMPOTENCY_CONFLICT, PAYLOAD_TOO_LARGE, BACKPRESSURE, SCHEMA_*, STATE_*, PAYLOADS_UNAVAILABLE. */
 export async function submitJob(command: SubmitCommand, parts: JobParts, signal: AbortSignal): Promise<Submitted> {
   validateCommand(command);
   const { tenant, idempotencyKey } = command;
@@ -59,6 +60,8 @@ async function createFrom(
   if (encoded.byteLength > REQUEST_BYTES_MAX)
     throw tooLarge("labels", `labels, tags and the like take more than ${REQUEST_BYTES_MAX} bytes together`);
   const { tenant, team, topic } = command;
+  const room = makeRoom({ tenant, team, request: request.message }, parts, signal);
+  if (room !== undefined) await room;
   const load = async (): Promise<Uint8Array> => Buffer.from(request.context);
   const checking = payloadFault({ jobId, tenant, team, topic, request: request.message, load }, parts, signal);
   const fault = checking === undefined ? undefined : await checking;

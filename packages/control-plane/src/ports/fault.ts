@@ -42,6 +42,7 @@ export const FAULTS = {
   ROUTE_NOT_FOUND: { status: 404, retry: "never", title: "No such route" },
   METHOD_NOT_ALLOWED: { status: 405, retry: "never", title: "Method not allowed on this route" },
   RATE_LIMITED: { status: 429, retry: "later", title: "Too many requests" },
+  BACKPRESSURE: { status: 429, retry: "later", title: "The tenant has as many open jobs as it may have" },
   SUBMIT_RATE_LIMITED: { status: 429, retry: "later", title: "The tenant submits more jobs than it may" },
   TOO_MANY_CONNECTIONS: { status: 429, retry: "later", title: "Too many streams or sockets are open" },
   INTERNAL: { status: 500, retry: "later", title: "Internal error" },
