@@ -1,6 +1,6 @@
 // What a list costs when many jobs are kept: every combination of filters, first page and the pages behind it.
 // Owns:          the jobs that are kept, the requests, the table.
-// Must not know: how lists are read. Run: node scripts/on-node-26.mjs --conditions=source bench/lists.ts [memory|sqlite|redis] [jobs] [requests of each list in each of three rounds] [ask only every nth list]
+// Must not know: how lists are read. Run: node scripts/on-node-26.mjs --conditions=source bench/lists.ts [memory|sqlite|redis] [jobs] [requests of each list in each of three rounds] [ask only every nth list] [http]
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, loadavg, tmpdir } from "node:os";
@@ -17,7 +17,7 @@ import { silentLog } from "@cordum/control-plane/telemetry/log";
 import { drawJobs, everyFilter, type KeptFilter, keepJobs } from "@cordum/control-plane/testing/many-jobs";
 import { startRedis } from "@cordum/control-plane/testing/servers";
 
-const [engine = "sqlite", jobs = "100000", requests = "100", step = "1"] = process.argv.slice(2);
+const [engine = "sqlite", jobs = "100000", requests = "100", step = "1", way = "in process"] = process.argv.slice(2);
 const LIMIT = 50;
 const SHOWN = 12;
 const BOUND_MS = 20;
@@ -57,8 +57,25 @@ interface Row {
   readonly cpu: readonly number[];
 }
 
+type Ask = (url: string) => Promise<{ readonly status: number; readonly body: string; readonly link: string }>;
+
+/** Through the router without a socket, or over one: then the CPU is that of the caller, too. */
+async function askOf(scene: Scene): Promise<Ask> {
+  const headers = { "x-api-key": "viewer-key" };
+  if (way !== "http")
+    return async (url) => {
+      const answer = await scene.call("viewer-key", "GET", url);
+      return { status: answer.statusCode, body: answer.body, link: String(answer.headers.link ?? "") };
+    };
+  const base = await scene.gateway.listen({ host: "127.0.0.1", port: 0 });
+  return async (url) => {
+    const answer = await fetch(base + url, { headers });
+    return { status: answer.status, body: await answer.text(), link: answer.headers.get("link") ?? "" };
+  };
+}
+
 /** One caller after another: what is measured is a request, not a queue. */
-async function measure(scene: Scene, { name, query }: KeptFilter, count: number): Promise<Row> {
+async function measure(ask: Ask, { name, query }: KeptFilter, count: number): Promise<Row> {
   const times: number[] = [];
   const cpu: number[] = [];
   let items = 0;
@@ -66,13 +83,13 @@ async function measure(scene: Scene, { name, query }: KeptFilter, count: number)
   for (let n = 0; n < count; n++) {
     if (url === "") url = `/api/v1/jobs?${new URLSearchParams({ ...query, limit: String(LIMIT) })}`;
     const [before, spent] = [clock.mono(), process.cpuUsage()];
-    const answer = await scene.call("viewer-key", "GET", url);
+    const { status, body, link } = await ask(url);
     times.push(clock.mono() - before);
     const { user, system } = process.cpuUsage(spent);
     cpu.push((user + system) / 1_000);
-    if (answer.statusCode !== 200) throw new Error(`${url}: ${answer.body}`);
-    items += answer.json().items.length;
-    url = /^<([^>]*)>/.exec(String(answer.headers.link ?? ""))?.[1] ?? "";
+    if (status !== 200) throw new Error(`${url}: ${body}`);
+    items += JSON.parse(body).items.length;
+    url = /^<([^>]*)>/.exec(link)?.[1] ?? "";
   }
   for (const all of [times, cpu]) all.sort((a, b) => a - b);
   return {
@@ -95,12 +112,13 @@ const until = clock.now();
 const filledFrom = clock.mono();
 await keepJobs(drawJobs({ count: Number(jobs), until, random: seededRandom(7).next }), scene.core.parts.jobs, never);
 console.log(`${engine}: ${jobs} jobs kept in ${Math.round((clock.mono() - filledFrom) / 1_000)} s`);
+const ask = await askOf(scene);
 const filters = everyFilter(until).filter((_, at) => at % Number(step) === 0);
-for (const filter of filters) await measure(scene, filter, 4); // until it is compiled
+for (const filter of filters) await measure(ask, filter, 4); // until it is compiled
 const rounds: Row[][] = [];
 for (let round = 0; round < ROUNDS; round++) {
   const rows: Row[] = [];
-  for (const filter of filters) rows.push(await measure(scene, filter, Number(requests)));
+  for (const filter of filters) rows.push(await measure(ask, filter, Number(requests)));
   rounds.push(rows);
 }
 const rows = filters.map((_, at): Row => {
@@ -109,7 +127,7 @@ const rows = filters.map((_, at): Row => {
   return middle;
 });
 rows.sort((a, b) => b.p99 - a.p99);
-console.log(`\nload of the machine: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores`);
+console.log(`\n${way}; load of the machine: ${loadavg()[0]?.toFixed(1)} on ${cpus().length} cores`);
 console.log(
   `\n| slowest of ${rows.length} lists | p50 ms | p99 ms | CPU p50 ms | CPU p99 ms | items |\n|---|---|---|---|---|---|`,
 );
