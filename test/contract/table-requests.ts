@@ -7,6 +7,41 @@ import { keyOf } from "./town.ts";
 
 const ORIGIN = "http://localhost:3000";
 
+/** Where we differ on purpose: docs/compatibility.md says why. */
+const DIFFERENT: readonly Row[] = [
+  {
+    says: "not 1.3: an unclean path is not found instead of redirected",
+    call: "GET //api/v1/jobs",
+    status: 404,
+  },
+  {
+    says: "not 1.4: names of members are taken as they are written",
+    call: "POST /api/v1/jobs",
+    body: { Prompt: "x" },
+    status: 400,
+    error: "prompt is required",
+  },
+  {
+    says: "not 1.4: what follows a body's JSON makes it no JSON",
+    call: "POST /api/v1/jobs",
+    body: '{"prompt":"x"} trailing',
+    status: 400,
+    error: "invalid json",
+  },
+  {
+    says: "not 1.4: success ends without a line break",
+    call: "GET /api/v1/jobs/counts",
+    status: 200,
+    answerHeaders: { "content-type": "application/json; charset=utf-8" },
+  },
+  {
+    says: "not 7.4: decisions of an unknown job are not found",
+    call: "GET /api/v1/jobs/none/decisions",
+    status: 404,
+    error: "job not found",
+  },
+];
+
 export const REQUESTS: readonly Row[] = [
   {
     says: "1.2: an unknown path below /api/ needs a key",
@@ -185,4 +220,5 @@ export const REQUESTS: readonly Row[] = [
     status: 413,
     code: "BODY_TOO_LARGE",
   },
+  ...DIFFERENT,
 ];
