@@ -15,9 +15,7 @@ const KEYS = [
   ...ROLES.map((role) => `${role}-key`),
   "other-admin-key",
   "root-key",
-  "admin-key",
-  "admin-key",
-  "admin-key",
+  ...Array<string>(8).fill("admin-key"),
 ];
 
 let scene: Scene;

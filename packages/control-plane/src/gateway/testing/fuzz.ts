@@ -17,6 +17,7 @@ interface Schema {
   readonly items?: Schema;
   readonly enum?: readonly Json[];
   readonly const?: Json;
+  readonly examples?: readonly Json[];
   readonly anyOf?: readonly Schema[];
   readonly additionalProperties?: boolean | Schema;
   readonly patternProperties?: { readonly [pattern: string]: Schema };
@@ -142,8 +143,37 @@ function objectFor(schema: Schema, ids: readonly string[], depth: number): fc.Ar
   return fc.tuple(record, more).map(([right, strange]) => ({ ...strange, ...right }) as Json);
 }
 
-/** A request for the operation; `ids` are those that earlier answers named. */
+function leastFor(schema: Schema | undefined, ids: readonly string[]): fc.Arbitrary<Json> {
+  const { properties = {}, required = [], examples = [] } = schema ?? {};
+  if (examples.length > 0) return oneOf(examples);
+  const least = required.map((name) => {
+    const right = rightFor(properties[name], ids, 1);
+    return [name, name === "topic" ? fc.oneof(fc.constant("job.echo"), right) : right] as const;
+  });
+  return fc.record(Object.fromEntries(least)) as fc.Arbitrary<Json>;
+}
+
+/** A request for the operation; `ids` are those that earlier answers named. One in four is as small as it may be. */
 export function requestFor(operation: FuzzedOperation, ids: readonly string[]): fc.Arbitrary<DrawnRequest> {
+  return fc.oneof(
+    { weight: 3, arbitrary: anyRequestFor(operation, ids) },
+    { weight: 1, arbitrary: leastRequestFor(operation, ids) },
+  );
+}
+
+/** Only what must be there, and right: the larger a request may be, the rarer are those that are right by chance. */
+function leastRequestFor(operation: FuzzedOperation, ids: readonly string[]): fc.Arbitrary<DrawnRequest> {
+  const { parameters, body, method } = operation;
+  const drawn = parameters
+    .filter((parameter) => parameter.in === "path")
+    .map((parameter) => fc.tuple(fc.constant(parameter), oneOf(["x", ...ids])));
+  const least = method === "GET" || body === undefined ? fc.constant(undefined) : leastFor(body, ids);
+  return fc
+    .tuple(fc.tuple(...drawn), least)
+    .map(([right, value]) => build(operation, right, null, value === undefined ? undefined : JSON.stringify(value)));
+}
+
+function anyRequestFor(operation: FuzzedOperation, ids: readonly string[]): fc.Arbitrary<DrawnRequest> {
   const text = (parameter: Parameter): fc.Arbitrary<string> =>
     fc.oneof(
       { weight: 6, arbitrary: oneOf(["x", ...ids]) },
