@@ -1,0 +1,158 @@
+// What operators do to a fleet that runs: two gateways and two schedulers over NATS and Redis, workers over NATS and by WebSocket. An order
+// given to one gateway is heeded by all schedulers, a rate is one for all gateways, and a stopped job says what its worker did.
+
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Client, connect, serve, worker } from "@cordum/sdk";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startNodes } from "./nodes.ts";
+import { startServers } from "./servers.ts";
+
+const nothing = (): void => undefined;
+const QUIET = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+const OPS = "key-ops-0000000000";
+/** Of tenant evil alone; so low that no test waits for it. */
+const SLOW = { perSecond: 1, burst: 20 };
+
+const opened = new AsyncDisposableStack();
+const ranAt: string[] = [];
+/** What the worker that listens to no order waits for. */
+const released = Promise.withResolvers<string>();
+let clients: readonly Client[];
+let urls: readonly string[];
+
+beforeAll(async () => {
+  const folder = await mkdtemp(join(tmpdir(), "cordum-running-"));
+  opened.defer(() => rm(folder, { recursive: true, force: true }));
+  const policy = join(folder, "policy.yaml");
+  await writeFile(policy, "version: v1\ndefault_decision: allow\n");
+  const { env, target } = opened.use(await startServers({ state: "Redis", bus: "NATS" }, folder));
+  if (target === undefined) throw new Error("a fleet has servers");
+  const roles = [["gateway"], ["gateway"], ["scheduler"], ["scheduler"]] as const;
+  const nodes = opened.use(
+    await startNodes(roles, {
+      ...env,
+      SAFETY_POLICY_PATH: policy,
+      CORDUM_STOP_GRACE: "5s",
+      TENANT_ID: "acme",
+      API_TENANT_SUBMIT_RATES: `evil=${SLOW.perSecond}/${SLOW.burst}`,
+    }),
+  );
+  urls = nodes.urls;
+  clients = urls.map((url) => new Client({ url, apiKey: OPS, retries: 0 }));
+  const connection = await connect(target, { log: QUIET });
+  opened.defer(() => connection.close());
+  const ends = { log: QUIET, drainTimeoutMs: 100, stopGraceMs: 100, heartbeatIntervalMs: 500 };
+  const definitions = (name: string) => [
+    worker({ topic: "job.note", concurrency: 10, run: () => void ranAt.push(name) }),
+    worker({
+      topic: "job.held",
+      concurrency: 10,
+      run: (_, { signal }) => new Promise((_end, stop) => signal.addEventListener("abort", () => stop(signal.reason))),
+    }),
+  ];
+  for (const workerId of ["one", "two"]) {
+    const serving = await serve(definitions(workerId), { connection, workerId, ...ends });
+    opened.defer(() => serving.drain());
+  }
+  const deafJob = worker({ topic: "job.deaf", run: () => released.promise });
+  const deaf = await serve([deafJob], { connection, workerId: "deaf", ...ends, stopGraceMs: 600_000 });
+  opened.defer(() => deaf.drain());
+  const gateway = { gateway: urls[0] ?? "", apiKey: "key-wes-0000000000" };
+  const far = await serve([worker({ topic: "job.far", run: () => void ranAt.push("far") })], {
+    url: gateway,
+    workerId: "far",
+    ...ends,
+  });
+  opened.defer(() => far.drain());
+}, 60_000);
+afterAll(() => opened.disposeAsync());
+
+const at = (gateway: 0 | 1): Client => clients[gateway] ?? expect.fail("no gateway");
+const submit = async (topic: string, gateway: 0 | 1 = 0): Promise<string> =>
+  (await at(gateway).submit({ topic, prompt: "p" })).job_id;
+const stateOf = async (jobId: string) => (await at(1).get(jobId)).state;
+const SLOWLY = { timeout: 15_000 };
+
+describe("a worker that is drained at one gateway", () => {
+  it("gets nothing from any scheduler, ends what it has, and is shown empty at the other gateway", async () => {
+    await expect.poll(async () => (await at(0).workers()).length, SLOWLY).toBe(4);
+    const held = await Promise.all(Array.from({ length: 8 }, () => submit("job.held")));
+    for (const id of held) await expect.poll(() => stateOf(id), SLOWLY).toBe("RUNNING");
+    const atOne = await jobsAt("one", held);
+    expect(atOne.length).toBeGreaterThan(0);
+    expect(await at(0).drainWorker("one", { reason: "new kernel" })).toMatchObject({
+      draining: true,
+      drain: { by_order: true, jobs_out: atOne.length, empty: false, by: "ops", reason: "new kernel" },
+    });
+    // The order travels for a moment; from when it has arrived on it holds without exception.
+    await expect.poll(() => whereNotesRun(20), SLOWLY).toEqual(["two"]);
+    expect(await whereNotesRun(60)).toEqual(["two"]);
+    expect((await at(1).worker("one")).drain).toMatchObject({ jobs_out: atOne.length, empty: false });
+    for (const id of held) await at(1).cancel(id);
+    await expect.poll(async () => (await at(1).worker("one")).drain?.empty, SLOWLY).toBe(true);
+    await at(1).undrainWorker("one");
+    await expect
+      .poll(async () => {
+        await submit("job.note");
+        return ranAt.includes("one");
+      }, SLOWLY)
+      .toBe(true);
+  }, 60_000);
+
+  it("is the same when it is connected by WebSocket: nothing comes until it is undrained", async () => {
+    const workerId = "acme.far";
+    const first = await submit("job.far");
+    await expect.poll(() => stateOf(first), SLOWLY).toBe("SUCCEEDED");
+    await at(1).drainWorker(workerId);
+    const next = await submit("job.far");
+    await expect.poll(async () => (await at(0).get(next)).waiting, SLOWLY).toBe("workers_draining");
+    await at(0).undrainWorker(workerId);
+    await expect.poll(() => stateOf(next), SLOWLY).toBe("SUCCEEDED");
+  }, 60_000);
+
+  async function whereNotesRun(count: number): Promise<readonly string[]> {
+    ranAt.length = 0;
+    const ids = await Promise.all(Array.from({ length: count }, (_, nth) => submit("job.note", nth % 2 === 0 ? 0 : 1)));
+    for (const id of ids) await at(0).wait(id, { timeoutMs: 15_000 });
+    return [...new Set(ranAt)].sort();
+  }
+
+  async function jobsAt(workerId: string, ids: readonly string[]): Promise<readonly string[]> {
+    const jobs = await Promise.all(ids.map((id) => at(0).get(id)));
+    return jobs.filter((job) => job.worker_id === workerId).map(({ id }) => id);
+  }
+});
+
+describe("a job that is cancelled at one gateway", () => {
+  it("says at the other what its worker did: that it stopped, or that nobody knows until it speaks", async () => {
+    const [held, deaf] = [await submit("job.held"), await submit("job.deaf")];
+    for (const id of [held, deaf]) await expect.poll(() => stateOf(id), SLOWLY).toBe("RUNNING");
+    expect(await at(0).cancel(held)).toMatchObject({ state: "CANCELLED", stop: { status: "awaited" } });
+    await at(0).cancel(deaf);
+    const stopOf = async (id: string) => (await at(1).get(id)).stop;
+    await expect.poll(() => stopOf(held), SLOWLY).toMatchObject({ status: "acknowledged" });
+    expect((await stopOf(held))?.reported).toBe("JOB_STATUS_CANCELLED");
+    await expect.poll(() => stopOf(deaf), SLOWLY).toMatchObject({ status: "outcome_unknown", worker_id: "deaf" });
+    released.resolve("done all the same");
+    await expect.poll(() => stopOf(deaf), SLOWLY).toMatchObject({ status: "acknowledged", worker_id: "deaf" });
+    expect((await at(0).get(deaf)).state).toBe("CANCELLED");
+  }, 60_000);
+});
+
+describe("a rate of submits", () => {
+  it("is one for all gateways", async () => {
+    const evil = urls.map((url) => new Client({ url, apiKey: "key-eve-0000000000", retries: 0 }));
+    const startedAt = performance.now();
+    const asked = await Promise.allSettled(
+      Array.from({ length: 100 }, (_, nth) => evil[nth % 2]?.submit({ topic: "job.note", prompt: "p" })),
+    );
+    const seconds = (performance.now() - startedAt) / 1_000;
+    const taken = asked.filter(({ status }) => status === "fulfilled").length;
+    expect(taken).toBeLessThanOrEqual(SLOW.burst + SLOW.perSecond * (seconds + 1));
+    expect(taken).toBeGreaterThanOrEqual(SLOW.burst - 10); // what was drawn in advance by two gateways may be lost
+    const refused = asked.find(({ status }) => status === "rejected");
+    expect(refused).toMatchObject({ reason: { status: 429, code: "SUBMIT_RATE_LIMITED" } });
+  }, 60_000);
+});
