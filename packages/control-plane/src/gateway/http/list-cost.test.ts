@@ -79,3 +79,32 @@ describe("a list", () => {
     expect(found.toSorted()).toEqual(wanted.toSorted());
   });
 });
+
+describe("what explains jobs", () => {
+  const costOf = async (url: string) => {
+    Object.assign(cost, { examined: 0, records: 0, calls: 0 });
+    const answer = await scene.call("viewer-key", "GET", url);
+    expect([url, answer.statusCode]).toEqual([url, 200]);
+    return { ...cost, answer };
+  };
+  const some = (state: string) => kept.find((job) => job.tenant === "acme" && job.phase.state === state)?.id ?? "none";
+
+  it("reads one record and counts, whatever else there is", async () => {
+    for (const state of ["SCHEDULED", "APPROVAL_REQUIRED", "SUCCEEDED", "DENIED"])
+      for (const what of ["why", "events", "decisions"]) {
+        const { examined, records, calls } = await costOf(`/api/v1/jobs/${some(state)}/${what}`);
+        expect([what, state, examined, records]).toEqual([what, state, 0, 1]);
+        expect(calls).toBeLessThanOrEqual(2);
+      }
+    expect(await costOf("/api/v1/jobs/counts")).toMatchObject({ examined: 0, records: 0, calls: 1 });
+  });
+
+  it("reads no more of a trace than a page of it", async () => {
+    const { traceId = "" } = kept.find((job) => job.tenant === "acme" && job.traceId !== job.id) ?? {};
+    const { examined, records, calls, answer } = await costOf(`/api/v1/traces/${traceId}?limit=7`);
+    expect(answer.json()).toHaveLength(7);
+    expect(examined).toBeLessThanOrEqual(7 * PARTITIONS);
+    expect(records).toBeLessThanOrEqual(8);
+    expect(calls).toBeLessThanOrEqual(2 * PARTITIONS + 2);
+  });
+});
