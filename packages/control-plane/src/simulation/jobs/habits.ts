@@ -21,6 +21,8 @@ export interface Habits {
   readonly letters: boolean;
   readonly locks: boolean;
   readonly keys: boolean;
+  /** Operators drain workers. */
+  readonly drains: boolean;
   /** Readers follow all jobs of a tenant, and watch single ones. */
   readonly readers: boolean;
   /** Nodes are ended in order and started again. */
@@ -45,6 +47,7 @@ export function drawHabits(seed: number): Habits {
     letters: chance.once(2),
     locks: chance.once(3),
     keys: chance.once(3),
+    drains: chance.once(3),
     readers: chance.once(3),
     restarts: chance.once(3),
     reroutes: chance.once(3),

@@ -21,6 +21,7 @@ import { JOB_KIND } from "../../jobs/job-store.ts";
 import type { Verdict } from "../../ports/bus.ts";
 import type { Batch } from "../../ports/state.ts";
 import type { EpochMs } from "../../ports/time.ts";
+import { REREAD_MS } from "../../scheduling/drains.ts";
 import { DIFFERING_CLOCKS } from "../clock-error.ts";
 import type { Invariant } from "../plan.ts";
 import { unexplained } from "./explained.ts";
@@ -48,11 +49,22 @@ export function checkCommit(batch: Batch, { ledger, who, now, fail }: Observed):
     checkTimes(history?.job, job, now, fail);
     if ("dispatch" in job.phase && history?.dispatchIds.has(job.phase.dispatch.id) !== true) {
       ledger.capacity.noteCommitted(job.phase.dispatch.id, who);
+      checkDrained(job.id, job.phase.dispatch.workerId, { ledger, who, now, fail });
       checkStanding(job, job.phase.dispatch.at, { ledger, who, now, fail });
     }
     checkVersion(job, batch.id, ledger, fail);
   }
 }
+
+/** G23. After healing: before, a process may be unable to learn of it for long. */
+function checkDrained(jobId: string, workerId: string, { ledger, who, now, fail }: Observed): void {
+  if (ledger.drains.isKnownToAll(workerId, now) && ledger.isHealedFor(HEALED_MS))
+    fail(`G23: ${who} gives ${jobId} to ${workerId}, which is drained`);
+  else if (ledger.drains.isKnownToAll("direct-a", now)) ledger.count("placed beside a drained worker");
+}
+
+/** By then every process has read the orders. */
+const HEALED_MS = REREAD_MS + 1_500;
 
 /** G2: the decision is of the policy that was in force when the job was placed. */
 function checkStanding(job: Job, at: EpochMs, { ledger, who, fail }: Observed): void {

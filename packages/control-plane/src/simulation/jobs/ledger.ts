@@ -10,6 +10,7 @@ import type { Batch } from "../../ports/state.ts";
 import type { EpochMs, Ms } from "../../ports/time.ts";
 import { DIFFERING_CLOCKS } from "../clock-error.ts";
 import { Capacity } from "./capacity.ts";
+import { DrainWatch } from "./drain-watch.ts";
 import { KeyWatch } from "./key-watch.ts";
 import { LockWatch } from "./lock-watch.ts";
 
@@ -56,6 +57,7 @@ export class Ledger {
   readonly capacity = new Capacity();
   readonly locks = new LockWatch();
   readonly keys = new KeyWatch();
+  readonly drains = new DrainWatch();
   /** By job that was asked to wait: the moment, as its client knows it. */
   readonly notBefore = new Map<string, EpochMs>();
   /** Dead letters that were removed, as the store knows. */
@@ -117,6 +119,7 @@ export class Ledger {
     }
     this.locks.observe(batch, this.#now(), fail);
     this.keys.observe(batch, this.#now());
+    this.drains.observe(batch, this.#now());
   }
 
   /** Before what the store has kept is observed again. */
@@ -128,6 +131,7 @@ export class Ledger {
     this.#repeated.clear();
     this.locks.forget();
     this.keys.forget();
+    this.drains.forget();
   }
 
   /** Somebody was told that it is done: then it is in the audit. */

@@ -74,6 +74,7 @@ export const MUTANTS_AROUND: readonly Mutant[] = [
   ),
   mutant("goes on with a key as it was when it first met it", /^G20/, onState(rememberingKeys), { keys: true }),
   mutant("takes State that is away for a key that is unknown", /^G20/, onState(losingKeys), { keys: true }),
+  mutant("does not learn which workers are drained", /^G23/, onPorts(deafToDrains), { drains: true }),
   mutant("does not look for changes that no news told", /^G21/, onPorts(withoutScans), { readers: true }),
   mutant(
     "takes each job for one of its own tenant",
@@ -166,6 +167,19 @@ function withoutScans(ports: ProcessPorts): ProcessPorts {
       async list(query, signal) {
         const page = await state.list(query, signal);
         return query.span.index.index === JOB_INDEX.byTenant ? { entries: [], examined: page.examined } : page;
+      },
+    }),
+  };
+}
+
+function deafToDrains(ports: ProcessPorts): ProcessPorts {
+  const { state } = ports;
+  return {
+    ...ports,
+    state: overriding(state, {
+      async list(query, signal) {
+        const page = await state.list(query, signal);
+        return query.span.index.index === "drain.all" ? { entries: [], examined: page.examined } : page;
       },
     }),
   };

@@ -13,6 +13,7 @@ import { type Core, composeCore, DEFAULT_JOB_SETTINGS, DEFAULT_RETENTION } from 
 import { DEFAULT_SESSION_SETTINGS } from "../../worker-sessions/session-parts.ts";
 import { WorkerSessions } from "../../worker-sessions/sessions.ts";
 import type { ProcessPorts, SimProcess } from "../process.ts";
+import { drainSome } from "./drainers.ts";
 import type { Habits } from "./habits.ts";
 import { holdKeys } from "./key-holders.ts";
 import type { Ledger } from "./ledger.ts";
@@ -85,6 +86,7 @@ export function simNode(options: NodeOptions): SimProcess {
         ...around.work,
         ...(user.habits.letters ? [tendLetters(user)] : []),
         ...(user.habits.locks ? [holdLocks(user)] : []),
+        ...(user.habits.drains ? [drainSome(user)] : []),
         ...(user.habits.reroutes ? [changeRouting(core, user)] : []),
         ...(user.habits.restarts ? [endInOrder(core, around, stopping, user)] : []),
       ]);
