@@ -10,7 +10,7 @@ import { LOCK_KIND } from "../../locks/use-locks.ts";
 import type { Json } from "../../ports/json.ts";
 import type { Change, State, Stored } from "../../ports/state.ts";
 import type { ProcessPorts } from "../process.ts";
-import { ignoringFault, type Mutant, mutant, onBatch, onPolicy, onPorts, onState, overriding } from "./mutating.ts";
+import { type Mutant, mutant, onBatch, onPolicy, onPorts, onState, overriding } from "./mutating.ts";
 
 export const MUTANTS_AROUND: readonly Mutant[] = [
   mutant(
@@ -73,7 +73,7 @@ export const MUTANTS_AROUND: readonly Mutant[] = [
     },
   ),
   mutant("goes on with a key as it was when it first met it", /^G20/, onState(rememberingKeys), { keys: true }),
-  mutant("takes State that is away for a key that is unknown", /^G20/, onState(losingKeys), { keys: true }),
+  mutant("takes State that is away for a key that is unknown", /^G20/, onPorts(losingKeys), { keys: true }),
   mutant("does not learn which workers are drained", /^G23/, onPorts(deafToDrains), { drains: true }),
   mutant("does not look for changes that no news told", /^G21/, onPorts(withoutScans), { readers: true }),
   mutant(
@@ -145,18 +145,18 @@ function rememberingKeys(state: State): State {
   });
 }
 
-function losingKeys(state: State): State {
-  return overriding(state, {
-    async get(keys, signal) {
-      if (keys.length !== 1 || keys[0]?.kind !== KEY_KIND) return state.get(keys, signal);
-      try {
-        return await state.get(keys, signal);
-      } catch (error) {
-        ignoringFault(error);
+/** State that does not answer, as often as in the worst of weathers. */
+function losingKeys(ports: ProcessPorts): ProcessPorts {
+  const { state, chance } = ports;
+  return {
+    ...ports,
+    state: overriding(state, {
+      async get(keys, signal) {
+        if (keys.length !== 1 || keys[0]?.kind !== KEY_KIND || chance.below(3) > 0) return state.get(keys, signal);
         return [undefined];
-      }
-    },
-  });
+      },
+    }),
+  };
 }
 
 function withoutScans(ports: ProcessPorts): ProcessPorts {
