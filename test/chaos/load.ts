@@ -27,6 +27,7 @@ export class Load {
   readonly #options: LoadOptions;
   readonly #underWay = new Set<Promise<void>>();
   #next = 0;
+  #isGivenUp = false;
 
   constructor(options: LoadOptions) {
     this.#options = options;
@@ -45,6 +46,11 @@ export class Load {
     }
   }
 
+  /** Nobody is left to hand anything in to. */
+  giveUp(): void {
+    this.#isGivenUp = true;
+  }
+
   async settled(): Promise<void> {
     await Promise.all(this.#underWay);
   }
@@ -53,7 +59,7 @@ export class Load {
     const { urls, name, chance } = this.#options;
     const kind = kindAt(chance.below(100));
     let left = Array.from({ length: kind.together ?? 1 }, (_, at) => this.#wishOf(kind, `${name}-${nth}-${at}`));
-    for (let attempt = 0; left.length > 0; attempt++) {
+    for (let attempt = 0; left.length > 0 && !this.#isGivenUp; attempt++) {
       const url = urls[(nth + attempt) % urls.length] ?? "";
       const answers = await this.#ask(url, kind, left);
       left = left.filter((wish, at) => !this.#isAccepted(wish, answers[at]));

@@ -24,13 +24,12 @@ if (typeof plan === "string") {
   console.error(`${plan}\n\n${USAGE}`);
   process.exit(2);
 }
-// Processes and servers that were started end with this one.
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
 ensureServers();
-process.exitCode = await run(plan);
+process.exit(await run(plan));
 
 async function run(plan: RunPlan): Promise<number> {
   const journal = new Journal(plan.seed, console.log);
+  stopOnSignal(journal);
   journal.say(`chaos for ${plan.minutes} minutes, seed ${plan.seed}, ${plan.jobsPerSecond} jobs a second`);
   const results: RoundResult[] = [];
   const deck = new Deck(seededRandom(plan.seed).fork("deck"));
@@ -48,6 +47,15 @@ async function run(plan: RunPlan): Promise<number> {
   }
   if (plan.reportPath !== undefined) writeFileSync(plan.reportPath, reportOf(results, aboutOf(plan, results)));
   return conclude(plan, results, journal);
+}
+
+/** Processes and servers that were started end with this one. */
+function stopOnSignal({ folder }: Journal): void {
+  for (const signal of ["SIGINT", "SIGTERM"])
+    process.once(signal, () => {
+      console.log(`chaos: stopped; what there is so far is in ${folder}`);
+      process.exit(130);
+    });
 }
 
 function say({ plan, checked, counts }: RoundResult, journal: Journal): void {

@@ -90,6 +90,15 @@ class Round {
   }
 
   async run(): Promise<RoundResult> {
+    try {
+      return await this.#live();
+    } finally {
+      this.#load.giveUp();
+      this.#writeLedger();
+    }
+  }
+
+  async #live(): Promise<RoundResult> {
     const { redis, urls } = this.#fleet;
     const [loading, living] = [new AbortController(), new AbortController()];
     await using picture = new Picture(urls[1] ?? "", KEYS.ada.key);
@@ -199,16 +208,17 @@ class Round {
     };
   }
 
+  /** Also of a round that broke off. */
+  #writeLedger(): void {
+    const { accepted, deeds, losses, offences } = this.#ledger;
+    for (const [file, lines] of Object.entries({ accepted: accepted.values(), deeds, losses, offences }))
+      this.#journal.write(`${this.#plan.name}/${file}`, lines);
+  }
+
   #writeDown({ dump }: Facts, checked: readonly Checked[]): void {
-    const at = (file: string): string => `${this.#plan.name}/${file}`;
-    this.#journal.write(at("accepted"), this.#ledger.accepted.values());
-    this.#journal.write(at("deeds"), this.#ledger.deeds);
-    this.#journal.write(at("losses"), this.#ledger.losses);
-    this.#journal.write(at("records"), dump.records);
-    this.#journal.write(
-      at("violations"),
-      checked.flatMap(({ name, faults }) => faults.map((says) => ({ name, says }))),
-    );
+    const broken = checked.flatMap(({ name, faults }) => faults.map((says) => ({ name, says })));
+    this.#journal.write(`${this.#plan.name}/records`, dump.records);
+    this.#journal.write(`${this.#plan.name}/violations`, broken);
   }
 
   async #versions(): Promise<RoundResult["versions"]> {
