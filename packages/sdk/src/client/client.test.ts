@@ -78,6 +78,20 @@ describe("client: calls", () => {
     await expect(client.get("")).rejects.toThrow(TypeError);
   });
 
+  it("drains and undrains workers, by any id", async () => {
+    await using server = await startServer((_, response) => json(response, 200, { worker_id: "a b", draining: true }));
+    const client = new Client({ url: server.url });
+    expect(await client.drainWorker("a b", { reason: "new kernel" })).toEqual({ worker_id: "a b", draining: true });
+    await client.undrainWorker("acme.w1");
+    await client.worker("w1");
+    expect(server.asked.map(({ method, url, body }) => [method, url, body])).toEqual([
+      ["POST", "/api/v1/workers/a%20b/drain", '{"reason":"new kernel"}'],
+      ["POST", "/api/v1/workers/acme.w1/undrain", "{}"],
+      ["GET", "/api/v1/workers/w1", ""],
+    ]);
+    await expect(client.drainWorker("..")).rejects.toThrow(TypeError);
+  });
+
   it("reads workers from a bare array and from {items}, and the other resources", async () => {
     const answers: { readonly [path: string]: unknown } = {
       "/api/v1/workers": [{ worker_id: "w1" }],
