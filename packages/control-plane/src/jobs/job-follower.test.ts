@@ -230,6 +230,23 @@ describe("a follower", () => {
     expect(told(third).at(-1)).toBe(`${jobId} CANCELLED`);
   });
 
+  it("that is ended in the middle of a pass is given nothing from behind it (F3)", async () => {
+    const feed = await open();
+    const ids: string[] = [];
+    for (let n = 0; n < 3; n++) ids.push((await scene.submit({ topic: "job.ask" })).jobId);
+    await scene.pass(100);
+    const life = new AbortController();
+    const follower = new JobFollower(feed, scene.parts, { tenant: "acme", since: 0, waitingMax: 10, show: () => "" });
+    const changes = follower.changes(life.signal);
+    const first = await changes.next();
+    const other = ids.findLast((id) => id !== first.value?.jobId) ?? "";
+    await cancelJob(other, { tenant: "acme", by: "ada", reason: "" }, scene.parts, NEVER);
+    await scene.pass(100);
+    expect(follower.waiting).toBe(1);
+    life.abort();
+    expect(await changes.next()).toMatchObject({ done: true });
+  });
+
   it("says so when State does not answer, and leaves the feed", async () => {
     let isAway = false;
     const feed = await open({

@@ -76,6 +76,7 @@ export class JobFollower<T> {
     try {
       while (!signal.aborted) {
         if (this.#isBehind) yield* this.#pass(signal);
+        if (signal.aborted) return; // in the middle of a pass: what waits is safe only after all of it
         const next = this.#take();
         if (next !== undefined) yield next;
         else if (!this.#isBehind) await this.#untilWoken(signal);
