@@ -12,7 +12,7 @@ import { JOBS } from "./contract/table-jobs.ts";
 import { PEOPLE_TABLE } from "./contract/table-people.ts";
 import { REQUESTS } from "./contract/table-requests.ts";
 import { THINGS } from "./contract/table-things.ts";
-import { keyOf, TOWNS, type Town, WORKER_ID } from "./contract/town.ts";
+import { keyOf, openBusyTown, TOWNS, type Town, WORKER_ID } from "./contract/town.ts";
 
 const TABLES: { readonly [name: string]: readonly Row[] } = {
   requests: REQUESTS,
@@ -191,4 +191,25 @@ describe.each(Object.entries(TOWNS))("%s", (_, openTown) => {
     const json = type.endsWith("json") ? JSON.parse(text) : undefined;
     return { method: "GET", path, status: response.status, type, text, headers: response.headers, json };
   }
+});
+
+describe("a key that asks too often", () => {
+  it("4, 13 (14): is told when to come again, alone, and never by a probe", async () => {
+    await using town = await openBusyTown();
+    const described = await loadDescription(town.url);
+    const ask = async (key: string, path = "/api/v1/jobs") => {
+      const response = await fetch(town.url + path, { headers: { "x-api-key": key } });
+      const text = await response.text();
+      const type = (response.headers.get("content-type") ?? "").split(";", 1)[0] ?? "";
+      return { method: "GET", path, status: response.status, type, text, headers: response.headers, json: text };
+    };
+    const answers = await Promise.all(Array.from({ length: 6 }, () => ask(keyOf("viewer"))));
+    const refused = answers.find(({ status }) => status === 429);
+    if (refused === undefined) throw new Error("six requests at once were all answered");
+    expect(JSON.parse(refused.text)).toMatchObject({ error: "rate limited", code: "RATE_LIMITED", retryable: true });
+    expect(refused.headers.get("retry-after")).toMatch(/^[1-9]\d*$/);
+    expect(described.faultsOf({ ...refused, json: JSON.parse(refused.text) })).toEqual([]);
+    expect((await ask(keyOf("admin"))).status).toBe(200);
+    for (let n = 0; n < 5; n++) expect((await ask("", "/health")).status).toBe(200);
+  });
 });

@@ -90,6 +90,19 @@ async function open(start: (home: string, stack: AsyncDisposableStack) => Promis
   };
 }
 
+/** A process that lets each key send two requests at once, and one a second. */
+export async function openBusyTown(): Promise<Pick<Town, "url"> & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const home = mkdtempSync(join(tmpdir(), "cordum-contract-"));
+  stack.defer(() => rmSync(home, { recursive: true, force: true }));
+  mkdirSync(join(home, ".cordum"));
+  writeFileSync(join(home, ".cordum", "keys.json"), JSON.stringify(KEYS), { mode: 0o600 });
+  const limits = { API_RATE_LIMIT_RPS: "1", API_RATE_LIMIT_BURST: "2" };
+  const { url } = ending(stack, await startDev(home, ["--no-sample-workers"], { ...ENV, ...limits }));
+  const owned = stack.move();
+  return { url, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
 export const TOWNS: { readonly [engine: string]: OpenTown } = {
   "one process on SQLite": () =>
     open(async (home, stack) => {
