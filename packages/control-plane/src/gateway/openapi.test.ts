@@ -1,6 +1,7 @@
 import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { httpPage } from "./http-page.ts";
 import { openScene, type Scene } from "./testing/gateway-scene.ts";
 import { hearOfWorker } from "./testing/known-worker.ts";
 import { descriptionOf, type RouteRow, routesOf } from "./testing/route-table.ts";
@@ -84,6 +85,16 @@ describe("the description of the API", () => {
         true,
       ]);
     }
+  });
+
+  it("is documented as it is, and says of every route what it is for", async () => {
+    const description = await descriptionOf(scene);
+    await expect(httpPage(description)).toMatchFileSnapshot("../../../../docs/reference/http.md");
+    for (const { operation, method, path } of routes)
+      expect([method, path, operation.summary]).toEqual([method, path, expect.stringMatching(/^\S.{5,}/)]);
+    // A route whose tag the description does not list would be left out.
+    const page = httpPage(description);
+    for (const { method, path } of routes) expect(page).toContain(`### ${method} ${path}\n`);
   });
 
   it("has every route that is served, and serves every route it has", async () => {

@@ -59,6 +59,7 @@ export function openapiRoute(app: App): void {
         tags: ["status"],
         security: [],
         operationId: "getOpenApi",
+        summary: "The description of this API, OpenAPI 3.1",
         response: { 200: Type.Unknown(), ...problemResponses },
       },
     },

@@ -21,6 +21,11 @@ const Health = Type.Object({
 const refused = { "4xx": problemResponses["4xx"] };
 const plainText = { content: { "text/plain": { schema: Type.String() } } };
 
+const LIVENESS = [
+  ["/healthz", "getLiveness", "Is this process alive? In JSON"],
+  ["/livez", "getStartup", "The same as /healthz"],
+] as const;
+
 export function healthRoutes(app: App, parts: Pick<RouteParts, "vitals" | "isAccepting">): void {
   const probe = { permission: "probe" } as const;
   const about = { tags: ["health"], security: [] };
@@ -37,24 +42,22 @@ export function healthRoutes(app: App, parts: Pick<RouteParts, "vitals" | "isAcc
     },
     async (_, reply) => reply.type("text/plain; charset=utf-8").send("ok"),
   );
-  for (const [path, operationId] of [
-    ["/healthz", "getLiveness"],
-    ["/livez", "getStartup"],
-  ] as const) {
-    app.get(
-      path,
-      { config: probe, schema: { ...about, operationId, response: { 200: Checks, ...refused } } },
-      async () => ({
-        status: "ok",
-        checks: {},
-      }),
-    );
+  const ok = async () => ({ status: "ok", checks: {} });
+  for (const [path, operationId, summary] of LIVENESS) {
+    const schema = { ...about, operationId, summary, response: { 200: Checks, ...refused } };
+    app.get(path, { config: probe, schema }, ok);
   }
   app.get(
     "/readyz",
     {
       config: probe,
-      schema: { ...about, operationId: "getReadiness", response: { 200: Checks, 503: Checks, ...refused } },
+      schema: {
+        ...about,
+        operationId: "getReadiness",
+        summary:
+          "May this process be sent requests? 503 while the store or the bus does not answer, or a drain has begun",
+        response: { 200: Checks, 503: Checks, ...refused },
+      },
     },
     async (_, reply) => {
       const { store, bus } = await parts.vitals();
@@ -68,7 +71,12 @@ export function healthRoutes(app: App, parts: Pick<RouteParts, "vitals" | "isAcc
     "/api/v1/health",
     {
       config: probe,
-      schema: { ...about, operationId: "getHealth", response: { 200: Health, 503: Health, ...refused } },
+      schema: {
+        ...about,
+        operationId: "getHealth",
+        summary: "Do the store and the bus answer?",
+        response: { 200: Health, 503: Health, ...refused },
+      },
     },
     async (_, reply) => {
       const { store, bus } = await parts.vitals();
@@ -89,7 +97,13 @@ export function metricsRoute(app: App, parts: Pick<RouteParts, "meter">): void {
     "/metrics",
     {
       config: { permission: "probe" },
-      schema: { tags: ["health"], security: [], operationId: "getMetrics", response: { 200: plainText, ...refused } },
+      schema: {
+        tags: ["health"],
+        security: [],
+        operationId: "getMetrics",
+        summary: "Numbers of this process for Prometheus",
+        response: { 200: plainText, ...refused },
+      },
     },
     async (_, reply) => reply.type(parts.meter.contentType).send(await parts.meter.text()),
   );

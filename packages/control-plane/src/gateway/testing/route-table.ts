@@ -2,6 +2,7 @@
 // Owns:          reading that description for tests which must hold for every route.
 // Must not know: single routes.
 
+import type { HttpDescription, HttpOperation } from "../http-page.ts";
 import type { Scene } from "./gateway-scene.ts";
 
 export interface RouteRow {
@@ -12,22 +13,12 @@ export interface RouteRow {
   readonly operation: Operation;
 }
 
-interface Operation {
-  readonly operationId?: string;
-  readonly tags?: readonly string[];
+interface Operation extends HttpOperation {
   readonly security?: readonly unknown[];
-  readonly "x-permission": string;
   readonly "x-shows-references"?: boolean;
-  readonly parameters?: readonly { readonly in: string; readonly name: string }[];
-  readonly requestBody?: {
-    readonly content: { readonly [type: string]: { readonly schema: { readonly properties?: object } } };
-  };
-  readonly responses: {
-    readonly [status: string]: { readonly content?: { readonly [type: string]: { readonly schema: object } } };
-  };
 }
 
-interface Description {
+interface Description extends HttpDescription {
   readonly openapi: string;
   readonly paths: { readonly [path: string]: { readonly [method: string]: Operation } };
 }
