@@ -31,7 +31,7 @@ ${about.machine}, ${about.versions.join(", ")}.
 ${roundsTable(results)}
 
 In the first round Redis writes to its disk before it answers: **nothing may be missing.** In the second it writes each second and has a
-replica, which takes its place in failovers: what the primary had not replicated is [lost](concepts.md#guarantees), and each failover is
+replica, which takes its place in failovers: what the primary had not replicated is [lost](guarantees.md), and each failover is
 made so that something is. There, jobs of which something happened in these seconds may be missing, or be done again; they are counted below,
 and all others must be whole.
 
