@@ -4,6 +4,7 @@ import { SimulationFailure } from "../world.ts";
 import { runJobs } from "./job-world.ts";
 import { MUTANTS } from "./mutants.ts";
 import { MUTANTS_AROUND } from "./mutants-around.ts";
+import { MUTANTS_OF_WORKERS } from "./mutants-of-workers.ts";
 import type { Mutant } from "./mutating.ts";
 
 const STEPS = 2_500;
@@ -22,7 +23,7 @@ async function firstFailure(mutant: Mutant): Promise<string | undefined> {
 }
 
 describe("the life of a job, simulated", () => {
-  it.each([...MUTANTS, ...MUTANTS_AROUND].map((mutant) => [mutant.name, mutant] as const))(
+  it.each([...MUTANTS, ...MUTANTS_AROUND, ...MUTANTS_OF_WORKERS].map((mutant) => [mutant.name, mutant] as const))(
     "is found out when a node %s",
     { timeout: 180_000 },
     async (_, mutant) => {

@@ -10,22 +10,21 @@ import { retryDeadLetter } from "../../jobs/retry.ts";
 import { actorNamed, ignoringFaults, OTHER_TENANT, TENANT, type User } from "./user.ts";
 
 /** The world must come to rest: a job that was retried may make the next letter. */
-const DEEDS_MAX = 6;
+const DEEDS_MAX = 8;
 const MANY = 3;
 
 export async function tendLetters(user: User): Promise<void> {
   const { people, ledger, habits } = user;
   const { chance, clock, signal } = user.ports;
-  while (people.deeds < DEEDS_MAX && (await clock.sleep(2_000 + chance.below(5_000), signal))) {
+  while (people.deeds < DEEDS_MAX && (await clock.sleep(1_000 + chance.below(3_000), signal))) {
     if (ledger.isHealed) return;
-    people.deeds++;
     const tenant = habits.tenants && chance.once(3) ? OTHER_TENANT : TENANT;
     await ignoringFaults(() => (chance.once(3) ? tendMany(tenant, user) : tendOne(tenant, user)));
   }
 }
 
 async function tendOne(tenant: string, user: User): Promise<void> {
-  const { parts, ledger, fail } = user;
+  const { parts, ledger, people, fail } = user;
   const { chance, signal, clock } = user.ports;
   const until = clock.deadline(signal, 5_000);
   const { letters } = await listDeadLetters(parts.state, { tenant, limit: 8 }, until);
@@ -33,6 +32,7 @@ async function tendOne(tenant: string, user: User): Promise<void> {
   if (foreign !== undefined) fail(`G17: ${tenant} is shown the dead letter of ${foreign.jobId} of ${foreign.tenant}`);
   const letter = letters[chance.below(Math.max(1, letters.length))];
   if (letter === undefined) return;
+  people.deeds++;
   const { jobId } = letter;
   const actor = actorNamed("olga", tenant);
   if (letter.code === "safety_denied" && chance.once(2)) {
@@ -52,8 +52,9 @@ async function tendOne(tenant: string, user: User): Promise<void> {
 }
 
 async function tendMany(tenant: string, user: User): Promise<void> {
-  const { parts } = user;
+  const { parts, people } = user;
   const { chance, signal } = user.ports;
+  people.deeds++;
   const wish: BulkWish = {
     filter: { tenant, ...(chance.once(2) ? { code: "safety_denied" } : {}) },
     actor: actorNamed("olga", tenant),

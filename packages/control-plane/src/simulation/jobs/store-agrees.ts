@@ -24,11 +24,11 @@ interface StoredJob {
   readonly alarmAt: number | "never";
 }
 
-export function storeAgrees(dump: Dump, view: Pick<WorldView, "now" | "isHealed">, ledger: Ledger): string | undefined {
+export function storeAgrees(dump: Dump, view: Pick<WorldView, "now">, ledger: Ledger): string | undefined {
   const jobs = jobsOf(dump, ledger);
   return (
     acceptedAreStored(jobs, ledger) ??
-    (view.isHealed ? undefined : alarmsAreInTime(jobs, view.now)) ??
+    alarmsAreInTime(jobs, view.now) ??
     indexesAgree(jobs, dump) ??
     lanesAreNamed(jobs, dump) ??
     deadLettersAgree(jobs, dump, ledger) ??

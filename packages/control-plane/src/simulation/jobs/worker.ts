@@ -35,6 +35,7 @@ type Payload = NonNullable<Parameters<typeof encodePacket>[0]["payload"]>;
 interface Task {
   readonly jobId: string;
   readonly dispatchId: string;
+  readonly topic: string;
   /** Jobs that were cancelled. */
   readonly stopped: ReadonlySet<string>;
 }
@@ -49,11 +50,11 @@ export function simWorker(id: string, options: WorkerOptions, ledger: Ledger): S
       const serve = async (bytes: Uint8Array) => {
         const { payload } = decodePacket(bytes);
         if (payload?.kind !== "jobRequest") return { kind: "refuse", reason: "no request" } as const;
-        const { jobId, dispatch } = payload.value;
+        const { jobId, dispatch, topic } = payload.value;
         const dispatchId = dispatch?.dispatchId ?? "";
         note(ledger.heard, jobId, dispatchId);
         activeJobs++;
-        void behave(id, { jobId, dispatchId, stopped }, ports, ledger).finally(() => {
+        void behave(id, { jobId, dispatchId, topic, stopped }, ports, ledger).finally(() => {
           activeJobs--;
           ledger.capacity.noteDropped(dispatchId);
         });
@@ -96,6 +97,8 @@ async function behave(id: string, task: Task, ports: ProcessPorts, ledger: Ledge
     ledger.count("stopped by cancel");
     return answer(JobStatus.CANCELLED);
   }
+  // Of what may be tried again most fails, so that attempts run out.
+  if (task.topic === "job.small" && !ledger.isHealed && chance.below(3) > 0) return answer(JobStatus.FAILED);
   if (roll < 50) return answer(JobStatus.SUCCEEDED);
   if (roll < 60) return answer(JobStatus.FAILED);
   if (roll < 65) return answer(JobStatus.FAILED_FATAL);
