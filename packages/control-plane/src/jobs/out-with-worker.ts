@@ -7,6 +7,7 @@
 //     jobs. Memory that is not named after the job is nobody's here: who owns it, no record says.
 
 import { type JobRequest, memoryKey, parsePointer, resultKey } from "@cordum/protocol";
+import { Fault } from "../ports/fault.ts";
 import { listAcross } from "../records/across-partitions.ts";
 import { dispatchPacket } from "./effects.ts";
 import type { Dispatch, Job } from "./job.ts";
@@ -15,6 +16,7 @@ import { JOB_INDEX } from "./job-indexes.ts";
 import type { JobParts } from "./job-parts.ts";
 import { requestOf } from "./job-request.ts";
 import { ownContextKey } from "./own-payloads.ts";
+import { transition } from "./transition.ts";
 
 export type OutParts = Pick<JobParts, "state" | "jobs" | "clock" | "settings" | "configs">;
 
@@ -145,4 +147,27 @@ function isMemoryChunk(jobId: string, key: string): boolean {
 function memoryOwner(rest: string): readonly string[] {
   const owner = /^(.+):(?:events|summary|chunks|chunk:\d{1,9})$/.exec(rest)?.[1];
   return owner === undefined ? [] : [owner];
+}
+
+/** Writes into the record that the worker has the dispatch, so that nobody takes it back as unheard. False: it has been taken back, or the job
+ *  has moved on. Faults: STATE_*, JOB_CONTENDED. */
+export async function vouchFor(
+  jobId: string,
+  dispatchId: string,
+  parts: OutParts,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { jobs, clock, settings } = parts;
+  let seen = await jobs.load(jobId, clock.deadline(signal, settings.storeTimeoutMs));
+  for (let attempt = 1; attempt <= settings.conflictsMax; attempt++) {
+    if (seen === undefined || !("dispatch" in seen.record.phase) || seen.record.phase.dispatch.id !== dispatchId)
+      return false;
+    const now = Math.max(clock.now(), seen.record.updatedAt + 1);
+    const { next } = transition(seen.record, { kind: "heard", dispatchId }, now, settings);
+    if (next === seen.record) return true;
+    const saved = await jobs.replace(seen, next, clock.deadline(signal, settings.storeTimeoutMs));
+    if (saved.kind === "committed") return true;
+    seen = saved.seen;
+  }
+  throw new Fault("JOB_CONTENDED", `job ${jobId} is being changed by many at once`);
 }

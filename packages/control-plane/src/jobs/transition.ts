@@ -255,7 +255,8 @@ function onUndelivered(
   limits: JobLimits,
 ): Transition {
   const dispatch = dispatchOf(job, event.dispatchId);
-  if (dispatch === undefined || job.phase.state === "RUNNING") return stay(job);
+  // Who says that it was heard knows better than who heard nothing: a look may have brought it to its worker (jobs/out-with-worker.ts).
+  if (dispatch === undefined || dispatch.heard || job.phase.state === "RUNNING") return stay(job);
   if (event.maybeBefore) return lose(job, dispatch, event.retryAfterMs, now);
   return schedule(unbegun(job, now, limits), "no_listener", now, now);
 }

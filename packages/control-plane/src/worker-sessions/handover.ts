@@ -9,10 +9,12 @@
 //     left and was not answered nobody knows, nor of what was dispatched before this session: it is handed over (again) when the worker is
 //     there in the same life, and goes the way of a lost worker's jobs when it is not.
 // H4. A ring that could not be followed is not forgotten: a look at all jobs that are out with the worker finds it.
+// H5. A look finds jobs of which nobody rang here: their dispatcher may just be taking them back, since nobody listened. So such a job is handed
+//     over only once its record says that it was heard.
 
 import { SUBJECTS } from "@cordum/protocol";
 import type { Dispatch, Job } from "../jobs/job.ts";
-import { listOut, packetOf, type Standing, standingOf } from "../jobs/out-with-worker.ts";
+import { listOut, packetOf, type Standing, standingOf, vouchFor } from "../jobs/out-with-worker.ts";
 import { messageOf } from "../ports/fault.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import type { SessionParts } from "./session-parts.ts";
@@ -45,6 +47,8 @@ export class Handover {
   readonly #life: AbortSignal;
   readonly #held = new Map<string, Answered>();
   readonly #rung = new Set<string>();
+  /** Found by a look, without a ring. */
+  readonly #found = new Set<string>();
   readonly #looking = new Set<string>();
   /** Ended while their records were being read. */
   readonly #stopped = new Set<string>();
@@ -145,7 +149,11 @@ export class Handover {
       const ids = await listOut(this.#worker, this.#parts.limits.heldMax, this.#parts, this.#life);
       const out = new Set(ids);
       for (const jobId of before) if (!out.has(jobId)) this.#held.delete(jobId);
-      for (const jobId of ids) if (!this.#held.has(jobId)) this.ring(jobId);
+      for (const jobId of ids) {
+        if (this.#held.has(jobId)) continue;
+        this.#found.add(jobId);
+        this.ring(jobId);
+      }
     } catch (error) {
       this.#doubt(error, "");
     }
@@ -213,7 +221,14 @@ export class Handover {
     if (dispatch.instance !== null && dispatch.instance !== this.#instance) return;
     if (this.#held.get(jobId)?.id === dispatch.id) return;
     if (standing.isClaimed) this.adopt(jobId, { id: dispatch.id, attempt: job.attempts });
-    else await this.#hand(job, dispatch);
+    else if (!this.#found.delete(jobId) || dispatch.heard || (await this.#isOurs(job, dispatch)))
+      await this.#hand(job, dispatch);
+  }
+
+  /** See H5. */
+  async #isOurs({ id }: Job, dispatch: Dispatch): Promise<boolean> {
+    const isVouched = await vouchFor(id, dispatch.id, this.#parts, this.#life);
+    return isVouched && !this.#life.aborted && !this.#stopped.has(id);
   }
 
   async #hand(job: Job, dispatch: Dispatch): Promise<void> {

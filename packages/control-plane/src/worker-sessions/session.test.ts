@@ -3,6 +3,7 @@
 import { encodePacket, JobStatus, SESSION_CLOSE, SUBJECTS } from "@cordum/protocol";
 import { afterEach, describe, expect, it } from "vitest";
 import { cancelJob } from "../jobs/cancel.ts";
+import { changeJob } from "../jobs/change.ts";
 import { Fault } from "../ports/fault.ts";
 import { orderDrain, takeBackDrain } from "../scheduling/drain.ts";
 import { NEVER, type SceneOptions } from "../testing/job-scene.ts";
@@ -352,6 +353,21 @@ describe("a worker that is slow or gone", () => {
     expect(after.jobs).toEqual([jobId]);
     await after.result({ jobId });
     expect((await phaseOf(jobId)).state).toBe("SUCCEEDED");
+  });
+
+  it("keeps what a look found, although its dispatcher heard nobody and takes it back just then (H5)", async () => {
+    await open();
+    const before = await stage.worker({ isDeaf: true });
+    const jobId = await submit();
+    await before.vanish();
+    const after = await stage.worker();
+    await stage.scene.quiet();
+    expect(after.jobs).toEqual([jobId]);
+    const phase = await phaseOf(jobId);
+    const dispatchId = "dispatch" in phase ? phase.dispatch.id : "";
+    const unheard = { kind: "undelivered", dispatchId, maybeBefore: false, retryAfterMs: 0 } as const;
+    await changeJob(jobId, unheard, stage.scene.parts, NEVER);
+    expect(await phaseOf(jobId)).toMatchObject({ state: "DISPATCHED", dispatch: { id: dispatchId, heard: true } });
   });
 
   it("is handed nothing of an earlier life", async () => {

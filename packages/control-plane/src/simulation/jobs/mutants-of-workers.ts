@@ -12,7 +12,7 @@ import type { ProcessPorts } from "../process.ts";
 import { type Mutant, mutant, onBatch, onPorts, onState, overriding } from "./mutating.ts";
 
 export const MUTANTS_OF_WORKERS: readonly Mutant[] = [
-  mutant("takes anybody's result for that of the job's worker", /^G(6|22)/, onPorts(believingAnybody)),
+  mutant("takes anybody's result for that of the job's worker", /^G(6|9|22)/, onPorts(believingAnybody)),
   mutant(
     "forgets how often a job was tried",
     /^G7/,
