@@ -31,3 +31,11 @@ export function countLost(round: RoundFacts): void {
   });
   ledger.count("answers of people that Redis forgot", undone.length);
 }
+
+/** Why jobs ended that did not succeed. */
+export function countReasons({ facts, jobs }: RoundFacts): void {
+  for (const { phase } of jobs.values()) {
+    if (!("outcome" in phase) || phase.state === "SUCCEEDED") continue;
+    facts.ledger.count(`ended as ${phase.state}: ${phase.outcome.code}`);
+  }
+}

@@ -32,8 +32,8 @@ ${roundsTable(results)}
 
 In the first round Redis writes to its disk before it answers: **nothing may be missing.** In the second it writes each second and has a
 replica, which takes its place in failovers: what the primary had not replicated is [lost](guarantees.md), and each failover is
-made so that something is. There, jobs of which something happened in these seconds may be missing, or be done again; they are counted below,
-and all others must be whole.
+made so that something is. There, jobs of which something happened in these seconds may be missing, be done again, or fail for want of
+their context, where JetStream brings back a job that Redis has forgotten; they are counted below, and all others must be whole.
 
 ## What was injected, how often
 

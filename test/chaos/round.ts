@@ -17,7 +17,7 @@ import { Ledger } from "./ledger.ts";
 import { Load } from "./load.ts";
 import { People } from "./people.ts";
 import { Picture } from "./picture.ts";
-import { countLost, type Outcome, outcomeOf } from "./reckoning.ts";
+import { countLost, countReasons, type Outcome, outcomeOf } from "./reckoning.ts";
 import { lookForSecrets, readThroughApi, repeatSubmits } from "./second-look.ts";
 import { sleep } from "./sleep.ts";
 import { endedJobs, openJobs, slotsOut, storedOf, watchLimits } from "./watch.ts";
@@ -195,6 +195,7 @@ class Round {
     const checked = checkAll(arranged);
     const outcome = outcomeOf(arranged);
     countLost(arranged);
+    countReasons(arranged);
     this.#writeDown(facts, checked);
     return {
       plan: this.#plan,
