@@ -26,6 +26,7 @@ export function tableOf(rows: readonly Row[]): Table {
       .map((name) => cpu(row, name))
       .join(" "),
     "CPU × BullMQ HTTP": beside(row, "BullMQ HTTP", cpuOf),
+    "CPU × floor": beside(row, "floor", cpuOf),
     "answer p50/p99 ms": pair(
       of(row, (round) => round.answerMsP50).median,
       of(row, (round) => round.answerMsP99).median,
