@@ -10,7 +10,8 @@ import type { FrameSocket } from "../../worker-sessions/session-parts.ts";
 import type { ProcessPorts } from "../process.ts";
 
 const TRANSIT_MS = 30;
-const NOTICED_MS = 20_000;
+/** Shorter than the quiet before what must succeed is asked for (capacity.ts, QUIET_MS). */
+const NOTICED_MS = 8_000;
 /** One frame in so many cuts the connection, while things go wrong. */
 const CUT_ONCE = 150;
 
