@@ -113,7 +113,7 @@ describe.each(TOPOLOGIES)("four schedulers %s", (_, roles) => {
     }, 60_000);
 
   it("fill ten workers of fifty slots evenly, and none beyond its slots", async () => {
-    const started = await Promise.all(Array.from({ length: 10 }, (_, n) => counting(`many-${n}`, "ten", 50, 1_500)));
+    const started = await Promise.all(Array.from({ length: 10 }, (_, n) => counting(`many-${n}`, "ten", 50, 3_000)));
     await using stack = new AsyncDisposableStack();
     for (const { worker } of started) stack.use(worker);
     let most = 0;

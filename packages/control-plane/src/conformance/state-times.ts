@@ -130,12 +130,12 @@ function recordExpiry(run: Run): void {
     expect((await s.get("b"))?.value).toBe(1);
   });
   run("S5: a put without keepMs lets a record stay, one with keepMs starts anew", async (s) => {
-    const [a, b] = [await s.create("a", 1, { keepMs: 100 }), await s.create("b", 1, { keepMs: 100 })];
+    const [a, b] = [await s.create("a", 1, { keepMs: 600 }), await s.create("b", 1, { keepMs: 600 })];
     await s.must([{ is: "at", ...a }], [put(a.key, 2)]);
     await s.must([{ is: "at", ...b }], [put(b.key, 2, { keepMs: HOUR_MS })]);
     const c = await s.create("c", 1);
     await s.must([{ is: "at", ...c }], [put(c.key, 2, { keepMs: 50 })]);
-    await s.opened.pass(130);
+    await s.opened.pass(630);
     expect([(await s.get("a"))?.value, (await s.get("b"))?.value, await s.get("c")]).toEqual([2, 2, undefined]);
     await sweepAll(s);
     expect((await s.get("a"))?.value).toBe(2);
