@@ -9,7 +9,8 @@ import { isDeadLetter } from "./job-moves.ts";
 /** Precondition: `before` had not ended. */
 export function countMove(before: Job, next: Job, meter: Meter): void {
   const { phase, topic } = next;
-  if ("dispatch" in phase) countDispatch(next, phase, meter);
+  const isSame = "dispatch" in before.phase && "dispatch" in phase && before.phase.dispatch.id === phase.dispatch.id;
+  if ("dispatch" in phase && !isSame) countDispatch(next, phase, meter);
   if (before.phase.state === "APPROVAL_REQUIRED" && phase.state !== "APPROVAL_REQUIRED")
     countAnswer(before, before.phase.ask.at, next, meter);
   if (phase.state === "PENDING" && phase.waiting === "policy_unavailable")

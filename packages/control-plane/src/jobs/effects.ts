@@ -116,7 +116,13 @@ async function deliver(
   registry.noteMissed(dispatch.workerId, dispatch.direct, clock.now());
   parts.log.info("dispatch.nobody_listens", { jobId: job.id, subject: dispatch.subject });
   const retryAfterMs = retryDelayMs(job.attempts, clock.random());
-  return { kind: "undelivered", dispatchId: dispatch.id, maybeBefore: history.maybeBefore, retryAfterMs };
+  return {
+    kind: "undelivered",
+    dispatchId: dispatch.id,
+    maybeBefore: history.maybeBefore,
+    doorbell: job.wakes.doorbell,
+    retryAfterMs,
+  };
 }
 
 export interface DispatchAbout {

@@ -40,9 +40,13 @@ export type JobEvent =
       readonly kind: "undelivered";
       readonly dispatchId: string;
       readonly maybeBefore: boolean;
+      /** The doorbell in the record when it was delivered. With another one it has been rung again since, and may have been heard. */
+      readonly doorbell: EpochMs | undefined;
       readonly retryAfterMs: Ms;
     }
   | { readonly kind: "heard"; readonly dispatchId: string }
+  /** It is to be delivered once more: said in the record before it is done. */
+  | { readonly kind: "rung_again"; readonly dispatchId: string }
   | {
       readonly kind: "progressed";
       readonly workerId: string;

@@ -156,8 +156,16 @@ describe("placing", () => {
 
   it("gives the attempt back only when certainly nobody heard", () => {
     const out = live(JOB, ALLOWED, placed);
-    const missed = { kind: "undelivered", dispatchId: "d1", retryAfterMs: 0 } as const;
+    const missed = {
+      kind: "undelivered",
+      dispatchId: "d1",
+      retryAfterMs: 0,
+      doorbell: NOW + LIMITS.doorbellMs,
+    } as const;
     expect(live(out, { ...missed, maybeBefore: false })).toMatchObject({ attempts: 0, phase: { state: "SCHEDULED" } });
+    const rung = transition(out, { kind: "rung_again", dispatchId: "d1" }, NOW + LIMITS.doorbellMs, LIMITS).next;
+    expect(rung).toMatchObject({ attempts: 1, wakes: { doorbell: NOW + 2 * LIMITS.doorbellMs } });
+    expect(live(rung, { ...missed, maybeBefore: false })).toMatchObject({ phase: { state: "TIMEOUT" } });
     expect(live(out, { ...missed, maybeBefore: true })).toMatchObject({
       attempts: 1,
       phase: { state: "TIMEOUT", outcome: { code: "worker_lost" } },
@@ -349,8 +357,10 @@ describe("any sequence of events", () => {
       kind: fc.constant("undelivered" as const),
       dispatchId,
       maybeBefore: fc.boolean(),
+      doorbell: fc.constantFrom(undefined, NOW + LIMITS.doorbellMs),
       retryAfterMs: fc.nat(100),
     }),
+    fc.record({ kind: fc.constant("rung_again" as const), dispatchId }),
     fc.record({ kind: fc.constant("heard" as const), dispatchId }),
     fc.record({
       kind: fc.constant("progressed" as const),

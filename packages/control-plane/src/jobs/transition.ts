@@ -3,7 +3,8 @@
 // Must not know: State, Bus, the clock, chance: what of these matters comes with the event.
 // T1. A terminal job stays as it is, whatever comes (J1); what is noted beside is in stop-order.ts. T2. `next === job` means: nothing to write.
 // T3. Only "placed" leads to DISPATCHED, and only from SCHEDULED, which only an allowing decision or a person's yes leads to.
-// T4. An attempt counts from its placing; it is given back only when certainly nobody heard of it.
+// T4. An attempt counts from its placing; it is given back only when certainly nobody heard of it: a dispatch is delivered again only after
+//     the record says so, so that who heard nobody the first time finds out.
 
 import type { DecisionRecord } from "../policy/decision.ts";
 import { unreachable } from "../ports/fault.ts";
@@ -58,6 +59,8 @@ export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobL
       return onUndelivered(job, event, now, limits);
     case "heard":
       return onHeard(job, event.dispatchId, now);
+    case "rung_again":
+      return onRungAgain(job, event.dispatchId, now, limits);
     case "progressed":
       return onProgressed(job, event, now);
     case "reported":
@@ -257,8 +260,14 @@ function onUndelivered(
   const dispatch = dispatchOf(job, event.dispatchId);
   // Who says that it was heard knows better than who heard nothing: a look may have brought it to its worker (jobs/out-with-worker.ts).
   if (dispatch === undefined || dispatch.heard || job.phase.state === "RUNNING") return stay(job);
-  if (event.maybeBefore) return lose(job, dispatch, event.retryAfterMs, now);
+  if (event.maybeBefore || event.doorbell !== job.wakes.doorbell) return lose(job, dispatch, event.retryAfterMs, now);
   return schedule(unbegun(job, now, limits), "no_listener", now, now);
+}
+
+function onRungAgain(job: Job, dispatchId: string, now: EpochMs, limits: JobLimits): Transition {
+  const dispatch = dispatchOf(job, dispatchId);
+  if (dispatch === undefined || dispatch.heard || job.phase.state !== "DISPATCHED") return stay(job);
+  return { next: { ...job, wakes: { ...job.wakes, doorbell: now + limits.doorbellMs } }, effects: [] };
 }
 
 function onHeard(job: Job, dispatchId: string, now: EpochMs): Transition {

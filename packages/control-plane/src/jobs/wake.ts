@@ -20,17 +20,27 @@ export async function wakeJob(jobId: string, parts: JobParts, signal: AbortSigna
   if (isTerminal(seen.record)) return lookAtItsStop(seen, parts, signal);
   if (isDue(seen.record, "upkeep", parts.clock.now()) && !isOver(seen.record, parts))
     await keepContext(seen.record, parts, signal);
-  const changed = await changeSeen(seen, (job) => eventFor(job, parts), parts, signal);
-  if (changed === undefined || changed.moved) return;
-  const { job } = changed;
-  if ("dispatch" in job.phase && isDue(job, "doorbell", parts.clock.now())) {
-    const { id: dispatchId, workerId } = job.phase.dispatch;
-    parts.registry.adopt({ workerId, jobId, dispatchId }, parts.clock.now());
-    parts.log.info("dispatch.rung_again", { jobId, workerId: job.phase.dispatch.workerId, attempt: job.attempts });
-    await followThrough({ next: job, effects: [{ kind: "deliver", dispatch: job.phase.dispatch }] }, parts, signal, {
-      maybeBefore: true,
-    });
-  }
+  let event: JobEvent | "pull" | undefined;
+  const decide = (job: Job): typeof event => {
+    event = eventFor(job, parts);
+    return event;
+  };
+  const changed = await changeSeen(seen, decide, parts, signal);
+  if (changed?.moved && isRing(event)) await ringAgain(changed.job, parts, signal);
+}
+
+function isRing(event: JobEvent | "pull" | undefined): boolean {
+  return typeof event === "object" && event.kind === "rung_again";
+}
+
+async function ringAgain(job: Job, parts: JobParts, signal: AbortSignal): Promise<void> {
+  if (!("dispatch" in job.phase)) return;
+  const { dispatch } = job.phase;
+  const { id: dispatchId, workerId } = dispatch;
+  parts.registry.adopt({ workerId, jobId: job.id, dispatchId }, parts.clock.now());
+  parts.log.info("dispatch.rung_again", { jobId: job.id, workerId, attempt: job.attempts });
+  const effects = [{ kind: "deliver", dispatch }] as const;
+  await followThrough({ next: job, effects }, parts, signal, { maybeBefore: true });
 }
 
 /** Its worker has not said yet what became of a job that was ended under its hands. */
@@ -73,7 +83,6 @@ function lookAtWorker(job: Job, parts: JobParts): JobEvent | undefined {
   return { kind: "worker_lost", workerId, instanceNow, retryAfterMs: retryDelayMs(job.attempts, parts.clock.random()) };
 }
 
-/** Undefined when only the doorbell of a dispatch is due that nobody vouches for: that is a publish, not a change. */
 function eventFor(job: Job, parts: JobParts): JobEvent | "pull" | undefined {
   const now = parts.clock.now();
   if (isOver(job, parts)) return { kind: "woke" };
@@ -82,7 +91,7 @@ function eventFor(job: Job, parts: JobParts): JobEvent | "pull" | undefined {
   if (isDue(job, "decide", now) || isDue(job, "upkeep", now)) return { kind: "woke" };
   if (isDue(job, "doorbell", now) && "dispatch" in job.phase) {
     const { id } = job.phase.dispatch;
-    return parts.outbound.vouchesFor(job.id, id) ? { kind: "heard", dispatchId: id } : undefined;
+    return { kind: parts.outbound.vouchesFor(job.id, id) ? "heard" : "rung_again", dispatchId: id };
   }
   return undefined;
 }

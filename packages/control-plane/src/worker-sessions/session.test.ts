@@ -365,7 +365,8 @@ describe("a worker that is slow or gone", () => {
     expect(after.jobs).toEqual([jobId]);
     const phase = await phaseOf(jobId);
     const dispatchId = "dispatch" in phase ? phase.dispatch.id : "";
-    const unheard = { kind: "undelivered", dispatchId, maybeBefore: false, retryAfterMs: 0 } as const;
+    const { doorbell } = (await stage.scene.load(jobId)).wakes;
+    const unheard = { kind: "undelivered", dispatchId, maybeBefore: false, doorbell, retryAfterMs: 0 } as const;
     await changeJob(jobId, unheard, stage.scene.parts, NEVER);
     expect(await phaseOf(jobId)).toMatchObject({ state: "DISPATCHED", dispatch: { id: dispatchId, heard: true } });
   });
