@@ -8,6 +8,7 @@
 // placer is nobody's: it is rung for later (jobs/wake.ts), and heartbeats count it. After a failover nothing is judged that it forgot.
 
 import type { Dispatch, Job } from "../../jobs/job.ts";
+import { DEFAULT_JOB_SETTINGS } from "../../jobs/job-parts.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import { PLACER_TTL_MS } from "../../scheduling/placers.ts";
 import { DIFFERING_CLOCKS } from "../clock-error.ts";
@@ -75,7 +76,7 @@ export class Capacity {
     const job = ledger.histories.get(jobId)?.job;
     if (job === undefined || !("dispatch" in job.phase) || job.phase.dispatch.id !== dispatchId) return undefined;
     const { dispatch } = job.phase;
-    const isRung = at >= (job.wakes.doorbell ?? 0) - 2 * DIFFERING_CLOCKS.unfollowedMs;
+    const isRung = at >= dispatch.at + DEFAULT_JOB_SETTINGS.doorbellMs - 2 * DIFFERING_CLOCKS.unfollowedMs;
     if (this.#committedBy.get(dispatchId) !== by || isRung || this.#given.has(dispatchId)) return undefined;
     this.#given.set(dispatchId, { jobId, dispatch, by, at });
     return this.#judge(dispatch.workerId, { by, now: at }, ledger);
