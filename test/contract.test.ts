@@ -11,6 +11,7 @@ import { SETTINGS } from "./contract/table-config.ts";
 import { JOBS } from "./contract/table-jobs.ts";
 import { PEOPLE_TABLE } from "./contract/table-people.ts";
 import { REQUESTS } from "./contract/table-requests.ts";
+import { SESSIONS } from "./contract/table-sessions.ts";
 import { THINGS } from "./contract/table-things.ts";
 import { keyOf, openBusyTown, TOWNS, type Town, WORKER_ID } from "./contract/town.ts";
 
@@ -20,6 +21,7 @@ const TABLES: { readonly [name: string]: readonly Row[] } = {
   "approvals and dead letters": PEOPLE_TABLE,
   "locks, artifacts, memory, workers, status, health, keys": THINGS,
   "configuration and schemas": SETTINGS,
+  "sessions of workers": SESSIONS,
 };
 
 describe.each(Object.entries(TOWNS))("%s", (_, openTown) => {

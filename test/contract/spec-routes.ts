@@ -55,6 +55,7 @@ GET /livez
 GET /api/v1/jobs/{id}/stream
 GET /api/v1/workers/{id}
 GET /api/v1/workers/{id}/jobs
+POST /api/v1/workers/{id}/revoke-session
 `
   .trim()
   .split("\n");

@@ -17,6 +17,8 @@ const SLOW = { perSecond: 1, burst: 20 };
 
 const opened = new AsyncDisposableStack();
 const ranAt: string[] = [];
+/** Why the worker by WebSocket lost its sessions. */
+const farSaid: string[] = [];
 /** What the worker that listens to no order waits for. */
 const released = Promise.withResolvers<string>();
 let clients: readonly Client[];
@@ -64,6 +66,12 @@ beforeAll(async () => {
     url: gateway,
     workerId: "far",
     ...ends,
+    log: {
+      ...QUIET,
+      error: (event, error) => {
+        if (event === "gateway.refused") farSaid.push(error instanceof Error ? error.message : String(error));
+      },
+    },
   });
   opened.defer(() => far.drain());
 }, 60_000);
@@ -110,6 +118,23 @@ describe("a worker that is drained at one gateway", () => {
     await expect.poll(async () => (await at(0).get(next)).waiting, SLOWLY).toBe("workers_draining");
     await at(0).undrainWorker(workerId);
     await expect.poll(() => stateOf(next), SLOWLY).toBe("SUCCEEDED");
+  }, 60_000);
+
+  it("loses its session by an order at the other gateway, and comes back with its key", async () => {
+    const workerId = "acme.far";
+    const refusal = { status: 404, code: "WORKER_NOT_FOUND" };
+    await expect(at(1).revokeWorkerSession("acme.nobody")).rejects.toMatchObject(refusal);
+    expect(await at(1).revokeWorkerSession("one")).toMatchObject({ revoked: false }); // over NATS it has none
+    expect(await at(1).revokeWorkerSession(workerId, { reason: "was seen elsewhere" })).toEqual({
+      worker_id: workerId,
+      tenant: "acme",
+      revoked: true,
+    });
+    await expect.poll(() => farSaid, SLOWLY).toEqual(["an operator has ended this session"]);
+    expect(await at(0).revokeWorkerSession(workerId)).toMatchObject({ revoked: false });
+    const next = await submit("job.far");
+    await expect.poll(() => stateOf(next), SLOWLY).toBe("SUCCEEDED");
+    expect(farSaid).toHaveLength(1);
   }, 60_000);
 
   async function whereNotesRun(count: number): Promise<readonly string[]> {

@@ -224,6 +224,8 @@ function addWorkers(program: Command, machine: Machine): void {
   remote(drain, machine, async () => (await import("./commands/workers.ts")).drainWorker);
   const undrain = one("undrain", "let a drained worker have jobs again");
   remote(undrain, machine, async () => (await import("./commands/workers.ts")).undrainWorker);
+  const revoke = one("revoke", "end the session of a worker that is connected with an API key");
+  remote(revoke, machine, async () => (await import("./commands/workers.ts")).revokeSession);
 }
 
 function addCompletion(program: Command, { terminal }: Machine): void {

@@ -91,7 +91,7 @@ export const SESSION_CLOSE = {
   TOO_MUCH: 4_429,
   /** The worker does not read what it asked for. */
   TOO_SLOW: 4_430,
-  /** The credential does not count any more. */
+  /** The credential does not count any more, or an operator has ended the session. */
   REVOKED: 1_008,
   TOO_LARGE: 1_009,
   FAILED: 1_011,

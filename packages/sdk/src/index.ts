@@ -55,7 +55,7 @@ export {
   type SystemStatus,
 } from "./client/records.ts";
 export type { RegisteredSchema, SchemaOptions } from "./client/schema-registry.ts";
-export type { WorkerDrain, WorkerRecord } from "./client/worker-records.ts";
+export type { RevokedSession, WorkerDrain, WorkerRecord } from "./client/worker-records.ts";
 export { type ConnectionOptions, connect, connectFromEnvironment } from "./connections/connect.ts";
 export type { GatewayTarget } from "./connections/gateway-target.ts";
 export type { ConnectionTarget, NatsTarget, RedisTarget } from "./connections/target.ts";

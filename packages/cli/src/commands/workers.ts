@@ -1,4 +1,4 @@
-// `cordum workers`, `cordum workers drain|undrain`
+// `cordum workers`, `cordum workers drain|undrain|revoke`
 // Owns:          from answers to text; waiting until a worker is empty.
 // Must not know: how they travel, how workers are drained.
 
@@ -39,6 +39,13 @@ export async function undrainWorker({ client, given, terminal, signal }: Session
   const reason = given.text("reason");
   const worker = await client.undrainWorker(workerId, { signal, ...(reason === undefined ? {} : { reason }) });
   terminal.print(given.flag("json") ? json(worker) : oneLine(`${workerId}  ${describeState(worker)}`));
+}
+
+export async function revokeSession({ client, given, terminal, signal }: Session, workerId: string): Promise<void> {
+  const reason = given.text("reason");
+  const ended = await client.revokeWorkerSession(workerId, { signal, ...(reason === undefined ? {} : { reason }) });
+  const said = ended.revoked ? "session ended" : "has no session";
+  terminal.print(given.flag("json") ? json(ended) : oneLine(`${workerId}  ${said}`));
 }
 
 /** A line on standard error for each change of the number. A server that is away for a moment does not end the wait. */

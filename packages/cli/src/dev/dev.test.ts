@@ -170,6 +170,8 @@ export const workers = [worker("job.endless", untilStopped)];`;
     await untilAsync(async () => (await stateOf(waiting)) === "RUNNING");
     await cordum("job", "cancel", waiting, "--wait");
     expect((await cordum("workers", "drain", "nobody")).code).toBe(4);
+    expect(await cordum("workers", "revoke", workerId)).toMatchObject({ code: 0, out: `${workerId}  has no session` });
+    expect((await cordum("workers", "revoke", "nobody")).code).toBe(4);
   }, 60_000);
 
   it("stops at once on the second signal", async () => {

@@ -39,6 +39,7 @@ const workerCalls = (): typeof LOCK_CALLS => {
     ["getWorker", "GET", "/api/v1/workers/acme.w1"],
     ["listWorkerJobs", "GET", "/api/v1/workers/acme.w1/jobs"],
     ["listWorkers", "GET", "/api/v1/workers"],
+    ["revokeWorkerSession", "POST", "/api/v1/workers/acme.w1/revoke-session", { payload: { reason: "lost" } }],
     ["undrainWorker", "POST", "/api/v1/workers/acme.w1/undrain"],
   ];
 };

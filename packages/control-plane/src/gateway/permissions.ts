@@ -22,6 +22,7 @@ const GRANTS = {
   "dlq.write": OPERATORS,
   "workers.read": ["admin", "operator", "viewer"],
   "workers.drain": OPERATORS,
+  "workers.revoke": OPERATORS,
   "stream.read": OPERATORS,
   "workers.connect": ["admin", "worker"],
   "locks.read": ROLES,

@@ -60,6 +60,7 @@ export const FAULTS = {
   KEY_LIMIT: { status: 409, retry: "never", title: "The tenant has as many API keys as it may have" },
   KEY_CONTENDED: { status: 503, retry: "later", title: "The API key is being changed by many at once" },
   WORKER_NOT_FOUND: { status: 404, retry: "never", title: "No such worker" },
+  SESSION_LIMIT: { status: 429, retry: "later", title: "As many sessions were revoked as may be within an hour" },
   DRAIN_LIMIT: { status: 409, retry: "never", title: "As many workers are drained as may be" },
   LOCK_NOT_FOUND: { status: 404, retry: "never", title: "Nobody holds this lock" },
   LOCK_NOT_HELD: { status: 404, retry: "never", title: "The caller does not hold this lock" },

@@ -54,6 +54,7 @@ import { SLOT_KIND, SLOT_SHAPE, Slots, slotLayout } from "../scheduling/slots.ts
 import { KnownSchemas } from "../schemas/known-schemas.ts";
 import { SCHEMA_KIND, SCHEMA_SHAPE } from "../schemas/schema.ts";
 import { openSchemaStore, schemaLayout } from "../schemas/schema-store.ts";
+import { revocationLayout } from "../worker-sessions/revocations.ts";
 
 import { watchBus } from "./bus-gauge.ts";
 
@@ -125,6 +126,7 @@ export function stateLayout(retention: Retention): Layout {
       ...laneLayout(),
       ...slotLayout(),
       ...drainLayout(),
+      ...revocationLayout(),
       ...processLayout(),
       ...keyLayout(),
       ...lockLayout(),

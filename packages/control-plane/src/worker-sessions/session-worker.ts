@@ -32,6 +32,12 @@ export function sessionWorker(ownId: string, tenant: string, session: string): S
   return { ownId, workerId: `${tenant}.${ownId}`, tenant, session };
 }
 
+/** As it calls itself, of a worker that connects with a key of the tenant; undefined: no such worker is called so. */
+export function ownIdIn(workerId: string, tenant: string): string | undefined {
+  const ownId = workerId.slice(tenant.length + 1);
+  return workerId === `${tenant}.${ownId}` && isOwnId(ownId) ? ownId : undefined;
+}
+
 export function isOwnName(name: string, { ownId, workerId }: SessionWorker): boolean {
   return name === ownId || name === workerId;
 }

@@ -6,11 +6,14 @@
 // A2. Cancels are heard once for all sessions, and go to the one that holds the job.
 // A3. A look (handover.ts, H4) follows soon after the start of a session, when old ones of the same worker are gone for sure, now and then,
 //     and after each gap in what the bus brought.
+// A4. An order ends the sessions of a worker in all processes (revoker.ts); the worker may come back, with a key that counts.
 
 import { parsePacket, SESSION_CLOSE, SUBJECTS } from "@cordum/protocol";
 import type { Subscription } from "../ports/bus.ts";
 import { messageOf } from "../ports/fault.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
+import type { RevocationOrder } from "./revocations.ts";
+import { Revoker } from "./revoker.ts";
 import { type SessionEvents, WorkerSession } from "./session.ts";
 import type { FrameSocket, OnRefused, SessionParts } from "./session-parts.ts";
 import type { SessionWorker } from "./session-worker.ts";
@@ -33,6 +36,7 @@ interface Entry {
 
 export class WorkerSessions {
   readonly #parts: SessionParts;
+  readonly #revoker: Revoker;
   readonly #all = new Set<WorkerSession>();
   readonly #byWorker = new Map<string, Entry>();
   readonly #ofTenant = new Map<string, number>();
@@ -41,6 +45,7 @@ export class WorkerSessions {
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
+    this.#revoker = new Revoker(parts);
   }
 
   get size(): number {
@@ -61,6 +66,7 @@ export class WorkerSessions {
     while (await this.#parts.clock.sleep(WATCH_MS, signal)) {
       for (const session of this.#all) session.watch();
       await this.#lookWhereDue();
+      await this.#revoker.watch();
       this.#parts.meter.gauge("cordum_gateway_worker_sessions", this.#all.size);
     }
   }
@@ -80,8 +86,14 @@ export class WorkerSessions {
     return session;
   }
 
+  /** Ends the sessions of the worker, here and elsewhere. False: it has none. Faults: SESSION_LIMIT, STATE_*, BUS_*. */
+  revoke(order: RevocationOrder, signal: AbortSignal): Promise<boolean> {
+    return this.#revoker.revoke(order, signal);
+  }
+
   /** The bus was away or lost messages. */
   catchUp(): void {
+    this.#revoker.catchUp();
     const now = this.#parts.clock.now();
     for (const entry of this.#byWorker.values()) entry.lookAt = now;
   }
@@ -113,6 +125,10 @@ export class WorkerSessions {
     const startedAt = this.#parts.clock.now();
     const [firstLookMs = LOOK_EVERY_MS] = LOOKS_AFTER_MS;
     this.#byWorker.set(worker.workerId, { session, startedAt, looks: 0, lookAt: startedAt + firstLookMs });
+    this.#revoker.hold({
+      ...{ worker, startedAt },
+      end: () => session.end(SESSION_CLOSE.REVOKED, "an operator has ended this session"),
+    });
     before?.session.end(SESSION_CLOSE.REPLACED, "this worker has connected anew");
     void this.#tell(worker, startedAt);
     return undefined;
@@ -124,6 +140,7 @@ export class WorkerSessions {
     if (left === 0) this.#ofTenant.delete(tenant);
     else this.#ofTenant.set(tenant, left);
     const { worker } = session;
+    if (worker !== undefined) this.#revoker.release(worker);
     if (worker !== undefined && this.#byWorker.get(worker.workerId)?.session === session)
       this.#byWorker.delete(worker.workerId);
   }

@@ -92,6 +92,16 @@ describe("client: calls", () => {
     await expect(client.drainWorker("..")).rejects.toThrow(TypeError);
   });
 
+  it("ends the session of a worker, and says whether there was one", async () => {
+    const answer = { worker_id: "acme.w1", tenant: "acme", revoked: true };
+    await using server = await startServer((_, response) => json(response, 200, answer));
+    const client = new Client({ url: server.url });
+    expect(await client.revokeWorkerSession("acme.w1", { reason: "lost" })).toEqual(answer);
+    expect(server.asked.map(({ method, url, body }) => [method, url, body])).toEqual([
+      ["POST", "/api/v1/workers/acme.w1/revoke-session", '{"reason":"lost"}'],
+    ]);
+  });
+
   it("reads workers from a bare array and from {items}, and the other resources", async () => {
     const answers: { readonly [path: string]: unknown } = {
       "/api/v1/workers": [{ worker_id: "w1" }],

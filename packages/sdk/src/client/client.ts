@@ -27,6 +27,7 @@ import {
   parseJobPage,
   parseJson,
   parseMadeApiKey,
+  parseRevokedSession,
   parseStatus,
   parseSubmitted,
   parseWorker,
@@ -53,7 +54,7 @@ import { isTerminal } from "./records.ts";
 import { schemaCalls } from "./schema-registry.ts";
 import { parseApiKey, parseBaseUrl } from "./url.ts";
 import { waitForEnd } from "./wait.ts";
-import type { WorkerRecord } from "./worker-records.ts";
+import type { RevokedSession, WorkerRecord } from "./worker-records.ts";
 
 export type { CallOptions } from "./calling.ts";
 export type { ListOptions } from "./paging.ts";
@@ -254,6 +255,17 @@ export class Client {
   /** Lets it have jobs again. */
   undrainWorker(id: string, options: CallOptions & { readonly reason?: string } = {}): Promise<WorkerRecord> {
     return this.#orderWorker(id, "undrain", options);
+  }
+
+  /** Ends the session of a worker that is connected with an API key; it may come back with one that is valid. Needs the role operator. */
+  async revokeWorkerSession(
+    id: string,
+    options: CallOptions & { readonly reason?: string } = {},
+  ): Promise<RevokedSession> {
+    const path = `/api/v1/workers/${segment(id)}/revoke-session`;
+    return parseRevokedSession(
+      await this.#text({ method: "POST", path, body: { reason: options.reason }, ...sending(options) }),
+    );
   }
 
   async status(options: CallOptions = {}): Promise<SystemStatus> {

@@ -20,7 +20,7 @@ import type {
   SubmittedJob,
   SystemStatus,
 } from "./records.ts";
-import type { WorkerRecord } from "./worker-records.ts";
+import type { RevokedSession, WorkerRecord } from "./worker-records.ts";
 
 type Members = { readonly [member: string]: unknown };
 
@@ -82,6 +82,12 @@ function apiKeyOf(value: unknown): ApiKeyRecord {
   if (![key.tenants, key.roles, key.secrets].every(Array.isArray))
     throw invalid("a key without tenants, roles or secrets");
   return key;
+}
+
+export function parseRevokedSession(text: string): RevokedSession {
+  const ended = withText<RevokedSession>(parseJson(text), "worker_id", "tenant");
+  if (typeof ended.revoked !== "boolean") throw invalid("the answer does not say whether there was a session");
+  return ended;
 }
 
 /** The one place where an answer gets its type: an object whose members `names` are texts. */

@@ -22,6 +22,13 @@ export interface WorkerRecord {
   readonly drain?: WorkerDrain;
 }
 
+export interface RevokedSession {
+  readonly worker_id: string;
+  readonly tenant: string;
+  /** False: the worker had no session. */
+  readonly revoked: boolean;
+}
+
 export interface WorkerDrain {
   /** An operator's order; otherwise the worker says so itself. */
   readonly by_order: boolean;

@@ -306,6 +306,30 @@ describe("hostile peers", () => {
     await expect.poll(() => counts.get("done"), { timeout: 15_000 }).toBe(203);
   });
 
+  it("lose their session by an operator's order, and come back with a key that counts alone", async () => {
+    const { url, scene, ada } = await open();
+    const made = await scene.post("admin-key", "/api/v1/keys", { name: "robot", roles: ["worker"] });
+    const { id, secret } = made.json<{ readonly id: string; readonly secret: string }>();
+    const peer = await raw(url, secret);
+    peer.say(hello);
+    const { connection, log } = await connected(url);
+    await serving(
+      worker("job.echo", () => "back"),
+      connection,
+    );
+    const revoke = async (worker: string, key = "operator-key") =>
+      (await scene.post(key, `/api/v1/workers/acme.${worker}/revoke-session`, { reason: "lost" })).json();
+    expect(await revoke("w1")).toEqual({ worker_id: "acme.w1", tenant: "acme", revoked: true });
+    await expect.poll(() => log.events).toContain("gateway.refused");
+    const { job_id } = await ada.submit({ topic: "job.echo", prompt: "p" });
+    expect(await ada.wait(job_id, { timeoutMs: 15_000 })).toMatchObject({ state: "SUCCEEDED", result: "back" });
+    await scene.post("admin-key", `/api/v1/keys/${id}/revoke`, {});
+    expect(await revoke("raw", "other-admin-key")).toMatchObject({ status: 404, code: "WORKER_NOT_FOUND" });
+    expect(await revoke("raw")).toMatchObject({ revoked: true });
+    expect(await peer.closed).toEqual({ code: SESSION_CLOSE.REVOKED, reason: "an operator has ended this session" });
+    await expect(raw(url, secret)).rejects.toThrow("401");
+  });
+
   it("lose their session with their key", async () => {
     const { url, scene } = await open({ held: { ...DEFAULT_HELD_SETTINGS, recheckMs: 50 } });
     const made = await scene.post("admin-key", "/api/v1/keys", { name: "robot", roles: ["worker"] });

@@ -107,6 +107,31 @@ describe("draining a worker", () => {
   });
 });
 
+describe("the session of a worker", () => {
+  const revoke = (id: string, key = "operator-key", body: unknown = null) =>
+    scene.post(key, `${WORKERS}/${id}/revoke-session`, body);
+
+  it("is none for a worker over NATS, whatever tenant it says it serves, nor for one that is silent", async () => {
+    await addWorker("w1");
+    await addWorker("w2", { "cordum.tenant": "acme" });
+    await addWorker("acme.w3", { "cordum.tenant": "acme" });
+    for (const id of ["w1", "w2", "acme.w3"])
+      expect((await revoke(id)).json()).toEqual({ worker_id: id, tenant: "acme", revoked: false });
+    for (const id of ["w4", "acme.w4", "acme.", "acme", "acme.w.4", "other.w1", "%20"])
+      expect([id, (await revoke(id)).json()]).toMatchObject([id, { status: 404, code: "WORKER_NOT_FOUND" }]);
+  });
+
+  it("is ended by operators and admins alone", async () => {
+    await addWorker("w1");
+    for (const key of ["viewer-key", "submitter-key", "approver-key", "worker-key"])
+      expect((await revoke("w1", key)).statusCode).toBe(403);
+    expect((await revoke("w1", "admin-key")).statusCode).toBe(200);
+    expect((await revoke("w1", "operator-key", { reason: "x".repeat(513) })).statusCode).toBe(400);
+    await addWorker("other.w2", { "cordum.tenant": "other" });
+    expect((await revoke("other.w2")).statusCode).toBe(404);
+  });
+});
+
 describe("whose worker it is", () => {
   it("decides who may drain it: that of a tenant its own people, that of all those who operate the installation", async () => {
     await addWorker("w1");

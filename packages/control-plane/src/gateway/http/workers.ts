@@ -1,14 +1,17 @@
 // Workers over HTTP.
-// Owns:          the list of workers that this process has heard of in the last 30 s, one of them, and the orders to drain them.
+// Owns:          the list of workers that this process has heard of in the last 30 s, one of them, the orders to drain them and to end sessions.
 // Must not know: how workers are chosen, how an order is kept.
 // W1. A worker that is drained is listed although it is silent, so that the order can be seen and taken back. W2. Whoever works for a
 //     worker's tenant may drain it; a worker that serves all tenants is drained by the tenant that operates the installation.
+// W3. A session is its tenant's, and ends by order of that tenant's people; a worker with a session need not have been heard of here.
 
 import { Type } from "@fastify/type-provider-typebox";
 import type { FastifyRequest } from "fastify";
+import type { Static } from "typebox";
 import { Fault } from "../../ports/fault.ts";
 import { orderDrain, takeBackDrain, type WorkerDrain } from "../../scheduling/drain.ts";
 import { servesTenant, type Worker } from "../../scheduling/registry.ts";
+import { ownIdIn } from "../../worker-sessions/session-worker.ts";
 import type { App } from "../app.ts";
 import { actorOf, type Caller } from "../identity.ts";
 import { pathId } from "../query.ts";
@@ -18,12 +21,13 @@ import { maybe, problemResponses } from "./schemas.ts";
 
 const tags = ["workers"];
 const WorkerParams = Type.Object({ id: Type.String() });
-const DrainBody = Type.Union([Type.Object({ reason: maybe(Type.String({ maxLength: 512 })) }), Type.Null()]);
+const ReasonBody = Type.Union([Type.Object({ reason: maybe(Type.String({ maxLength: 512 })) }), Type.Null()]);
 
 export function workerRoutes(app: App, parts: RouteParts): void {
   listRoute(app, parts);
   oneRoute(app, parts);
   drainRoutes(app, parts);
+  revokeRoute(app, parts);
 }
 
 function listRoute(app: App, parts: RouteParts): void {
@@ -102,7 +106,7 @@ function drainRoutes(app: App, parts: RouteParts): void {
           tags,
           ...about,
           params: WorkerParams,
-          body: DrainBody,
+          body: ReasonBody,
           response: { 200: WorkerSchema, ...problemResponses },
         },
       },
@@ -114,7 +118,7 @@ function drainRoutes(app: App, parts: RouteParts): void {
             "TENANT_FORBIDDEN",
             "the worker serves all tenants: the tenant that operates the installation drains it",
           );
-        const wish = { workerId: known.id, by: actorOf(caller), reason: (request.body?.reason ?? "").trim() };
+        const wish = { workerId: known.id, by: actorOf(caller), reason: reasonIn(request.body) };
         const signal = jobParts.clock.deadline(deadline(), jobParts.settings.storeTimeoutMs);
         if (verb === "drain") await orderDrain({ ...wish, tenant: known.tenant ?? "" }, jobParts, signal);
         else await takeBackDrain(wish, jobParts, signal);
@@ -124,6 +128,43 @@ function drainRoutes(app: App, parts: RouteParts): void {
         return viewOf({ id: known.id, ...freshOf(known.id, parts) }, request, parts);
       },
     );
+}
+
+function revokeRoute(app: App, parts: RouteParts): void {
+  app.post(
+    "/api/v1/workers/:id/revoke-session",
+    {
+      config: { permission: "workers.revoke" },
+      schema: {
+        tags,
+        operationId: "revokeWorkerSession",
+        summary: "End the session of a worker that is connected with an API key",
+        description:
+          "Whichever gateway it is connected to. The worker may connect again with a key that is still valid: to keep it out, revoke its key first. Jobs that it has go on if it comes back in time, and otherwise the way of a lost worker's. `revoked` is false for a worker that has no session.",
+        params: WorkerParams,
+        body: ReasonBody,
+        response: {
+          200: Type.Object({ worker_id: Type.String(), tenant: Type.String(), revoked: Type.Boolean() }),
+          ...problemResponses,
+        },
+      },
+    },
+    async (request) => {
+      const caller = callerOf(request);
+      const { tenant } = caller;
+      const workerId = pathId(request.params, "id", "WORKER_NOT_FOUND", "no such worker");
+      const ownId = ownIdIn(workerId, tenant);
+      const order = { tenant, workerId, by: actorOf(caller), reason: reasonIn(request.body) };
+      const revoked = ownId !== undefined && (await parts.workers.revoke({ ...order, ownId }, parts.deadline()));
+      if (!revoked) findWorker(request, parts);
+      else parts.log.info("worker.session_revoked", { workerId, by: order.by.principal });
+      return { worker_id: workerId, tenant, revoked };
+    },
+  );
+}
+
+function reasonIn(body: Static<typeof ReasonBody> | undefined): string {
+  return (body?.reason ?? "").trim();
 }
 
 /** Workers that the caller may know of: alive, or drained. */
