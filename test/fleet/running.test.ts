@@ -61,8 +61,12 @@ beforeAll(async () => {
   const deafJob = worker({ topic: "job.deaf", run: () => released.promise });
   const deaf = await serve([deafJob], { connection, workerId: "deaf", ...ends, stopGraceMs: 600_000 });
   opened.defer(() => deaf.drain());
+  const readConfig = (_: unknown, { env }: { readonly env: Readonly<Record<string, string>> }) =>
+    env.CORDUM_EFFECTIVE_CONFIG ?? "nothing";
+  const near = await serve([worker("job.near", readConfig)], { connection, workerId: "near", ...ends });
+  opened.defer(() => near.drain());
   const gateway = { gateway: urls[0] ?? "", apiKey: "key-wes-0000000000" };
-  const far = await serve([worker({ topic: "job.far", run: () => void ranAt.push("far") })], {
+  const far = await serve([worker({ topic: "job.far", run: readConfig })], {
     url: gateway,
     workerId: "far",
     ...ends,
@@ -85,7 +89,7 @@ const SLOWLY = { timeout: 15_000 };
 
 describe("a worker that is drained at one gateway", () => {
   it("gets nothing from any scheduler, ends what it has, and is shown empty at the other gateway", async () => {
-    await expect.poll(async () => (await at(0).workers()).length, SLOWLY).toBe(4);
+    await expect.poll(async () => (await at(0).workers()).length, SLOWLY).toBe(5);
     const held = await Promise.all(Array.from({ length: 8 }, () => submit("job.held")));
     for (const id of held) await expect.poll(() => stateOf(id), SLOWLY).toBe("RUNNING");
     const atOne = await jobsAt("one", held);
@@ -148,6 +152,25 @@ describe("a worker that is drained at one gateway", () => {
     const jobs = await Promise.all(ids.map((id) => at(0).get(id)));
     return jobs.filter((job) => job.worker_id === workerId).map(({ id }) => id);
   }
+});
+
+describe("what is configured at one gateway", () => {
+  it("reaches workers by NATS and by WebSocket alike, with the next job", async () => {
+    const seenBy = async (topic: string) => {
+      const { job_id } = await at(0).submit({ topic, prompt: "p", team_id: "red" });
+      return (await at(1).wait(job_id, { timeoutMs: 15_000 })).result;
+    };
+    const asked = async () => [await seenBy("job.near"), await seenBy("job.far")];
+    expect(await asked()).toEqual(["nothing", "nothing"]);
+    await at(1).config.replace({ scope: "org", data: { model: "small", tools: ["a"] } });
+    await at(1).config.replace({ scope: "team", scope_id: "red", data: { model: "<large>" } });
+    const expected = '{"model":"\\u003clarge\\u003e","tools":["a"]}';
+    // The news of a change travels for a moment.
+    await expect.poll(asked, SLOWLY).toEqual([expected, expected]);
+    await at(0).config.remove({ scope: "team", scope_id: "red" });
+    await at(0).config.remove({ scope: "org" });
+    await expect.poll(asked, SLOWLY).toEqual(["nothing", "nothing"]);
+  }, 60_000);
 });
 
 describe("a job that is cancelled at one gateway", () => {

@@ -105,6 +105,29 @@ describe("a worker with a key", () => {
     expect(scene.core.parts.registry.alive(scene.clock.now())).toHaveLength(2);
   });
 
+  it("finds what is configured in the job's env, as it stands when the job is handed over", async () => {
+    const { url, ada, scene } = await open({ operatorTenant: "acme" });
+    const set = async (scope: string, scopeId: string, data: object, key = "admin-key"): Promise<void> => {
+      const body = { scope, scope_id: scopeId, data };
+      expect((await scene.post(key, "/api/v1/config", body)).statusCode).toBe(204);
+    };
+    const reading = worker("job.echo", (_, { env }) => env.CORDUM_EFFECTIVE_CONFIG ?? "nothing");
+    await serving(reading, (await connected(url)).connection);
+    const seen = async (more: object = {}) => {
+      const { job_id } = await ada.submit({ topic: "job.echo", prompt: "p", ...more });
+      return (await ada.wait(job_id, { timeoutMs: 10_000 })).result;
+    };
+    expect(await seen()).toBe("nothing");
+    await set("system", "default", { model: "small", pools: { p: {} } });
+    await set("org", "acme", { b: "<b>", a: 1 });
+    await set("org", "other", { a: "theirs" }, "other-admin-key");
+    await set("team", "red", { a: 2 });
+    expect(await seen()).toBe('{"a":1,"b":"\\u003cb\\u003e","model":"small"}');
+    expect(await seen({ team_id: "red" })).toBe('{"a":2,"b":"\\u003cb\\u003e","model":"small"}');
+    await set("org", "acme", {});
+    expect(await seen()).toBe('{"model":"small"}');
+  });
+
   it.each([
     ["viewer-key", "403"],
     ["submitter-key", "403"],
