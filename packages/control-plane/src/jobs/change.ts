@@ -5,6 +5,7 @@
 // H2. Who loses a race goes on from the record that the conflict brings; nothing goes back to the bus.
 // H3. Time does not stand still for a job: a change of a stored one happens after the one before, even where two processes' clocks say
 //     otherwise. So the order of its steps is that of its versions, and whoever looks for what has changed since finds the newest.
+//     Between the stamp and the commit there is one deadline for everything, so that a follower knows how old a stamp can be.
 // H4. A worker's slot is taken before the commit that dispatches to it and given back when that commit fails.
 
 import { Fault } from "../ports/fault.ts";
@@ -20,7 +21,7 @@ import type { JobParts } from "./job-parts.ts";
 import { giveSlotsBack, takeSlots } from "./job-slots.ts";
 import { recordLife } from "./job-spans.ts";
 import type { SeenJob } from "./job-store.ts";
-import { keepForRetry } from "./keep-for-retry.ts";
+import { keepForRetry, needsKeeping } from "./keep-for-retry.ts";
 import { changeAndSettle } from "./settle.ts";
 
 export interface Changed {
@@ -95,18 +96,23 @@ export interface Happening {
   readonly event: JobEvent | "pull";
   /** It happens later than this, see H3. */
   readonly after: EpochMs;
+  /** The commit brings the job's context along, kept for as long as it must be. */
+  readonly attachesContext?: boolean;
 }
 
 /** Settles what the event leads to and commits it, with the worker's and the limits' slots held. "unchanged": there was nothing to write. */
 export async function settleAndCommit<S extends { readonly kind: "committed" | "conflict" }>(
-  { before, event, after }: Happening,
+  { before, event, after, attachesContext = false }: Happening,
   parts: JobParts,
   signal: AbortSignal,
   commit: (next: Job) => Promise<S>,
 ): Promise<{ readonly moved: Transition; readonly saved: S | "unchanged" }> {
   const known = parts.drives ? configOf(before, parts) : undefined;
   const config = known === undefined && mayBePlaced(before, event, parts) ? await meetConfig(before, parts) : known;
-  const now = Math.max(parts.clock.now(), after + 1);
+  const startedAt = parts.clock.now();
+  const now = Math.max(startedAt, after + 1);
+  const until = (): AbortSignal =>
+    parts.clock.deadline(signal, Math.max(0, startedAt + parts.settings.storeTimeoutMs - parts.clock.now()));
   let moved = changeAndSettle(before, event, { now, parts, config });
   let committed = false;
   let mayBeOut = false;
@@ -115,10 +121,10 @@ export async function settleAndCommit<S extends { readonly kind: "committed" | "
     parts.registry.reserve({ workerId: dispatch.workerId, jobId: before.id, dispatchId: dispatch.id });
   try {
     const isLimited = dispatch !== undefined && dispatch.limits.length > 0;
-    const full = isLimited ? await takeSlots(moved.next, dispatch, parts, signal) : undefined;
+    const full = isLimited ? await takeSlots(moved.next, dispatch, parts, until()) : undefined;
     if (full !== undefined) moved = changeAndSettle(before, event, { now, parts, config, full });
     if (moved.next === before) return { moved, saved: "unchanged" };
-    await keepForRetry(before, moved.next, parts, signal);
+    if (!attachesContext && needsKeeping(before, moved.next)) await keepForRetry(moved.next, parts, until());
     mayBeOut = true;
     const saved = await commit(moved.next);
     mayBeOut = false;

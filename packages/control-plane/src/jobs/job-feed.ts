@@ -15,7 +15,9 @@ import { JOB_NEWS_SUBJECT, parseNews } from "./announce.ts";
 import { type JobChange, loadChanges, placesSince } from "./changed-since.ts";
 import type { JobParts } from "./job-parts.ts";
 
-export const OVERLAP_MS: Ms = 8_000;
+/** A stamp is at most five seconds older than its commit (job-parts.ts, storeTimeoutMs), which is carried out within COMMIT_LATEST_MS;
+ *  clocks differ by two seconds at most. */
+export const OVERLAP_MS: Ms = 13_000;
 export const SCAN_MS: Ms = 5_000;
 /** News of one job come in bursts: the record is read once for all of them. */
 const GATHER_MS: Ms = 20;

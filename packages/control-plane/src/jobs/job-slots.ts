@@ -19,7 +19,7 @@ export async function takeSlots(
   const limits = decision === undefined ? [] : limitsOnConcurrency(job, decision, parts);
   const holder = { jobId: job.id, dispatchId: dispatch.id };
   for (const limit of limits) {
-    const answer = await parts.slots.take(limit, holder, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
+    const answer = await parts.slots.take(limit, holder, signal);
     if (answer === "full") return limit;
   }
   return undefined;

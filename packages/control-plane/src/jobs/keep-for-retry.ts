@@ -11,14 +11,16 @@ import type { JobParts } from "./job-parts.ts";
 import { requestOf } from "./job-request.ts";
 import { ownContextKey } from "./own-payloads.ts";
 
+export function needsKeeping(before: Job, next: Job): boolean {
+  return isDeadLetter(next) && !isTerminal(before);
+}
+
 /** A payload store that does not answer holds up nobody's end: then a late retry may find the context gone. */
-export async function keepForRetry(before: Job, next: Job, parts: JobParts, signal: AbortSignal): Promise<void> {
-  if (isTerminal(before) || !isDeadLetter(next)) return;
+export async function keepForRetry(next: Job, parts: JobParts, signal: AbortSignal): Promise<void> {
   const key = ownContextKey(next, requestOf(next));
   if (key === undefined) return;
-  const until = parts.clock.deadline(signal, parts.settings.storeTimeoutMs);
   try {
-    await parts.payloads.keep(key, parts.jobs.deadLetterKeepMs, until);
+    await parts.payloads.keep(key, parts.jobs.deadLetterKeepMs, signal);
   } catch (error) {
     parts.log.warn("context.not_kept", {
       jobId: next.id,

@@ -171,12 +171,12 @@ export async function createJob(
     steps: [{ at: now, state: "PENDING", why: "accepted" }],
     decisions: [],
   };
-  const { refusal } = draft;
+  const { refusal, attached = [] } = draft;
   const event: JobEvent = refusal === undefined ? { kind: "woke" } : { kind: "refused", ...refusal };
-  const begun = { before: accepted, event, after: now - 1 };
+  const begun = { before: accepted, event, after: now - 1, attachesContext: attached.length > 0 };
   const { moved, saved } = await settleAndCommit(begun, parts, signal, (next) =>
     parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs), {
-      attached: keptWith(next, draft.attached ?? [], parts),
+      attached: keptWith(next, attached, parts),
       deedOf,
     }),
   );

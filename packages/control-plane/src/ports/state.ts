@@ -16,9 +16,14 @@
 // S8. Batches that arrive while calls are under way travel together.
 // S9. Where `traits.attaches`, a batch may put payloads, into the Payloads that were opened with this State: together with its other
 //     changes or not at all. A cluster cannot: payloads have their own slots there.
+// S10. A batch is carried out within COMMIT_LATEST_MS of `commit`, or never, whatever becomes of who sent it. So whoever has read what
+//     was stamped up to some moment knows when nothing can be added to it any more.
 
 import type { Json } from "./json.ts";
 import type { EpochMs, Ms } from "./time.ts";
+
+/** See S10. */
+export const COMMIT_LATEST_MS: Ms = 5_000;
 
 /** 0 … traits.partitions - 1. */
 export type Partition = number;

@@ -5,6 +5,7 @@
 //     does: the work stays in the queue, since it may be on the wire. Q3. The order of the queue depends on nothing but the seed.
 
 import { Fault, type FaultCode } from "../ports/fault.ts";
+import type { EpochMs } from "../ports/time.ts";
 import type { CallKind } from "./fate.ts";
 import { Life } from "./process.ts";
 
@@ -23,6 +24,7 @@ export interface Call extends CallAbout {
   /** Counts up; calls of one turn have the same `turn`. */
   readonly nth: number;
   readonly turn: number;
+  readonly madeAt: EpochMs;
   /** Nobody waits for the answer any more. */
   isAbandoned: boolean;
   /** Does the work; `answer` tells whether the caller hears of it. */
@@ -44,9 +46,14 @@ export function outcomeUnknown(call: CallAbout): FaultCode {
 
 export class CallQueue {
   readonly #ready: Call[] = [];
+  readonly #now: () => EpochMs;
   #made = 0;
   /** Set by the world at each step. */
   turn = 0;
+
+  constructor(now: () => EpochMs) {
+    this.#now = now;
+  }
 
   get size(): number {
     return this.#ready.length;
@@ -65,6 +72,7 @@ export class CallQueue {
         ...about,
         nth: this.#made++,
         turn: this.turn,
+        madeAt: this.#now(),
         isAbandoned: false,
         perform: (answer) => {
           const done = work();

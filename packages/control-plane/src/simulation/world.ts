@@ -10,6 +10,7 @@ import type { Dump } from "../adapters/memory/memory-state.ts";
 import { type SeededRandom, seededRandom } from "../adapters/system/seeded-random.ts";
 import { timerQueue } from "../adapters/system/timer-queue.ts";
 import { Fault, unreachable } from "../ports/fault.ts";
+import { COMMIT_LATEST_MS } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 import { type Call, CallQueue, echoOf, outcomeUnknown, unavailable } from "./calls.ts";
 import { CLOSE_CLOCKS, drawClockError } from "./clock-error.ts";
@@ -50,7 +51,7 @@ export class World {
   readonly #options: SimulationOptions;
   readonly #chance: SeededRandom;
   readonly #timers = timerQueue();
-  readonly #queue = new CallQueue();
+  readonly #queue = new CallQueue(() => this.#now);
   readonly #bus: SimBus;
   readonly #store: Store;
   readonly #lives = new Map<string, Life>();
@@ -220,6 +221,8 @@ export class World {
   }
 
   #fateOf(call: Call): Fate | "gone" {
+    if (call.kind === "commit" && this.#now - call.madeAt > COMMIT_LATEST_MS)
+      return call.isAbandoned ? "gone" : "error";
     // Whoever asked has given up or died: what was on the wire may be done or not.
     if (call.isAbandoned || !call.life.isAlive) return call.kind !== "arrive" && this.#chance.once(2) ? "run" : "gone";
     if (call.port === "state" && this.#now < this.#outageUntil) return "error";
