@@ -182,9 +182,9 @@ function checkPlacing(job: Job, ledger: Ledger, fail: Fail): void {
   }
 }
 
-/** G10. A failover may forget that a slot was taken. */
+/** G10. A failover may forget that a slot was taken, whatever else it forgets. */
 function checkLimit(job: Job, ledger: Ledger, fail: Fail): void {
-  if (ledger.forgotten.size > 0) return;
+  if (ledger.hasFailedOver) return;
   const of = (has: (other: Job) => boolean): readonly string[] =>
     [...ledger.histories.values()].flatMap(({ job: other }) =>
       other.tenant === job.tenant && has(other) && "dispatch" in other.phase
