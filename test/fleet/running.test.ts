@@ -1,10 +1,11 @@
 // What operators do to a fleet that runs: two gateways and two schedulers over NATS and Redis, workers over NATS and by WebSocket. An order
-// given to one gateway is heeded by all schedulers, a rate is one for all gateways, and a stopped job says what its worker did.
+// given to one gateway is heeded by all schedulers, a rate is one for all doors, and a stopped job says what its worker did.
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Client, connect, serve, worker } from "@cordum/sdk";
+import { encodePacket, SUBJECTS } from "@cordum/protocol";
+import { Client, connect, serve, type WorkerConnection, worker } from "@cordum/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startNodes } from "./nodes.ts";
 import { startServers } from "./servers.ts";
@@ -23,6 +24,7 @@ const farSaid: string[] = [];
 const released = Promise.withResolvers<string>();
 let clients: readonly Client[];
 let urls: readonly string[];
+let connection: WorkerConnection;
 
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), "cordum-running-"));
@@ -43,7 +45,7 @@ beforeAll(async () => {
   );
   urls = nodes.urls;
   clients = urls.map((url) => new Client({ url, apiKey: OPS, retries: 0 }));
-  const connection = await connect(target, { log: QUIET });
+  connection = await connect(target, { log: QUIET });
   opened.defer(() => connection.close());
   const ends = { log: QUIET, drainTimeoutMs: 100, stopGraceMs: 100, heartbeatIntervalMs: 500 };
   const definitions = (name: string) => [
@@ -202,5 +204,21 @@ describe("a rate of submits", () => {
     expect(taken).toBeGreaterThanOrEqual(SLOW.burst - 10); // what was drawn in advance by two gateways may be lost
     const refused = asked.find(({ status }) => status === "rejected");
     expect(refused).toMatchObject({ reason: { status: 429, code: "SUBMIT_RATE_LIMITED" } });
+  }, 60_000);
+
+  it("counts jobs that come over NATS, too: they are taken, and each waits for its turn", async () => {
+    const eve = new Client({ url: urls[0] ?? "", apiKey: "key-eve-0000000000", retries: 0 });
+    const ids = ["raw-1", "raw-2", "raw-3"];
+    for (const jobId of ids) {
+      const value = { jobId, topic: "job.note", tenantId: "evil" };
+      const packet = { senderId: "raw", protocolVersion: 1, payload: { kind: "jobRequest", value } } as const;
+      await connection.publish(SUBJECTS.jobSubmit, encodePacket(packet));
+    }
+    const last = (id: string) => eve.get(id).then(({ state, waiting }) => [state, waiting]);
+    await expect.poll(() => last("raw-3").catch(() => []), SLOWLY).toEqual(["PENDING", "throttled"]);
+    const refusal = { status: 429, code: "SUBMIT_RATE_LIMITED" };
+    await expect(eve.submit({ topic: "job.note", prompt: "p" })).rejects.toMatchObject(refusal);
+    for (const id of ids)
+      expect(await eve.wait(id, { timeoutMs: 15_000 })).toMatchObject({ state: "SUCCEEDED", attempts: 1 });
   }, 60_000);
 });

@@ -5,7 +5,6 @@
 //     answering. W2. close ends everything.
 
 import type { InjectOptions, LightMyRequestResponse } from "fastify";
-import { SubmitLimiter } from "../jobs/submit-rate.ts";
 import { DEFAULT_SESSION_SETTINGS } from "../worker-sessions/session-parts.ts";
 import { WorkerSessions } from "../worker-sessions/sessions.ts";
 import { type App, createApp, registerRoutes } from "./app.ts";
@@ -107,7 +106,6 @@ export async function createGateway(parts: GatewayParts): Promise<Gateway> {
     held,
     streams,
     workers,
-    submitLimiter: new SubmitLimiter(settings.submitRates, { ...parts.jobParts, ...parts.jobParts.settings }),
     denials,
   };
   registerRoutes(app, () => {

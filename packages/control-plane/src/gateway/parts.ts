@@ -4,7 +4,6 @@
 
 import { type ArtifactSettings, DEFAULT_ARTIFACT_SETTINGS } from "../artifacts/use-artifacts.ts";
 import type { JobParts } from "../jobs/job-parts.ts";
-import { NO_SUBMIT_RATES, type SubmitRates } from "../jobs/submit-rate.ts";
 import type { ManageParts } from "../keys/manage.ts";
 import type { Log } from "../ports/telemetry.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
@@ -29,8 +28,6 @@ export interface GatewaySettings {
   readonly rateLimit: RateLimit;
   /** Per tenant, over all of its credentials. */
   readonly tenantRateLimit: RateLimit;
-  /** Jobs per tenant, through all gateways together. */
-  readonly submitRates: SubmitRates;
   /** Per address, for requests without a valid credential. */
   readonly publicRateLimit: RateLimit;
   /** Addresses that are remembered for the limit. */
@@ -56,7 +53,6 @@ export const DEFAULT_GATEWAY_SETTINGS: Omit<GatewaySettings, "origins"> = {
   handlerMs: 30_000,
   rateLimit: { rps: 50, burst: 100 },
   tenantRateLimit: { rps: 0, burst: 0 },
-  submitRates: NO_SUBMIT_RATES,
   publicRateLimit: { rps: 20, burst: 40 },
   addressesMax: 10_000,
   exposesMetrics: false,

@@ -3,13 +3,14 @@
 // Must not know: how a rate is kept.
 
 import type { FastifyReply } from "fastify";
-import type { SubmitLimiter, SubmitRate } from "../jobs/submit-rate.ts";
+import type { JobParts } from "../jobs/job-parts.ts";
+import type { SubmitRate } from "../jobs/submit-rate.ts";
 import { Fault } from "../ports/fault.ts";
 import type { Meter } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
 
 export interface SpendParts {
-  readonly submitLimiter: SubmitLimiter;
+  readonly jobParts: Pick<JobParts, "submitLimiter">;
   readonly meter: Meter;
   deadline(): AbortSignal;
 }
@@ -21,7 +22,7 @@ export function spendSubmits(
   parts: SpendParts,
   reply: FastifyReply,
 ): Promise<void> | undefined {
-  return parts.submitLimiter.take(tenant, jobs, parts.deadline)?.then((admission) => {
+  return parts.jobParts.submitLimiter.take(tenant, jobs, parts.deadline)?.then((admission) => {
     if (admission.kind === "admitted") return;
     parts.meter.count("cordum_gateway_submits_limited_total", {}, jobs);
     const waitS = Math.ceil(admission.waitMs / 1_000);

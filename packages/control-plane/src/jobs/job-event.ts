@@ -27,6 +27,8 @@ export type JobEvent =
   | { readonly kind: "policy_unavailable"; readonly retryAfterMs: Ms }
   | { readonly kind: "placed"; readonly dispatch: Dispatch; readonly timeoutMs: Ms; readonly attemptsMax: number }
   | { readonly kind: "unplaced"; readonly waiting: WaitReason; readonly pools: readonly string[] }
+  /** Its tenant submits more than it may: the job waits for its turn, and is judged then. */
+  | { readonly kind: "paced"; readonly until: EpochMs }
   /** This process neither judges nor places: one that does is rung for. */
   | { readonly kind: "handed_over"; readonly ringAgainMs: Ms }
   /** A limit is reached. */

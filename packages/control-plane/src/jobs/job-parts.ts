@@ -25,6 +25,7 @@ import type { LimitHints } from "./limit-hints.ts";
 import type { Outbound } from "./outbound.ts";
 import type { ProgressBoard } from "./progress-board.ts";
 import type { SecondLooks } from "./second-looks.ts";
+import { NO_SUBMIT_RATES, type SubmitLimiter, type SubmitRates } from "./submit-rate.ts";
 import type { JobLimits } from "./transition.ts";
 
 /** Pools and timeouts as they are now: one immutable object, swapped as a whole. */
@@ -45,6 +46,7 @@ export interface JobSettings extends JobLimits {
   readonly busTimeoutMs: Ms;
   readonly allowsSelfApproval: boolean;
   readonly schemaEnforcement: SchemaEnforcement;
+  readonly submitRates: SubmitRates;
 }
 
 export interface JobParts {
@@ -72,6 +74,7 @@ export interface JobParts {
   readonly slots: Slots;
   readonly congestion: Congestion;
   readonly limitHints: LimitHints;
+  readonly submitLimiter: SubmitLimiter;
   readonly announcer: Announcer;
   readonly settings: JobSettings;
 }
@@ -91,4 +94,5 @@ export const DEFAULT_JOB_SETTINGS: JobSettings = {
   busTimeoutMs: 5_000,
   allowsSelfApproval: false,
   schemaEnforcement: "enforce",
+  submitRates: NO_SUBMIT_RATES,
 };

@@ -1,6 +1,8 @@
 // Jobs that arrive as packets on the bus, from anybody who speaks CAP.
 // Owns:          how a JobRequest packet becomes a job; what is refused.
 // Must not know: HTTP. Policy, placement and storage are the submit use case's (submit.ts).
+// A packet cannot be sent away as a request can: a job that comes when its tenant has submitted as many as it may is taken, and waits for its
+// turn in its record (docs/decisions/024). One that is there already takes no turn: packets come twice, and gateways ring with them.
 // The bytes of the request are kept as they came, so that fields of newer clients survive; only a request that claims what the control
 // plane alone may say is written anew, without it.
 
@@ -60,7 +62,11 @@ export async function submitPacket(received: RequestPacket, parts: JobParts, sig
     bodyHash: "",
     deadlineMs: Number.isSafeInteger(deadlineMs) ? deadlineMs : 0,
   } as const;
-  const created = await createJob(await withRefusal(draft, parts, signal), parts, signal);
+  const created = await createJob(
+    await withTurn(await withRefusal(draft, parts, signal), parts, signal),
+    parts,
+    signal,
+  );
   if (created.kind === "created") return { kind: "ack" };
   const { record } = created.seen;
   if (record.tenant !== tenant || record.hash !== hashRequest(clean, encoded))
@@ -81,6 +87,20 @@ async function withRefusal(draft: JobDraft, parts: JobParts, signal: AbortSignal
   const checking = payloadFault({ ...draft, load }, parts, signal);
   const fault = checking === undefined ? undefined : await checking;
   return fault === undefined ? draft : { ...draft, refusal: { code: codeOf(fault), message: fault.message } };
+}
+
+async function withTurn(draft: JobDraft, parts: JobParts, signal: AbortSignal): Promise<JobDraft> {
+  const { submitLimiter, settings, clock, jobs, meter } = parts;
+  const { tenant, jobId } = draft;
+  if (!submitLimiter.limits(tenant)) return draft;
+  const seen = await jobs.load(jobId, clock.deadline(signal, settings.storeTimeoutMs));
+  if (seen !== undefined) return draft;
+  const turn = await submitLimiter.queue(tenant, settings.backlogMaxMs, signal);
+  if (turn.kind === "now") return draft;
+  meter.count("cordum_scheduler_submits_paced_total", { outcome: turn.kind === "later" ? "waits" : "failed" });
+  if (turn.kind === "later") return { ...draft, turnAt: turn.at };
+  const message = `jobs of tenant ${tenant} are limited to ${turn.rate.perSecond} a second, and too many wait for their turn`;
+  return { ...draft, refusal: { code: "submit_rate_limited", message } };
 }
 
 /** Not for one that waits for something: back-off and the order of the backlog hold whatever is rung. */

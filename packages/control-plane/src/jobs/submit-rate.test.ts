@@ -8,7 +8,7 @@ import { Fault } from "../ports/fault.ts";
 import type { State } from "../ports/state.ts";
 import { DEFAULT_RETENTION, stateLayout } from "../services/core.ts";
 import { withState } from "../testing/scene-ports.ts";
-import { SubmitLimiter, type SubmitRate, type SubmitRates } from "./submit-rate.ts";
+import { NO_SUBMIT_RATES, SubmitLimiter, type SubmitRate, type SubmitRates } from "./submit-rate.ts";
 
 const NEVER = new AbortController().signal;
 const never = (): AbortSignal => NEVER;
@@ -46,6 +46,16 @@ async function take(limiter: SubmitLimiter, jobs = 1, tenant = "acme"): Promise<
   const admission = await limiter.take(tenant, jobs, never);
   return admission === undefined || admission.kind === "admitted" ? 0 : admission.waitMs;
 }
+
+const HOUR = 3_600_000;
+/** When a job's turn comes, from now on; undefined: too late. */
+async function turn({ clock }: Scene, limiter: SubmitLimiter, waitMsMax = HOUR): Promise<number | undefined> {
+  const given = await limiter.queue("acme", waitMsMax, NEVER);
+  if (given.kind === "none") return undefined;
+  return given.kind === "now" ? 0 : given.at - clock.now();
+}
+const turns = async (scene: Scene, limiter: SubmitLimiter, jobs: number, waitMsMax = HOUR) =>
+  Promise.all(Array.from({ length: jobs }, () => turn(scene, limiter, waitMsMax)));
 
 /** How many of so many single jobs are let in. */
 async function admitted(limiter: SubmitLimiter, jobs: number): Promise<number> {
@@ -149,6 +159,68 @@ describe("a tenant's rate of submits", () => {
     const before = calls();
     for (let nth = 0; nth < 1_000; nth++) expect(await take(small, 1, "other")).toBeGreaterThan(0);
     expect(calls()).toBe(before);
+  });
+
+  it("gives turns to those who cannot be sent away: at once for a burst, then one after the other at the rate", async () => {
+    const scene = open();
+    const limiter = scene.process();
+    const first = await turns(scene, limiter, 103);
+    expect(first.toSorted((a = 0, b = 0) => a - b)).toEqual([...Array<number>(100).fill(0), 20, 40, 60]);
+    await scene.clock.advance(50);
+    expect(await turns(scene, limiter, 2)).toEqual([30, 50]);
+    await scene.clock.advance(10_000);
+    expect(await turns(scene, limiter, 100)).toEqual(Array<number>(100).fill(0));
+    expect([limiter.limits("acme"), scene.process(NO_SUBMIT_RATES).limits("acme")]).toEqual([true, false]);
+  });
+
+  it("makes those who come with a request wait behind those turns, and gives no turn behind a line that is too long", async () => {
+    const scene = open();
+    const [limiter, gateway] = [scene.process(), scene.process()];
+    await turns(scene, limiter, 110);
+    expect(await take(gateway)).toBe(220);
+    expect(await turn(scene, limiter, 219)).toBeUndefined();
+    const before = scene.calls();
+    expect(await turns(scene, limiter, 50, 100)).toEqual(Array(50).fill(undefined));
+    expect(scene.calls()).toBe(before);
+    await scene.clock.advance(220);
+    expect(await take(gateway)).toBe(0);
+    expect(await turn(scene, limiter)).toBe(20);
+  });
+
+  it("gives turns in few calls, however many want one", async () => {
+    const scene = open();
+    const limiter = scene.process({ preset: { perSecond: 1, burst: 1 }, ofTenant: new Map() });
+    const given = await turns(scene, limiter, 256);
+    expect(given).toEqual(Array.from({ length: 256 }, (_, nth) => nth * 1_000));
+    expect(scene.calls()).toBeLessThan(10);
+  });
+
+  it("never lets turns and requests together come faster than burst and rate allow", async () => {
+    const asks = fc.array(fc.record({ ms: fc.nat(200), at: fc.nat(2), isRequest: fc.boolean(), jobs: fc.nat(8) }), {
+      minLength: 20,
+      maxLength: 150,
+    });
+    await fc.assert(
+      fc.asyncProperty(asks, async (sequence) => {
+        const scene = open();
+        const rate = { perSecond: 20, burst: 10 };
+        const processes = [0, 1, 2].map(() => scene.process({ preset: rate, ofTenant: new Map() }));
+        const start = scene.clock.now();
+        const begins: number[] = [];
+        for (const { ms, at, isRequest, jobs } of sequence) {
+          await scene.clock.advance(ms);
+          const limiter = processes[at] ?? scene.process();
+          const now = scene.clock.now() - start;
+          const waits = isRequest
+            ? Array<number>(await admitted(limiter, jobs)).fill(0)
+            : await turns(scene, limiter, jobs);
+          begins.push(...waits.map((wait = Number.POSITIVE_INFINITY) => now + wait));
+        }
+        for (const [nth, at] of begins.toSorted((a, b) => a - b).entries())
+          expect(nth + 1).toBeLessThanOrEqual(rate.burst + (rate.perSecond * at) / 1_000 + 1e-6);
+      }),
+      { numRuns: 60 },
+    );
   });
 
   it("lets nobody in while State cannot say, and tells all who wait so", async () => {

@@ -127,6 +127,8 @@ export interface JobDraft {
   readonly notBefore?: EpochMs | undefined;
   /** What is committed with the record. */
   readonly attached?: readonly Attachment[];
+  /** When its turn comes; absent: now. */
+  readonly turnAt?: EpochMs;
   /** Why it cannot run: then it is created to have failed. */
   readonly refusal?: { readonly code: string; readonly message: string };
 }
@@ -171,8 +173,8 @@ export async function createJob(
     steps: [{ at: now, state: "PENDING", why: "accepted" }],
     decisions: [],
   };
-  const { refusal, attached = [] } = draft;
-  const event: JobEvent = refusal === undefined ? { kind: "woke" } : { kind: "refused", ...refusal };
+  const { attached = [] } = draft;
+  const event = firstEventOf(draft);
   const begun = { before: accepted, event, after: now - 1, attachesContext: attached.length > 0 };
   const { moved, saved } = await settleAndCommit(begun, parts, signal, (next) =>
     parts.jobs.create(next, parts.clock.deadline(signal, parts.settings.storeTimeoutMs), {
@@ -188,6 +190,11 @@ export async function createJob(
   parts.meter.count("cordum_scheduler_jobs_received_total", { topic: draft.topic });
   await followThrough(moved, parts, signal);
   return { kind: "created", job: moved.next };
+}
+
+function firstEventOf({ refusal, turnAt }: JobDraft): JobEvent {
+  if (refusal !== undefined) return { kind: "refused", ...refusal };
+  return turnAt === undefined ? { kind: "woke" } : { kind: "paced", until: turnAt };
 }
 
 function answerOf(job: Job, isRepeat: boolean): Submitted {

@@ -14,6 +14,9 @@ import type { JobEvent, Report } from "./job-event.ts";
 import { dispatchOf, end, move, stay, stopWorker, type Transition, update, without } from "./job-moves.ts";
 import { answers, lookAtStop, noteAnswer, noteStray, noteUnsent } from "./stop-order.ts";
 
+/** Why a job waits that came when its tenant had submitted as many as it may. */
+export const SUBMIT_RATE = "submit_rate";
+
 /** Limits of a job's life, in milliseconds. */
 export interface JobLimits {
   /** A dispatch that the process which published it has not vouched for by then is delivered again. */
@@ -52,6 +55,9 @@ export function transition(job: Job, event: JobEvent, now: EpochMs, limits: JobL
         now,
         event.limit.waiting,
       );
+    case "paced":
+      if (job.phase.state !== "PENDING") return stay(job);
+      return move(job, { state: "PENDING", waiting: "throttled" }, { decide: event.until }, now, SUBMIT_RATE);
     case "unroutable":
     case "refused":
       return onHopeless(job, event, now);

@@ -5,6 +5,7 @@
 import { unreachable } from "../ports/fault.ts";
 import type { JobNeeds } from "../scheduling/placement.ts";
 import type { Job, WaitReason } from "./job.ts";
+import { SUBMIT_RATE } from "./transition.ts";
 
 /** Who can do something about it. "time" and "system" need nobody. */
 export type Actor = "approver" | "operator" | "submitter" | "worker" | "time" | "system";
@@ -36,6 +37,11 @@ export function explain(job: Job, needs: JobNeeds): Explanation {
   const { phase } = job;
   switch (phase.state) {
     case "PENDING":
+      if (job.steps.at(-1)?.why === SUBMIT_RATE)
+        return says("its tenant submits more jobs than it may in a second, and it waits for its turn", "time", [
+          "time",
+          "operator",
+        ]);
       return explainWait(phase.waiting, [], needs);
     case "SCHEDULED":
       return explainWait(phase.waiting, phase.pools, needs);

@@ -106,7 +106,7 @@ export const SETTINGS = {
     submitRatePerSecond: optional(
       "API_TENANT_SUBMIT_RATE",
       perSecond,
-      "Jobs that a tenant may submit per second in the long run, through all gateways together; each job of a batch counts.",
+      "Jobs that a tenant may submit per second in the long run, through all gateways and over the bus together; each job of a batch counts.",
     ),
     submitRateBurst: optional("API_TENANT_SUBMIT_BURST", perSecond, "Jobs at once; twice the rate if not set."),
     submitRates: optional(

@@ -25,7 +25,7 @@ import { listenToPackets, listenToWorkers } from "../jobs/packet-intake.ts";
 import { listenToPeers, type Peers } from "../jobs/peers.ts";
 import { ProgressBoard } from "../jobs/progress-board.ts";
 import { SecondLooks } from "../jobs/second-looks.ts";
-import { RATE_KIND, RATE_SHAPE } from "../jobs/submit-rate.ts";
+import { RATE_KIND, RATE_SHAPE, SubmitLimiter } from "../jobs/submit-rate.ts";
 import { wakeJob } from "../jobs/wake.ts";
 import { keyLayout } from "../keys/key-indexes.ts";
 import { KEY_USE_KIND, KEY_USE_SHAPE } from "../keys/last-use.ts";
@@ -262,6 +262,7 @@ function partsOf(
     congestion: new Congestion(),
     slots: new Slots(ports.state, ports.clock),
     limitHints: new LimitHints(),
+    submitLimiter: new SubmitLimiter(config.settings.submitRates, { ...ports, ...config.settings }),
     announcer: new Announcer(ports, work),
     settings: config.settings,
   };

@@ -202,6 +202,7 @@ function coreConfigOf(config: Config): Omit<CoreConfig, "drives"> {
       relistMs: Math.min(defaults.relistMs, retention.jobMs / 2),
       allowsSelfApproval: config.auth.allowsSelfApproval,
       schemaEnforcement: config.policy.schemaEnforcement,
+      submitRates: config.limits.submitRates,
     },
   };
 }
@@ -219,7 +220,6 @@ function gatewaySettingsOf(config: Config, origins: OriginRules): GatewaySetting
     artifacts: config.artifacts,
     rateLimit: { rps: limits.ratePerSecond, burst: limits.rateBurst },
     tenantRateLimit: { rps: tenantRate?.perSecond ?? 0, burst: tenantRate?.burst ?? 0 },
-    submitRates: limits.submitRates,
     publicRateLimit: { rps: limits.publicRatePerSecond, burst: limits.publicRateBurst },
     trustedProxies: limits.trustedProxies,
     exposesMetrics: config.http.metricsAddress === "off",

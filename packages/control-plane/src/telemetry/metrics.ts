@@ -105,6 +105,11 @@ export const METRICS = {
     help: "Orders to workers to stop a job that had ended, by what became of them: acknowledged, unknown.",
     labels: ["outcome"],
   },
+  cordum_scheduler_submits_paced_total: {
+    type: "counter",
+    help: "Jobs from the bus whose tenant submits more than it may, by what became of them: waits (for its turn), failed (too many wait).",
+    labels: ["outcome"],
+  },
   cordum_scheduler_validation_rejections_total: {
     type: "counter",
     help: "Packets that were refused, by the code or the field that was wrong.",

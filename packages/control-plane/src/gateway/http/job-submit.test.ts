@@ -1,3 +1,4 @@
+import { encodePacket, SUBJECTS } from "@cordum/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { openScene, type Scene } from "../testing/gateway-scene.ts";
 
@@ -166,5 +167,24 @@ describe("the rate at which a tenant submits", () => {
     const counts = (await limited.call("viewer-key", "GET", `${JOBS}/counts`)).json();
     expect(counts.open + counts.ended).toBe(5);
     expect((await limited.call("", "GET", "/metrics")).body).toContain("cordum_gateway_submits_limited_total 5");
+  });
+
+  it("is one with what comes over the bus, behind whose line a request is told to wait", async () => {
+    const rates = { preset: { perSecond: 1, burst: 2 }, ofTenant: new Map() };
+    await using limited = await openScene({ submitRates: rates });
+    for (let nth = 1; nth <= 4; nth++) {
+      const value = { jobId: `bus-${nth}`, topic: "job.echo", tenantId: "acme" };
+      const packet = { senderId: "raw", protocolVersion: 1, payload: { kind: "jobRequest", value } } as const;
+      await limited.parts.jobParts.bus.publish(SUBJECTS.jobSubmit, encodePacket(packet), new AbortController().signal);
+    }
+    const read = async (id: string, aside = "") =>
+      (await limited.call("viewer-key", "GET", `${JOBS}/${id}${aside}`)).json();
+    await expect.poll(async () => (await read("bus-4")).waiting).toBe("throttled");
+    expect(await read("bus-4", "/why")).toMatchObject({
+      reason: "throttled",
+      explanation: expect.stringContaining("its tenant submits more jobs"),
+    });
+    const refused = await limited.post("submitter-key", JOBS, { prompt: "x" });
+    expect([refused.statusCode, refused.headers["retry-after"]]).toEqual([429, "3"]);
   });
 });

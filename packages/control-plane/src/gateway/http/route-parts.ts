@@ -3,7 +3,6 @@
 // Must not know: what a route does.
 
 import type { FastifyRequest } from "fastify";
-import type { SubmitLimiter } from "../../jobs/submit-rate.ts";
 import { assert } from "../../ports/fault.ts";
 import type { WorkerSessions } from "../../worker-sessions/sessions.ts";
 import type { Denials } from "../denials.ts";
@@ -25,7 +24,6 @@ export interface RouteParts extends GatewayParts {
   readonly held: HeldConnections;
   readonly streams: Streams;
   readonly workers: WorkerSessions;
-  readonly submitLimiter: SubmitLimiter;
   readonly denials: Pick<Denials, "note">;
 }
 

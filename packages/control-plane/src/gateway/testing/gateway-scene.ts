@@ -8,6 +8,7 @@ import { inProcessBus } from "../../adapters/inprocess/bus.ts";
 import { memoryPayloads } from "../../adapters/memory/memory-payloads.ts";
 import { memoryState } from "../../adapters/memory/memory-state.ts";
 import { systemClock } from "../../adapters/system/clock.ts";
+import { NO_SUBMIT_RATES, type SubmitRates } from "../../jobs/submit-rate.ts";
 import { PolicySource } from "../../policy/policy-source.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Payloads } from "../../ports/payloads.ts";
@@ -49,8 +50,10 @@ export interface Scene extends AsyncDisposable {
   post(key: string, url: string, body: unknown): Promise<LightMyRequestResponse>;
 }
 
+type SceneSettings = Partial<GatewayParts["settings"]> & { readonly submitRates?: SubmitRates };
+
 export async function openScene(
-  over: Partial<GatewayParts["settings"]> = {},
+  { submitRates = NO_SUBMIT_RATES, ...over }: SceneSettings = {},
   clock: Clock = systemClock(),
   probes?: GatewayParts["probes"],
   tracing: Tracing = NO_TRACING,
@@ -70,7 +73,7 @@ export async function openScene(
       scheduling: { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS },
       drives: true,
       retention: DEFAULT_RETENTION,
-      settings: DEFAULT_JOB_SETTINGS,
+      settings: { ...DEFAULT_JOB_SETTINGS, submitRates },
     },
   );
   await core.start();
