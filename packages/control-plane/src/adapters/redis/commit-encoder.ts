@@ -2,8 +2,8 @@
 // Owns:          writing batches into one program with its keys and constants.
 // Must not know: when and where a call is sent (commit-lane.ts); what the script does with it (commit-script.ts has the format).
 // E1. A batch is refused when it is prepared (adapters/state/admission.ts); encoding cannot fail.
-// E2. Before the same member of the same index, or the same record, is touched a second time in a call, what is collected is written
-//     out; so "last write wins" holds although index changes are collected.
+// E2. Collected index changes are written entering first, leaving after, each in their order. So before a member enters an index that it
+//     left in the same call, what is collected is written out, and "last write wins" holds. Alarms are such an index.
 
 import { Fault, unreachable } from "../../ports/fault.ts";
 import type { Batch, Change, Check, IndexKey, LogKey, RecordKey } from "../../ports/state.ts";
@@ -19,8 +19,8 @@ const REFERENCES_PER_OPERATION = 3;
 /** The version stands before the value, with a space between: neither may be in it. */
 const BATCH_ID = /^[A-Za-z0-9_-]{1,64}$/;
 const OPERATION_BYTES = 32;
-/** A member with changes in so many indexes is written out, so that looking for one stays short. */
-const PENDING_MAX = 32;
+/** A member that leaves so many indexes is written out, so that looking for one stays short. */
+const LEAVING_MAX = 32;
 
 /** A batch that keeps the contract, with its values as text. */
 export interface PreparedBatch {
@@ -57,11 +57,11 @@ export class CallEncoder {
   readonly #keyRefs = new Map<string, number>();
   readonly #constants: string[] = [];
   readonly #memberRefs = new Map<string, number>();
-  /** By member: the indexes in which it has a change that is not written out yet. Lists, because they are short and a set of all pairs
-   *  costs several times as much. */
-  #pending: (number[] | undefined)[] = [];
-  /** By record: its alarm has a change that is not written out yet. */
-  #pendingAlarms: (true | undefined)[] = [];
+  /** By member: the indexes that it leaves, which is not written out yet. Lists, because they are short and a set of all pairs costs
+   *  several times as much. */
+  #leaving: (number[] | undefined)[] = [];
+  /** By record: its alarm is taken away, which is not written out yet. */
+  #leavingAlarms: (true | undefined)[] = [];
   readonly #preamble = new ByteWriter(1_024);
   readonly #program = new ByteWriter(16_384);
   #lastRecord: RecordKey | undefined;
@@ -159,7 +159,8 @@ export class CallEncoder {
   #addPut(put: Extract<Change, { do: "put" }>, stored: string): void {
     const alarms = this.#key(alarmsName(put.key.partition));
     const key = this.#record(put.key);
-    this.#writeOutBeforeAlarm(key);
+    if (put.wakeAt === "never") this.#leavingAlarms[key] = true;
+    else if (this.#leavingAlarms[key] === true) this.#writeOut();
     const program = this.#program;
     program.byte(OP.P);
     program.reference(key);
@@ -172,7 +173,7 @@ export class CallEncoder {
   #addDelete(deleted: RecordKey): void {
     const alarms = this.#key(alarmsName(deleted.partition));
     const key = this.#key(recordName(deleted));
-    this.#writeOutBeforeAlarm(key);
+    this.#leavingAlarms[key] = true;
     this.#program.byte(OP.D);
     this.#program.reference(key);
     this.#program.reference(alarms);
@@ -181,11 +182,19 @@ export class CallEncoder {
   #addMove(move: Extract<Change, { do: "enter" | "leave" }>): void {
     const index = this.#index(move.index);
     const member = this.#member(move.member);
-    this.#writeOutBefore(index, member);
-    this.#program.byte(move.do === "enter" ? OP.E : OP.L);
-    this.#program.reference(index);
-    this.#program.reference(member);
-    if (move.do === "enter") this.#program.reference(this.#number(move.score));
+    const program = this.#program;
+    if (move.do === "leave") {
+      this.#noteLeaving(index, member);
+      program.byte(OP.L);
+      program.reference(index);
+      program.reference(member);
+      return;
+    }
+    if (this.#leaving[member]?.includes(index) === true) this.#writeOut();
+    program.byte(OP.E);
+    program.reference(index);
+    program.reference(member);
+    program.reference(this.#number(move.score));
   }
 
   #addAppend(log: LogKey, text: string): void {
@@ -197,29 +206,20 @@ export class CallEncoder {
     this.#program.reference(this.#member(String(rule.keepMs)));
   }
 
-  #writeOutBefore(index: number, member: number): void {
-    const indexes = this.#pending[member];
-    if (indexes === undefined) {
-      this.#pending[member] = [index];
-      return;
+  #noteLeaving(index: number, member: number): void {
+    const indexes = this.#leaving[member];
+    if (indexes === undefined) this.#leaving[member] = [index];
+    else if (indexes.length < LEAVING_MAX) indexes.push(index);
+    else {
+      this.#writeOut();
+      this.#leaving[member] = [index];
     }
-    if (indexes.length < PENDING_MAX && !indexes.includes(index)) {
-      indexes.push(index);
-      return;
-    }
-    this.#writeOut();
-    this.#pending[member] = [index];
-  }
-
-  #writeOutBeforeAlarm(record: number): void {
-    if (this.#pendingAlarms[record] === true) this.#writeOut();
-    this.#pendingAlarms[record] = true;
   }
 
   #writeOut(): void {
     this.#program.byte(OP.F);
-    this.#pending = [];
-    this.#pendingAlarms = [];
+    this.#leaving = [];
+    this.#leavingAlarms = [];
   }
 
   #index(index: IndexKey): number {

@@ -4,8 +4,8 @@
 // L1. Each batch is atomic by itself: all its checks, then all its changes. A batch that fails a check changes nothing.
 // L2. A failed check does not mean a conflict when the batch was here before: then one of the records it puts carries its id, or – when
 //     it puts none – its mark exists. Then it is answered as committed, with sizes of now.
-// L3. Index changes are collected by key and written by one ZADD and one ZREM each; an index that is counted or looked into is written
-//     out first. The encoder orders a write-out (F) before the same member of the same index is touched again.
+// L3. Index changes are collected by key and written by one ZADD and then one ZREM each; an index that is counted or looked into is
+//     written out first. The encoder orders a write-out (F) before a member enters an index that it left in the same call.
 // L4. No inner command gets more than 7,000 arguments: Lua's stack holds 8,000.
 //
 // Why a program of bytes and a table of constants: every argument costs Redis about 0.15 µs to parse, to allocate and to hand to Lua, and
