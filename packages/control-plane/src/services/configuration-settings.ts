@@ -215,7 +215,7 @@ export const SETTINGS = {
     partitions: optional(
       "CORDUM_PARTITIONS",
       integer({ min: 1, max: 4_096 }),
-      "Partitions of a new store; fixed from the first start on. Redis 16, otherwise 1.",
+      "Partitions of a new store; fixed from the first start on. A Redis Cluster 16, otherwise 1; give 16 to a single Redis that is to become a cluster.",
     ),
     redisUrl: preset("REDIS_URL", secret(redisUrl), "redis://localhost:6379", "Redis server."),
     redisClusterAddresses: optional(

@@ -221,10 +221,10 @@ describe("configuration of signatures", () => {
 });
 
 describe("configuration of Redis", () => {
-  it("has sixteen partitions and no TLS by default", () => {
+  it("leaves the partitions to the store and has no TLS by default", () => {
     expect(valid({ CORDUM_STATE: "redis" }).state).toEqual({
       kind: "redis",
-      partitions: 16,
+      partitions: undefined,
       url: "redis://localhost:6379",
       clusterAddresses: [],
       tls: undefined,

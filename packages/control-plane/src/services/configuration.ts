@@ -77,7 +77,8 @@ export type StateConfig =
   | { readonly kind: "sqlite"; readonly partitions: number; readonly folder: string }
   | {
       readonly kind: "redis";
-      readonly partitions: number;
+      /** undefined: as many as the store has, or as suit a new one. */
+      readonly partitions: number | undefined;
       readonly url: string;
       /** Empty: no cluster. */
       readonly clusterAddresses: readonly Address[];
@@ -253,13 +254,11 @@ function readScheduling(reader: Reader): Config["scheduling"] {
   };
 }
 
-const PARTITIONS_OF_REDIS = 16;
-
 /** Every setting is read, whichever engine is chosen: a wrong value does not wait for the day on which the engine changes. */
 function readState(reader: Reader): StateConfig {
   const settings = SETTINGS.State;
   const kind = reader.read(settings.stateKind);
-  const partitions = reader.read(settings.partitions) ?? (kind === "redis" ? PARTITIONS_OF_REDIS : 1);
+  const asked = reader.read(settings.partitions);
   const folder = reader.read(settings.folder);
   const url = reader.read(settings.redisUrl);
   const clusterAddresses = reader.read(settings.redisClusterAddresses) ?? [];
@@ -271,7 +270,8 @@ function readState(reader: Reader): StateConfig {
     redisTlsInsecure: insecure,
   } = settings;
   const tls = readTls(reader, { ca, cert, key, serverName, insecure }, url.startsWith("rediss:"));
-  if (kind === "redis") return { kind, partitions, url, clusterAddresses, tls };
+  if (kind === "redis") return { kind, partitions: asked, url, clusterAddresses, tls };
+  const partitions = asked ?? 1;
   return kind === "sqlite" ? { kind, partitions, folder } : { kind, partitions };
 }
 

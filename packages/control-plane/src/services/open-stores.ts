@@ -55,16 +55,15 @@ async function open(
   config: StateConfig,
   { layout, clock, log, payloadBytesMax: asked }: StoreParts,
 ): Promise<{ readonly state: State; readonly payloads: Payloads }> {
-  const { partitions } = config;
   const payloadBytesMax = Math.max(PAYLOAD_BYTES_MAX, asked);
   switch (config.kind) {
     case "memory":
-      return openMemory({ partitions, layout, clock }, payloadBytesMax);
+      return openMemory({ partitions: config.partitions, layout, clock }, payloadBytesMax);
     case "sqlite":
       await mkdir(config.folder, { recursive: true, mode: 0o700 });
       return openSqlite({
         path: join(config.folder, "cordum.db"),
-        partitions,
+        partitions: config.partitions,
         layout,
         clock,
         payloadBytesMax,
@@ -73,7 +72,10 @@ async function open(
       const tls = config.tls === undefined ? {} : { tls: await readTls(config.tls) };
       const clusterAddresses = config.clusterAddresses.map(({ host, port }) => `${host}:${port}`);
       const cluster = clusterAddresses.length === 0 ? {} : { clusterAddresses };
-      return openRedis({ url: config.url, ...cluster, ...tls, partitions, layout, clock, payloadBytesMax }, log);
+      return openRedis(
+        { url: config.url, ...cluster, ...tls, partitions: config.partitions, layout, clock, payloadBytesMax },
+        log,
+      );
     }
     default:
       return unreachable(config);

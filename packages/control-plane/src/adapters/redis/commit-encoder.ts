@@ -2,8 +2,6 @@
 // Owns:          writing batches into one program with its keys and constants.
 // Must not know: when and where a call is sent (commit-lane.ts); what the script does with it (commit-script.ts has the format).
 // E1. A batch is refused when it is prepared (adapters/state/admission.ts); encoding cannot fail.
-// E2. Collected index changes are written entering first, leaving after, each in their order. So before a member enters an index that it
-//     left in the same call, what is collected is written out, and "last write wins" holds. Alarms are such an index.
 
 import { Fault, unreachable } from "../../ports/fault.ts";
 import type { Batch, Change, Check, IndexKey, LogKey, RecordKey } from "../../ports/state.ts";
@@ -19,8 +17,6 @@ const REFERENCES_PER_OPERATION = 3;
 /** The version stands before the value, with a space between: neither may be in it. */
 const BATCH_ID = /^[A-Za-z0-9_-]{1,64}$/;
 const OPERATION_BYTES = 32;
-/** A member that leaves so many indexes is written out, so that looking for one stays short. */
-const LEAVING_MAX = 32;
 
 /** A batch that keeps the contract, with its values as text. */
 export interface PreparedBatch {
@@ -57,11 +53,6 @@ export class CallEncoder {
   readonly #keyRefs = new Map<string, number>();
   readonly #constants: string[] = [];
   readonly #memberRefs = new Map<string, number>();
-  /** By member: the indexes that it leaves, which is not written out yet. Lists, because they are short and a set of all pairs costs
-   *  several times as much. */
-  #leaving: (number[] | undefined)[] = [];
-  /** By record: its alarm is taken away, which is not written out yet. */
-  #leavingAlarms: (true | undefined)[] = [];
   readonly #preamble = new ByteWriter(1_024);
   readonly #program = new ByteWriter(16_384);
   #lastRecord: RecordKey | undefined;
@@ -159,8 +150,6 @@ export class CallEncoder {
   #addPut(put: Extract<Change, { do: "put" }>, stored: string): void {
     const alarms = this.#key(alarmsName(put.key.partition));
     const key = this.#record(put.key);
-    if (put.wakeAt === "never") this.#leavingAlarms[key] = true;
-    else if (this.#leavingAlarms[key] === true) this.#writeOut();
     const program = this.#program;
     program.byte(OP.P);
     program.reference(key);
@@ -173,7 +162,6 @@ export class CallEncoder {
   #addDelete(deleted: RecordKey): void {
     const alarms = this.#key(alarmsName(deleted.partition));
     const key = this.#key(recordName(deleted));
-    this.#leavingAlarms[key] = true;
     this.#program.byte(OP.D);
     this.#program.reference(key);
     this.#program.reference(alarms);
@@ -182,19 +170,10 @@ export class CallEncoder {
   #addMove(move: Extract<Change, { do: "enter" | "leave" }>): void {
     const index = this.#index(move.index);
     const member = this.#member(move.member);
-    const program = this.#program;
-    if (move.do === "leave") {
-      this.#noteLeaving(index, member);
-      program.byte(OP.L);
-      program.reference(index);
-      program.reference(member);
-      return;
-    }
-    if (this.#leaving[member]?.includes(index) === true) this.#writeOut();
-    program.byte(OP.E);
-    program.reference(index);
-    program.reference(member);
-    program.reference(this.#number(move.score));
+    this.#program.byte(move.do === "enter" ? OP.E : OP.L);
+    this.#program.reference(index);
+    this.#program.reference(member);
+    if (move.do === "enter") this.#program.reference(this.#number(move.score));
   }
 
   #addAppend(log: LogKey, text: string): void {
@@ -204,22 +183,6 @@ export class CallEncoder {
     this.#program.reference(this.#constant(text));
     this.#program.reference(this.#number(rule.entriesMax));
     this.#program.reference(this.#member(String(rule.keepMs)));
-  }
-
-  #noteLeaving(index: number, member: number): void {
-    const indexes = this.#leaving[member];
-    if (indexes === undefined) this.#leaving[member] = [index];
-    else if (indexes.length < LEAVING_MAX) indexes.push(index);
-    else {
-      this.#writeOut();
-      this.#leaving[member] = [index];
-    }
-  }
-
-  #writeOut(): void {
-    this.#program.byte(OP.F);
-    this.#leaving = [];
-    this.#leavingAlarms = [];
   }
 
   #index(index: IndexKey): number {

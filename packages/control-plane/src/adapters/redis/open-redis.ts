@@ -16,8 +16,8 @@ import { RedisState } from "./redis-state.ts";
 import { checkStore, parseInfo } from "./store-checks.ts";
 
 export interface RedisOptions extends RedisEndpoint {
-  /** Default 16. Written into the store at first start; later it has to be the same. */
-  readonly partitions?: number;
+  /** Written into the store at first start; later it has to be the same. Absent: what the store has, or PARTITIONS. */
+  readonly partitions?: number | undefined;
   readonly layout: Layout;
   readonly clock: Clock;
   readonly durability?: {
@@ -40,7 +40,8 @@ export interface OpenedRedis {
   close(): Promise<void>;
 }
 
-const PARTITIONS = 16;
+/** Of a new store. Several share the work on a cluster; on a single Redis they would only multiply the commands. */
+const PARTITIONS = { single: 1, cluster: 16 } as const;
 const PAYLOAD_BYTES_MAX = 8_388_608;
 const WAIT_MS_MAX = 1_000;
 const LINK_DEFAULTS: LinkSettings = { callMsMax: 5_000, silenceMsMax: 2_000, runsMax: 20_000 };
@@ -52,13 +53,14 @@ const LANE_DEFAULTS = { batchesPerCallMax: 128, callBytesMax: 262_144, waitingMa
 /** Connects and checks. Rejects with STATE_UNAVAILABLE when nobody answers and with STATE_MISCONFIGURED, in a sentence that says what to
  *  do, when a job could be lost. Both stores share their connections. */
 export async function openRedis(options: RedisOptions, log: Log): Promise<OpenedRedis> {
-  const { partitions = PARTITIONS, layout, clock, limits = {}, durability = {} } = options;
-  requirePartitions(partitions);
+  const { layout, clock, limits = {}, durability = {} } = options;
+  if (options.partitions !== undefined) requirePartitions(options.partitions);
   const settings = { ...LINK_DEFAULTS, ...limits };
   const link = new RedisLink(parseEndpoint(options), { clock, log, settings });
   try {
     await findSlots(link);
-    const survives = await checkStore(link, partitions, log);
+    const atBirth = link.isCluster ? PARTITIONS.cluster : PARTITIONS.single;
+    const { survives, partitions } = await checkStore(link, { asked: options.partitions, atBirth }, log);
     const lanes: LaneSettings = {
       ...LANE_DEFAULTS,
       callsMax: link.isCluster ? CALLS_MAX.cluster : CALLS_MAX.single,

@@ -74,6 +74,14 @@ describe("redis refuses to start", () => {
     expect(await refusal({ url: server.url, partitions: 0 })).toMatch(/^STATE_MISCONFIGURED/);
   });
 
+  it("with a store of another format", async () => {
+    await using server = await startRedis();
+    const admin = server.admin();
+    await admin.set("cordum:store", '{"format":0,"partitions":1}');
+    admin.disconnect();
+    expect(await refusal({ url: server.url })).toMatch(/^STATE_MISCONFIGURED: .*"format":0.*reads format 1 alone/);
+  });
+
   it("with a password that is missing or wrong, without repeating it", async () => {
     await using server = await startRedis({ args: ["--requirepass", "right"] });
     expect(await refusal({ url: server.url })).toMatch(/^STATE_UNAVAILABLE/);

@@ -18,14 +18,27 @@ const CLOCK_SKEW_MS_MAX = 2_000;
 
 type Survives = StateTraits["survives"];
 
-/** Throws STATE_MISCONFIGURED when a job could be lost here; tells what an accepted commit survives. */
-export async function checkStore(link: RedisLink, partitions: number, log: Log): Promise<Survives> {
+export interface PartitionsWanted {
+  /** undefined: those of the store. */
+  readonly asked: number | undefined;
+  /** Of a store that is begun now, when nothing was asked. */
+  readonly atBirth: number;
+}
+
+export interface CheckedStore {
+  /** What an accepted commit survives. */
+  readonly survives: Survives;
+  readonly partitions: number;
+}
+
+/** Throws STATE_MISCONFIGURED when a job could be lost here. */
+export async function checkStore(link: RedisLink, wanted: PartitionsWanted, log: Log): Promise<CheckedStore> {
   const nodes = link.masters();
   const before: Sample[] = [];
   for (const node of nodes) before.push(await sample(link, node));
   const survives: Survives[] = [];
   for (const node of nodes) survives.push(await checkServer(node));
-  await checkPartitions(link, partitions);
+  const partitions = await settlePartitions(link, wanted);
   const after: Sample[] = [];
   for (const node of nodes) after.push(await sample(link, node));
   for (const [at, taken] of after.entries()) checkClock(before[at] ?? taken, taken);
@@ -34,7 +47,7 @@ export async function checkStore(link: RedisLink, partitions: number, log: Log):
   if (weakest !== "power") {
     log.warn("redis.not_durable", { survives: weakest, advice: "set appendonly yes and appendfsync always" });
   }
-  return weakest;
+  return { survives: weakest, partitions };
 }
 
 async function checkServer(node: RedisNode): Promise<Survives> {
@@ -56,15 +69,26 @@ async function checkServer(node: RedisNode): Promise<Survives> {
 }
 
 /** Writes N at first start; afterwards N is what it was. */
-async function checkPartitions(link: RedisLink, partitions: number): Promise<void> {
+async function settlePartitions(link: RedisLink, { asked, atBirth }: PartitionsWanted): Promise<number> {
   const options = { signal: link.closed, code: "STATE_UNAVAILABLE" } as const;
-  const wanted = JSON.stringify({ format: FORMAT, partitions });
-  await link.run(slotOf(STORE_KEY), { name: "SET", args: [STORE_KEY, wanted, "NX"] }, options);
+  const begun = JSON.stringify({ format: FORMAT, partitions: asked ?? atBirth });
+  await link.run(slotOf(STORE_KEY), { name: "SET", args: [STORE_KEY, begun, "NX"] }, options);
   const found = String(await link.run(slotOf(STORE_KEY), { name: "GET", args: [STORE_KEY] }, options));
-  if (found === wanted) return;
+  const partitions = partitionsIn(found);
+  if (partitions === undefined)
+    throw misconfigured(`the store was begun as ${found.slice(0, 200)}, this version reads format ${FORMAT} alone`);
+  if (asked === undefined || asked === partitions) return partitions;
   throw misconfigured(
-    `the store was begun as ${found.slice(0, 200)}, this process is configured for ${wanted}; use the same number of partitions`,
+    `the store was begun as ${found.slice(0, 200)}, this process is configured for ${begun}; use the same number of partitions`,
   );
+}
+
+const STORE_TEXT = /^\{"format":(\d{1,9}),"partitions":(\d{1,4})\}$/;
+
+/** undefined: another format, or none of ours. */
+function partitionsIn(text: string): number | undefined {
+  const [, format, partitions] = STORE_TEXT.exec(text) ?? [];
+  return Number(format) === FORMAT ? Number(partitions) : undefined;
 }
 
 interface Sample {
