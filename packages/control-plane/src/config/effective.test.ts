@@ -63,6 +63,64 @@ describe("the effective configuration", () => {
     expect(effective({ org: data }).limits).toEqual({ openJobsMax });
   });
 
+  const jobs = (most: number | string) => ({ limits: { max_concurrent_jobs: most } });
+  it.each<[string, Datas, JsonObject]>([
+    ["a higher one", { system: jobs(5), org: jobs(1_000_000) }, jobs(5)],
+    ["a higher one as text", { system: jobs(5), team: jobs("6") }, jobs(5)],
+    ["none", { system: jobs(5), org: jobs(0) }, jobs(5)],
+    [
+      "other members in its place",
+      { system: jobs(5), step: { limits: { a: 1 } } },
+      { limits: { a: 1, ...jobs(5).limits } },
+    ],
+    ["null in its place", { system: jobs(5), org: { limits: null } }, jobs(5)],
+    ["something else in its place", { system: jobs(5), org: { limits: [1] } }, jobs(5)],
+    [
+      "a higher one by the older name",
+      { system: jobs(5), org: { limits: {}, rate_limits: { concurrent_jobs: 9 } } },
+      { ...jobs(5), rate_limits: { concurrent_jobs: 9 } },
+    ],
+    [
+      "a higher one than that by the older name",
+      { system: { rate_limits: { concurrent_jobs: 5 } }, org: jobs(9) },
+      { ...jobs(5), rate_limits: { concurrent_jobs: 5 } },
+    ],
+    [
+      "a line beside it",
+      { system: jobs(5), org: { rate_limits: { queue_size: 100 } } },
+      { ...jobs(5), rate_limits: { queue_size: 0 } },
+    ],
+    [
+      "a longer line",
+      { system: { ...jobs(5), rate_limits: { queue_size: 2 } }, org: { ...jobs(4), rate_limits: { queue_size: 100 } } },
+      { ...jobs(4), rate_limits: { queue_size: 3 } },
+    ],
+    [
+      "more runs",
+      {
+        system: { limits: { max_concurrent_runs: 2 } },
+        org: { limits: { max_concurrent_runs: 3, max_concurrent_jobs: 7 } },
+      },
+      { limits: { max_concurrent_runs: 2, max_concurrent_jobs: 7 } },
+    ],
+  ])("has the installation's limits as ceilings, whatever a tenant writes: %s", (_, datas, data) => {
+    expect(viewOf(layers(datas)).data).toEqual(data);
+    expect(effective(datas).forWorkers).toEqual(data);
+    expect(effective(datas).limits.openJobsMax ?? 0).toBeLessThanOrEqual(7);
+  });
+
+  it("lets a tenant lower the installation's limits, and set its own where there are none", () => {
+    const lower: Datas = { system: { ...jobs(5), rate_limits: { queue_size: 2 } }, org: jobs("3"), team: jobs(2) };
+    expect(effective(lower).forWorkers).toEqual({ ...jobs(2), rate_limits: { queue_size: 2 } });
+    expect(effective(lower).limits).toEqual({ openJobsMax: 4 });
+    const own: Datas = {
+      system: { limits: { max_concurrent_runs: 1 } },
+      org: { ...jobs(9), rate_limits: { queue_size: 1 } },
+    };
+    expect(effective(own).limits).toEqual({ openJobsMax: 10 });
+    expect(effective({ system: jobs(0), org: jobs(9) }).limits).toEqual({ openJobsMax: 9 });
+  });
+
   it("V4 names schemas of topics: the installation's and the tenant's, side by side", () => {
     const names = (id: string) => ({ topics: { "job.x": { input_schema_id: id } } });
     const { schemasOf } = effective({ system: names("S"), org: names("O"), step: names(" T ") });

@@ -2,7 +2,7 @@
 // Owns:          the order of layers, the merge, version and hash; what of it workers and policy get.
 // Must not know: State, caches, HTTP.
 // V1. Layers: system, org, team, workflow, step. A later one wins, top-level member by top-level member, each as a whole: objects are not
-//     merged, null does not delete, it is a value. V2. Same documents: same version, same hash, on every machine.
+//     merged, null does not delete, it is a value. Limits of the system's layer are ceilings (limits.ts, L1). V2. Same documents: same version, same hash, on every machine.
 // V3. Workers get everything but what is the control plane's own (pools, timeouts, topics), as canonical JSON; nothing when that is empty.
 // V4. A schema that the installation names for a topic holds beside one that the tenant names: neither takes the other away.
 
@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import type { Json, JsonObject } from "../ports/json.ts";
 import { canonicalJson } from "./canonical-json.ts";
 import { type ConfigDocument, memberOf, SCOPES, withoutInternals } from "./document.ts";
-import { type JobLimitsOfConfig, jobLimitsOf } from "./limits.ts";
+import { type JobLimitsOfConfig, jobLimitsOf, withCeiling } from "./limits.ts";
 import { ofTenant, schemaIdIn } from "./topics.ts";
 
 /** Of one job; "" where it has none. */
@@ -91,5 +91,5 @@ function mergeAll(documents: readonly (ConfigDocument | undefined)[]): JsonObjec
   const members = new Map<string, Json>();
   for (const document of documents)
     for (const [name, value] of Object.entries(document?.data ?? {})) members.set(name, value);
-  return Object.fromEntries(members);
+  return withCeiling(Object.fromEntries(members), documents[0]?.data ?? {});
 }

@@ -126,6 +126,22 @@ describe("a limit on open jobs", () => {
     await expect(scene.submit()).rejects.toMatchObject({ code: "BACKPRESSURE" });
   });
 
+  it("is at most what the installation sets, whatever the tenant writes, from the next job on", async () => {
+    await open();
+    await set("org", { limits: { max_concurrent_jobs: 3 }, a: 1 });
+    await scene.submit();
+    await scene.submit();
+    await set("system", { limits: { max_concurrent_jobs: 2 } }, "default");
+    const message = "2 jobs of the tenant are open, at most 2 are allowed";
+    await expect(scene.submit()).rejects.toMatchObject({ code: "BACKPRESSURE", message });
+    await set("team", { limits: { max_concurrent_jobs: 1_000 }, rate_limits: { queue_size: 1_000 } }, "red");
+    await expect(scene.submit({ team: "red" })).rejects.toMatchObject({ code: "BACKPRESSURE", message });
+    await set("org", { limits: null });
+    await expect(scene.submit()).rejects.toMatchObject({ code: "BACKPRESSURE", message });
+    await set("system", { limits: { max_concurrent_jobs: 10 } }, "default");
+    expect(await sent({ team: "red" })).toBe('{"limits":{"max_concurrent_jobs":10},"rate_limits":{"queue_size":0}}');
+  });
+
   it("lets a repeat of a submit through: its job is there already", async () => {
     await open();
     await set("org", { limits: { max_concurrent_jobs: 1 } });

@@ -225,6 +225,20 @@ describe("who may", () => {
 });
 
 describe("the effective view", () => {
+  it("shows what holds: no admin of a tenant raises or removes what the installation limits", async () => {
+    const limits = (most: number) => ({ limits: { max_concurrent_jobs: most } });
+    await post({ scope: "system", data: limits(1) }, {}, "root-key");
+    expect((await post({ scope: "org", data: limits(1_000) }, {}, "other-admin-key")).statusCode).toBe(204);
+    expect((await effective("", "other-admin-key")).data).toEqual(limits(1));
+    expect((await get("?scope=org", {}, "other-admin-key")).json().data).toEqual(limits(1_000));
+    const submit = async () => (await scene.post("other-admin-key", "/api/v1/jobs", { prompt: "x" })).statusCode;
+    expect([await submit(), await submit()]).toEqual([200, 429]);
+    await scene.call("other-admin-key", "DELETE", `${ROUTE}?scope=org`);
+    expect(await submit()).toBe(429);
+    await scene.call("root-key", "DELETE", `${ROUTE}?scope=system`);
+    expect(await submit()).toBe(200);
+  });
+
   it("merges all layers of whom it is asked for, with version and hash", async () => {
     await post({ scope: "system", data: { pools: { p: {} }, a: { x: 1 } } });
     await post({ scope: "org", data: { a: { y: 1 } } });
