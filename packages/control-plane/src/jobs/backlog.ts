@@ -169,7 +169,10 @@ export class Backlog {
     this.#memory.keepLanes(pool, lanes, this.#parts.clock.now());
     if (lanes.length === 0) this.#waiting.delete(pool);
     else this.#waiting.add(pool);
-    if ((await this.#look(pool, lanes)) === "no jobs") this.#parts.congestion.clear(pool);
+    if ((await this.#look(pool, lanes)) === "no jobs") {
+      this.#parts.congestion.clear(pool);
+      this.#parts.turnstile.open(pool, this.#freeSlots(pool));
+    }
   }
 
   /** Serves the lanes until nothing is free, or nobody is left who could be placed. */
@@ -317,10 +320,7 @@ export class Backlog {
 
   /** Of workers that serve the tenant; of all, without one. */
   #freeSlots(pool: string, tenant?: string): number {
-    let free = 0;
-    for (const worker of this.#parts.registry.alive(this.#parts.clock.now()))
-      if (worker.pools.has(pool) && (tenant === undefined || servesTenant(worker, tenant))) free += worker.free;
-    return free;
+    return this.#parts.registry.freeSlots(pool, this.#parts.clock.now(), tenant);
   }
 
   #hasWorker(pool: string, tenant: string): boolean {

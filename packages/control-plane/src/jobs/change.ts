@@ -166,6 +166,8 @@ function settleBooks(before: Job, next: Job, parts: JobParts, signal: AbortSigna
   const dispatchBefore = "dispatch" in before.phase ? before.phase.dispatch : undefined;
   const hasMovedOn = !("dispatch" in phase) || phase.dispatch.id !== dispatchBefore?.id;
   if (dispatchBefore !== undefined && hasMovedOn) giveSlotsBack(dispatchBefore, parts, signal);
+  if (before.phase.state === "SCHEDULED" && "dispatch" in phase)
+    for (const pool of before.phase.pools) congestion.left(pool);
   if (phase.state === "SCHEDULED" && phase.waiting === "pool_overloaded")
     for (const pool of phase.pools)
       congestion.note({ pool, priority: next.priority, tenant: next.tenant }, next.acceptedAt);

@@ -18,6 +18,7 @@ import type { Placers } from "../scheduling/placers.ts";
 import type { Registry } from "../scheduling/registry.ts";
 import type { Routing, Timeouts } from "../scheduling/routing.ts";
 import type { Slots } from "../scheduling/slots.ts";
+import type { Turnstile } from "../scheduling/turnstile.ts";
 import type { KnownSchemas } from "../schemas/known-schemas.ts";
 import type { Announcer } from "./announce.ts";
 import type { JobStore } from "./job-store.ts";
@@ -44,6 +45,10 @@ export interface JobSettings extends JobLimits {
   readonly resultKeepMs: Ms;
   readonly storeTimeoutMs: Ms;
   readonly busTimeoutMs: Ms;
+  /** How long a submission may wait for a slot that comes free soon, before its job is stored (scheduling/turnstile.ts); 0: not at all. */
+  readonly patienceMs: Ms;
+  /** The same for jobs of a batch, and for those from the bus: nobody expects their answer as soon. */
+  readonly longPatienceMs: Ms;
   readonly allowsSelfApproval: boolean;
   readonly schemaEnforcement: SchemaEnforcement;
   readonly submitRates: SubmitRates;
@@ -73,6 +78,7 @@ export interface JobParts {
   readonly board: ProgressBoard;
   readonly slots: Slots;
   readonly congestion: Congestion;
+  readonly turnstile: Turnstile;
   readonly limitHints: LimitHints;
   readonly submitLimiter: SubmitLimiter;
   readonly announcer: Announcer;
@@ -92,6 +98,8 @@ export const DEFAULT_JOB_SETTINGS: JobSettings = {
   resultKeepMs: 86_400_000,
   storeTimeoutMs: 5_000,
   busTimeoutMs: 5_000,
+  patienceMs: 100,
+  longPatienceMs: 250,
   allowsSelfApproval: false,
   schemaEnforcement: "enforce",
   submitRates: NO_SUBMIT_RATES,

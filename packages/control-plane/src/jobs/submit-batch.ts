@@ -31,7 +31,7 @@ export async function submitBatch(
 
 async function submitOne(command: SubmitCommand, parts: JobParts, signal: AbortSignal): Promise<Submitted | Fault> {
   try {
-    return await submitJob(command, parts, signal);
+    return await submitJob(command, parts, signal, parts.settings.longPatienceMs);
   } catch (error) {
     if (error instanceof Fault) return error;
     throw error;

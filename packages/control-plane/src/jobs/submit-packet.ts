@@ -61,6 +61,7 @@ export async function submitPacket(received: RequestPacket, parts: JobParts, sig
     encoded,
     bodyHash: "",
     deadlineMs: Number.isSafeInteger(deadlineMs) ? deadlineMs : 0,
+    patienceMs: parts.settings.longPatienceMs,
   } as const;
   const created = await createJob(
     await withTurn(await withRefusal(draft, parts, signal), parts, signal),

@@ -12,6 +12,8 @@ import { encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
 import { assert, Fault } from "../ports/fault.ts";
 import type { Attachment } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
+import { poolsFor } from "../scheduling/routing.ts";
+import type { Passage } from "../scheduling/turnstile.ts";
 import { makeRoom } from "./backpressure.ts";
 import { followThrough, settleAndCommit } from "./change.ts";
 import { derivedUuid, newUuid } from "./ids.ts";
@@ -35,20 +37,32 @@ export interface Submitted {
 }
 
 /** Faults: INVALID_REQUEST with fields, IDEMPOTENCY_CONFLICT, PAYLOAD_TOO_LARGE, BACKPRESSURE, SCHEMA_*, STATE_*, PAYLOADS_UNAVAILABLE. */
-export async function submitJob(command: SubmitCommand, parts: JobParts, signal: AbortSignal): Promise<Submitted> {
+export async function submitJob(
+  command: SubmitCommand,
+  parts: JobParts,
+  signal: AbortSignal,
+  patienceMs = parts.settings.patienceMs,
+): Promise<Submitted> {
   validateCommand(command);
   const { tenant, idempotencyKey } = command;
-  if (idempotencyKey === "") return createFrom(command, newUuid(parts.clock), "", parts, signal);
+  if (idempotencyKey === "")
+    return createFrom({ command, jobId: newUuid(parts.clock), bodyHash: "", patienceMs }, parts, signal);
   const bodyHash = fingerprint(command);
   const jobId = derivedUuid("job", tenant, idempotencyKey);
   const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
-  return seen === undefined ? createFrom(command, jobId, bodyHash, parts, signal) : repeatOf(seen.record, bodyHash);
+  if (seen !== undefined) return repeatOf(seen.record, bodyHash);
+  return createFrom({ command, jobId, bodyHash, patienceMs }, parts, signal);
+}
+
+interface NewJob {
+  readonly command: SubmitCommand;
+  readonly jobId: string;
+  readonly bodyHash: string;
+  readonly patienceMs: Ms;
 }
 
 async function createFrom(
-  command: SubmitCommand,
-  jobId: string,
-  bodyHash: string,
+  { command, jobId, bodyHash, patienceMs }: NewJob,
   parts: JobParts,
   signal: AbortSignal,
 ): Promise<Submitted> {
@@ -77,6 +91,7 @@ async function createFrom(
     deadlineMs: command.deadlineMs,
     notBefore,
     attached,
+    patienceMs,
   };
   const created = await createJob(draft, parts, signal);
   return created.kind === "created" ? answerOf(created.job, false) : repeatOf(created.seen.record, bodyHash);
@@ -129,8 +144,15 @@ export interface JobDraft {
   readonly attached?: readonly Attachment[];
   /** When its turn comes; absent: now. */
   readonly turnAt?: EpochMs;
+  /** How long it may wait for a slot that comes free soon, before it is stored; undefined: not at all. */
+  readonly patienceMs?: Ms;
   /** Why it cannot run: then it is created to have failed. */
   readonly refusal?: { readonly code: string; readonly message: string };
+}
+
+interface Slot {
+  readonly pool: string;
+  readonly passing: Promise<Passage>;
 }
 
 export type Creation =
@@ -145,6 +167,8 @@ export async function createJob(
   signal: AbortSignal,
   deedOf?: DeedOf,
 ): Promise<Creation> {
+  const slot = slotSoon(draft, parts);
+  const passage = slot === undefined ? undefined : await slot.passing;
   const now = parts.clock.now();
   const accepted: Job = {
     shape: JOB_SHAPE,
@@ -182,6 +206,7 @@ export async function createJob(
       deedOf,
     }),
   );
+  if (slot !== undefined && passage === "slot" && !("dispatch" in moved.next.phase)) parts.turnstile.passOn(slot.pool);
   assert(saved !== "unchanged", "a new job is judged or waits for policy", { jobId: accepted.id });
   if (saved.kind === "conflict") {
     if (saved.seen !== undefined) return { kind: "taken", seen: saved.seen };
@@ -195,6 +220,16 @@ export async function createJob(
 function firstEventOf({ refusal, turnAt }: JobDraft): JobEvent {
   if (refusal !== undefined) return { kind: "refused", ...refusal };
   return turnAt === undefined ? { kind: "woke" } : { kind: "paced", until: turnAt };
+}
+
+/** Undefined: nothing to wait for. Critical jobs do not wait here: in the backlog they come first. */
+function slotSoon({ topic, priority, notBefore, turnAt, patienceMs }: JobDraft, parts: JobParts): Slot | undefined {
+  if (!parts.drives || patienceMs === undefined || priority === "critical") return undefined;
+  if (notBefore !== undefined || turnAt !== undefined) return undefined;
+  const [pool, ...others] = poolsFor(parts.scheduling.current.routing, topic);
+  if (pool === undefined || others.length > 0) return undefined;
+  const passing = parts.turnstile.enter(pool, parts.registry.freeSlots(pool, parts.clock.now()), patienceMs);
+  return passing === undefined ? undefined : { pool, passing };
 }
 
 function answerOf(job: Job, isRepeat: boolean): Submitted {

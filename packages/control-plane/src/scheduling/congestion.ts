@@ -8,7 +8,7 @@ import type { EpochMs } from "../ports/time.ts";
 import type { LaneName } from "./backlog-lanes.ts";
 
 export class Congestion {
-  readonly #pools = new Set<string>();
+  readonly #pools = new Map<string, number>();
   #listener: (lane: LaneName, acceptedAt: EpochMs) => void = () => undefined;
 
   /** `listener` must not throw. */
@@ -18,13 +18,24 @@ export class Congestion {
 
   /** A job waits in the lane for a slot of its pool. */
   note(lane: LaneName, acceptedAt: EpochMs): void {
-    this.#pools.add(lane.pool);
+    this.#pools.set(lane.pool, this.waiting(lane.pool) + 1);
     this.#listener(lane, acceptedAt);
   }
 
   /** Every job of the pool that could be placed has been. */
   clear(pool: string): void {
     this.#pools.delete(pool);
+  }
+
+  /** A job that waited has been placed. */
+  left(pool: string): void {
+    const waiting = this.#pools.get(pool);
+    if (waiting !== undefined && waiting > 1) this.#pools.set(pool, waiting - 1);
+  }
+
+  /** About how many jobs of this process wait. */
+  waiting(pool: string): number {
+    return this.#pools.get(pool) ?? 0;
   }
 
   has(pool: string): boolean {

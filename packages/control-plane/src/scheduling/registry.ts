@@ -100,10 +100,16 @@ export class Registry {
   /** Jobs whose slot was given back lately, because this process handled their result before it overheard it. */
   readonly #released = new Set<string>();
   #listeningSince: EpochMs | undefined;
+  #listener: (worker: Pick<Worker, "pools">) => void = () => undefined;
   #drained: ReadonlySet<string> = new Set();
 
   constructor(placers: Placers) {
     this.#placers = placers;
+  }
+
+  /** `listener` hears of each slot that a job gives back, and must not throw. */
+  listen(listener: (worker: Pick<Worker, "pools">) => void): void {
+    this.#listener = listener;
   }
 
   /** From now on silence means something. Called again after a time in which this process could hear nobody: of that time nobody's
@@ -233,6 +239,17 @@ export class Registry {
     return workers;
   }
 
+  /** Of the pool's workers that serve the tenant; of all of them, without one. */
+  freeSlots(pool: string, now: EpochMs, tenant?: string): number {
+    let free = 0;
+    for (const [id, entry] of this.#entries) {
+      if (!entry.pools.has(pool) || this.#isSilent(entry, now)) continue;
+      const worker = this.#view(id, entry, now);
+      if (tenant === undefined || servesTenant(worker, tenant)) free += worker.free;
+    }
+    return free;
+  }
+
   /** A result was overheard: whoever has handled it, the worker has one job less. */
   noteEnded(jobId: string, workerId: string, now: EpochMs): void {
     if (this.release(jobId, now) || this.#released.delete(jobId)) return;
@@ -249,8 +266,11 @@ export class Registry {
   }
 
   #end(jobId: string, dispatchId: string, now: EpochMs): void {
-    this.#drop(jobId, dispatchId)?.ended.push(now);
+    const entry = this.#drop(jobId, dispatchId);
     this.#noteReleased(jobId);
+    if (entry === undefined) return;
+    entry.ended.push(now);
+    this.#listener(entry);
   }
 
   #drop(jobId: string, dispatchId: string): Entry | undefined {

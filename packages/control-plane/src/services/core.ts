@@ -51,6 +51,7 @@ import { Drains } from "../scheduling/drains.ts";
 import { Placers } from "../scheduling/placers.ts";
 import { Registry } from "../scheduling/registry.ts";
 import { SLOT_KIND, SLOT_SHAPE, Slots, slotLayout } from "../scheduling/slots.ts";
+import { Turnstile } from "../scheduling/turnstile.ts";
 import { KnownSchemas } from "../schemas/known-schemas.ts";
 import { SCHEMA_KIND, SCHEMA_SHAPE } from "../schemas/schema.ts";
 import { openSchemaStore, schemaLayout } from "../schemas/schema-store.ts";
@@ -208,8 +209,10 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   };
 }
 
-/** What the backlog hears of from within the process. */
-function leadHints({ congestion, limitHints, drains, registry, clock, drives }: JobParts, backlog: Backlog): void {
+/** What is heard of from within the process. */
+function leadHints(parts: JobParts, backlog: Backlog): void {
+  const { congestion, limitHints, drains, registry, turnstile, clock, drives } = parts;
+  registry.listen(({ pools }) => turnstile.slotFreed(pools));
   congestion.listen((lane, acceptedAt) => backlog.noteWaiting(lane, acceptedAt));
   limitHints.listen((limitId) => backlog.pullHeldBack(limitId));
   drains.listen((drained, takenBack) => {
@@ -246,6 +249,7 @@ function partsOf(
   work: AbortSignal,
 ): JobParts {
   const placers = new Placers(ports.clock.id());
+  const congestion = new Congestion();
   return {
     ...ports,
     drives: config.drives,
@@ -259,7 +263,8 @@ function partsOf(
     scheduling,
     outbound: new Outbound(),
     board: new ProgressBoard(),
-    congestion: new Congestion(),
+    congestion,
+    turnstile: new Turnstile(ports.clock, congestion, work),
     slots: new Slots(ports.state, ports.clock),
     limitHints: new LimitHints(),
     submitLimiter: new SubmitLimiter(config.settings.submitRates, { ...ports, ...config.settings }),

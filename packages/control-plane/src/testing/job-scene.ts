@@ -204,7 +204,8 @@ class Stage implements JobScene {
         scheduling: scheduling ?? { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS },
         drives: true,
         retention: DEFAULT_RETENTION,
-        settings: { ...DEFAULT_JOB_SETTINGS, ...settings },
+        // Time stands still while a test submits: who waits for a slot would wait for ever.
+        settings: { ...DEFAULT_JOB_SETTINGS, patienceMs: 0, longPatienceMs: 0, ...settings },
       },
     );
     this.#first ??= core;
