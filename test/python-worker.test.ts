@@ -48,7 +48,7 @@ const startServer = () =>
 
 beforeAll(async () => {
   const installed = install();
-  terminal = opened.use(new Terminal());
+  terminal = opened.use(Terminal.open());
   for (const name of [".venv", "cordum"]) symlinkSync(join(installed, name), terminal.path(name));
   const [, program = ""] =
     /```python\n([\s\S]*?)^```$/m.exec(readFileSync(join(ROOT, "docs/workers.md"), "utf8")) ?? [];

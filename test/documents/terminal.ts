@@ -33,29 +33,48 @@ export interface Started {
   readonly ended: Promise<Said>;
 }
 
+/** As an installation has them. */
+function programs(bin: string): readonly (readonly [string, string])[] {
+  const redis = findRedis();
+  const cli = join(dirname(redis.path), basename(redis.path).replace("server", "cli"));
+  const libraries = Object.entries(redis.env).map(([name, value]) => `${name}="${value}" `);
+  return [
+    ["cordum", `exec ${COMMAND} "$@"`],
+    ["npx", `test "$1" = cordum || exit 127\nshift\nexec "${join(bin, "cordum")}" "$@"`],
+    // Behind this folder on the path where it is installed in the system.
+    ["redis-cli", `PATH="\${PATH#*:}"; ${libraries.join("")}exec ${cli} "$@"`],
+  ];
+}
+
 export class Terminal implements AsyncDisposable {
-  readonly home = mkdtempSync(join(tmpdir(), "cordum-reader-"));
+  readonly home: string;
   readonly #env: Record<string, string | undefined>;
   readonly #started: Started[] = [];
 
-  constructor() {
-    const bin = join(this.home, "bin");
+  private constructor(home: string, env: Readonly<Record<string, string | undefined>>) {
+    this.home = home;
+    this.#env = { ...env };
+  }
+
+  /** In a folder of its own, which goes with it. */
+  static open(): Terminal {
+    const home = mkdtempSync(join(tmpdir(), "cordum-reader-"));
+    const bin = join(home, "bin");
     mkdirSync(bin);
-    const program = (name: string, script: string): void => {
+    for (const [name, script] of programs(bin)) {
       writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
       chmodSync(join(bin, name), 0o755);
-    };
-    program("cordum", `exec ${COMMAND} "$@"`);
-    program("npx", `test "$1" = cordum || exit 127\nshift\nexec "${join(bin, "cordum")}" "$@"`);
-    const redis = findRedis();
-    const cli = join(dirname(redis.path), basename(redis.path).replace("server", "cli"));
-    const libraries = Object.entries(redis.env).map(([name, value]) => `${name}="${value}" `);
-    // Found behind this folder where it is installed in the system.
-    program("redis-cli", `PATH="\${PATH#*:}"; ${libraries.join("")}exec ${cli} "$@"`);
-    symlinkSync(join(ROOT, "node_modules"), join(this.home, "node_modules"));
-    writeFileSync(join(this.home, "package.json"), '{"type":"module"}');
+    }
+    symlinkSync(join(ROOT, "node_modules"), join(home, "node_modules"));
+    writeFileSync(join(home, "package.json"), '{"type":"module"}');
     const rest = Object.entries(process.env).filter(([name]) => !SETTINGS.test(name) && name !== "FORCE_COLOR");
-    this.#env = { ...Object.fromEntries(rest), PATH: `${bin}${delimiter}${process.env.PATH}`, NO_COLOR: "1" };
+    const PATH = `${bin}${delimiter}${process.env.PATH}`;
+    return new Terminal(home, { ...Object.fromEntries(rest), PATH, NO_COLOR: "1" });
+  }
+
+  /** A second one in the same folder, with an environment of its own; to be ended before this one. */
+  another(): Terminal {
+    return new Terminal(this.home, this.#env);
   }
 
   path(...names: readonly string[]): string {
