@@ -1,20 +1,17 @@
 // The worker in Python of docs/workers.md, as it stands there, against a real server: the page alone makes it run.
 
-import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "@cordum/control-plane/testing/servers";
 import { Client } from "@cordum/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { INSTALL_MS_MAX, installedBy } from "./documents/installed.ts";
 import { blockOf } from "./documents/shell-blocks.ts";
 import { type Started, Terminal } from "./documents/terminal.ts";
 
 const ROOT = join(import.meta.dirname, "..");
-const CACHE = join(ROOT, "node_modules", ".cache", "cordum", "documents");
 const ADDRESS = "http://localhost:8081";
 const SLOWLY = { timeout: 20_000 };
-const INSTALL_MS_MAX = 240_000;
 
 const opened = new AsyncDisposableStack();
 let terminal: Terminal;
@@ -23,31 +20,14 @@ let worker: Started;
 let client: Client;
 let url = "";
 
-/** Once for each version of the block: packages come from a registry. */
-function install(): string {
-  const script = blockOf("docs/workers.md", "python3 -m venv");
-  const folder = join(CACHE, `python-${createHash("sha256").update(script).digest("hex").slice(0, 16)}`);
-  const whole = join(folder, "is-whole");
-  if (existsSync(whole)) return folder;
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  const env = { ...process.env, CORDUM: ROOT, PIP_DISABLE_PIP_VERSION_CHECK: "1" };
-  const ran = spawnSync("bash", ["-ec", script], { cwd: folder, env, encoding: "utf8", timeout: INSTALL_MS_MAX });
-  if (ran.status !== 0)
-    throw new Error(
-      `This test needs Python 3.10 or later with venv (apt-get install python3-venv), and pip must reach its packages:\n${ran.stdout}${ran.stderr}`.slice(
-        -3_000,
-      ),
-    );
-  writeFileSync(whole, "");
-  return folder;
-}
-
 const startServer = () =>
   terminal.start(`cordum dev --port ${new URL(url).port} --no-sample-workers`, /Ctrl-C stops it\./);
 
 beforeAll(async () => {
-  const installed = install();
+  const installed = installedBy(
+    blockOf("docs/workers.md", "python3 -m venv"),
+    "Python 3.10 or later with venv (apt-get install python3-venv), and pip must reach its packages",
+  );
   terminal = opened.use(Terminal.open());
   for (const name of [".venv", "cordum"]) symlinkSync(join(installed, name), terminal.path(name));
   const [, program = ""] =

@@ -1,78 +1,50 @@
-// docs/quickstart.md, done as it is written in a folder of its own; then the backup of docs/operations.md.
+// docs/quickstart.md, done as it is written in a folder of its own; then the backup of docs/operations.md, and the worker of README.md.
 
-import { spawn } from "node:child_process";
-import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type DevProcess, startDev } from "../packages/cli/src/testing/dev-process.ts";
-import { shellBlocks } from "./documents/shell-blocks.ts";
+import { blockOf } from "./documents/shell-blocks.ts";
+import { type Started, Terminal } from "./documents/terminal.ts";
 
 const ROOT = join(import.meta.dirname, "..");
-const PAGE = "docs/quickstart.md";
 /** "At its next look, at most five seconds later", on a busy machine. */
 const LOOKS_MAX = 60;
+const READY = /Ctrl-C stops it\./;
 
-let home = "";
-let dev: DevProcess;
+const terminal = Terminal.open();
+let dev: Started;
 
 beforeAll(async () => {
-  home = await mkdtemp(join(tmpdir(), "cordum-quickstart-"));
-  await mkdir(join(home, "bin"));
-  const command = join(ROOT, "packages", "cli", "bin", "cordum.mjs");
-  await writeFile(join(home, "bin", "npx"), `#!/bin/sh\nshift\nexec "${process.execPath}" "${command}" "$@"\n`);
-  await chmod(join(home, "bin", "npx"), 0o755);
-  await symlink(join(ROOT, "node_modules"), join(home, "node_modules"));
-  await writeFile(join(home, "package.json"), '{"type":"module"}');
-  dev = await startDev(home);
-}, 60_000);
-
-afterAll(async () => {
-  await stop();
-  await rm(home, { recursive: true });
+  terminal.set({ GATEWAY_HTTP_ADDR: "127.0.0.1:0" });
+  dev = await terminal.start(blockOf("docs/quickstart.md", "npx cordum dev\n"), READY);
 });
+afterAll(() => terminal[Symbol.asyncDispose]());
 
 async function stop(): Promise<void> {
-  dev.child.kill("SIGTERM");
+  dev.kill("SIGTERM");
   await dev.ended;
 }
 
 /** What a shell in the folder says, errors included. */
 async function shell(script: string): Promise<string> {
-  const {
-    CORDUM_API_KEY: _key,
-    CORDUM_API_URL: _url,
-    CORDUM_GATEWAY: _gateway,
-    FORCE_COLOR: _color,
-    ...rest
-  } = process.env;
-  const env = { ...rest, PATH: `${join(home, "bin")}${delimiter}${rest.PATH}`, NO_COLOR: "1" };
-  const child = spawn("bash", ["-c", script], { cwd: home, env, stdio: ["ignore", "pipe", "pipe"] });
-  let said = "";
-  const hear = (chunk: unknown): void => {
-    said += String(chunk);
-  };
-  child.stdout.on("data", hear);
-  child.stderr.on("data", hear);
-  await new Promise((resolve) => child.on("close", resolve));
-  return said;
+  const { out, err } = await terminal.run(script);
+  return out + err;
 }
 
-function block(mark: string): string {
-  const found = shellBlocks(PAGE).filter(({ text }) => text.includes(mark));
-  expect(found, mark).toHaveLength(1);
-  return found[0]?.text ?? "";
+async function save(page: string, mark: string, as: string): Promise<void> {
+  const text = await readFile(join(ROOT, page), "utf8");
+  const found = [...text.matchAll(/```ts\n([^`]*)```/g)].find(([, code = ""]) => code.includes(mark));
+  await writeFile(terminal.path(as), found?.[1] ?? "");
 }
 
 it("does what it says", async () => {
-  // A block more needs a line more here.
-  expect(shellBlocks(PAGE)).toHaveLength(5);
-  const handedIn = await shell(block("job.blocked.x").replace(/#.*denied.*$/m, '; echo "exit code $?"'));
+  const blocks = blockOf("docs/quickstart.md", "job.blocked.x");
+  const handedIn = await shell(blocks.replace(/#.*denied.*$/m, '|| echo "exit code $?"'));
   expect(handedIn).toContain("exit code 7");
   expect(handedIn).toMatch(/"constraints": \{\s*"/);
   expect(handedIn).toMatch(/PENDING\s+job\.slow\.echo/);
 
-  const policy = join(home, ".cordum", "policy.yaml");
+  const policy = terminal.path(".cordum", "policy.yaml");
   const written = await readFile(policy, "utf8");
   const edited = written
     .replace(/(id: slow-topics[\s\S]*?decision: )throttle/, "$1allow")
@@ -81,23 +53,25 @@ it("does what it says", async () => {
   await writeFile(policy, edited);
   let list = "";
   for (let look = 0; look < LOOKS_MAX && !list.includes("SUCCEEDED"); look++)
-    list = await shell(block("--topic job.slow.echo"));
+    list = await shell(blockOf("docs/quickstart.md", "--topic job.slow.echo"));
   expect(list).toMatch(/SUCCEEDED\s+job\.slow\.echo/);
 
-  const approved = await shell(block("--reason"));
+  const approved = await shell(blockOf("docs/quickstart.md", "--reason"));
   expect(approved).toMatch(/state\s+(SCHEDULED|DISPATCHED|RUNNING|SUCCEEDED)/);
 }, 120_000);
 
 it("is there again from a copy of the folder, and runs workers of one's own", async () => {
   await stop();
-  await cp(join(home, ".cordum"), join(home, "backup"), { recursive: true });
-  await rm(join(home, ".cordum"), { recursive: true });
-  await cp(join(home, "backup"), join(home, ".cordum"), { recursive: true });
-  const page = await readFile(join(ROOT, PAGE), "utf8");
-  const [, workers = ""] = /```ts\n([^`]*export const workers[^`]*)```/.exec(page) ?? [];
-  await writeFile(join(home, "my-workers.ts"), workers);
-  dev = await startDev(home, ["--workers", "my-workers.ts"]);
-  const [, submit = ""] = block("--workers my-workers.ts").split("\n");
+  await cp(terminal.path(".cordum"), terminal.path("backup"), { recursive: true });
+  await rm(terminal.path(".cordum"), { recursive: true });
+  await cp(terminal.path("backup"), terminal.path(".cordum"), { recursive: true });
+  await save("docs/quickstart.md", "export const workers", "my-workers.ts");
+  const [start = "", submit = ""] = blockOf("docs/quickstart.md", "--workers my-workers.ts").split("\n");
+  dev = await terminal.start(start, READY);
   expect(await shell(submit)).toMatch(/"sum": 6/);
   expect(await shell("npx cordum job list")).toMatch(/SUCCEEDED\s+job\.slow\.echo/);
+  await stop();
+  await save("README.md", "job.mail.send", "my-workers.ts");
+  dev = await terminal.start(blockOf("README.md", "--workers my-workers.ts"), READY);
+  expect(await shell(`npx cordum job submit job.mail.send --input '{"to":"ada"}' --wait`)).toMatch(/"to": "ada"/);
 }, 120_000);

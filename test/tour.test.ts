@@ -1,9 +1,10 @@
 // The tour of README.md is run as it is written: its shell blocks in one shell, and what it shows must come out.
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { sectionOf } from "./documents/shell-blocks.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const COMMAND = join(ROOT, "packages", "cli", "bin", "cordum.mjs");
@@ -17,8 +18,7 @@ interface Stop {
 }
 
 function readTour(): { readonly start: string; readonly stops: readonly Stop[] } {
-  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
-  const section = readme.split(/^## /m).find((text) => text.startsWith("A tour in 60 seconds")) ?? "";
+  const section = sectionOf("README.md", "A tour in 60 seconds");
   const blocks = [...section.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, language = "", text = ""]) => ({
     language,
     text,

@@ -3,9 +3,11 @@ import { join } from "node:path";
 import { JobStatus } from "@cordum/protocol";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Fleet, startFleet } from "../../packages/sdk/src/testing/fleet.ts";
+import { blockOf } from "../../test/documents/shell-blocks.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
-const PROGRAM = [join(ROOT, "scripts", "on-node-26.mjs"), join(import.meta.dirname, "worker.ts")];
+/** As the README says it, without the settings, which are the test's. */
+const COMMAND = blockOf("examples/worker-nats/README.md", "NATS_URL=").replace(/^(\w+=\S+ )+/, "exec ");
 
 let fleet: Fleet;
 beforeAll(async () => {
@@ -23,7 +25,8 @@ function run(environment: { readonly [name: string]: string }): {
   readonly ended: Promise<Ended>;
 } {
   const { PATH = "" } = process.env;
-  const child = spawn(process.execPath, PROGRAM, {
+  const child = spawn("bash", ["-c", COMMAND], {
+    cwd: ROOT,
     env: { PATH, ...environment },
     stdio: ["ignore", "ignore", "pipe"],
   });

@@ -2,10 +2,12 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { Client } from "@cordum/sdk";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { blockOf } from "../../test/documents/shell-blocks.ts";
 import { type Nodes, startNodes } from "../../test/fleet/nodes.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
-const PROGRAM = [join(ROOT, "scripts", "on-node-26.mjs"), join(import.meta.dirname, "worker.ts")];
+/** As the README says it, without the settings, which are the test's. */
+const COMMAND = blockOf("examples/worker-websocket/README.md", "CORDUM_API_URL=").replace(/^(\w+=\S+ )+/, "exec ");
 
 let nodes: Nodes;
 let url: string;
@@ -19,7 +21,7 @@ afterAll(() => nodes[Symbol.asyncDispose]());
 function run(key: string) {
   const { PATH = "" } = process.env;
   const env = { PATH, CORDUM_API_URL: url, CORDUM_API_KEY: key };
-  const child = spawn(process.execPath, PROGRAM, { env, stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn("bash", ["-c", COMMAND], { cwd: ROOT, env, stdio: ["ignore", "ignore", "pipe"] });
   let err = "";
   child.stderr.on("data", (chunk) => {
     err += String(chunk);

@@ -102,9 +102,8 @@ export class DocumentedFleet implements AsyncDisposable {
 /** NAME=value of all lines that export. */
 export function exportsOf(text: string): Readonly<Record<string, string>> {
   const lines = text.split("\n").filter((line) => line.startsWith("export "));
-  return Object.fromEntries(
-    lines.flatMap((line) => [...line.matchAll(/(\w+)=(\S+)/g)].map(([, name = "", value = ""]) => [name, value])),
-  );
+  const pairs = lines.flatMap((line) => [...line.matchAll(/(\w+)=("[^"]*"|\S+)/g)]);
+  return Object.fromEntries(pairs.map(([, name = "", value = ""]) => [name, value.replace(/^"(.*)"$/, "$1")]));
 }
 
 function lineOf(role: "gateway" | "scheduler"): string {

@@ -61,7 +61,7 @@ export interface Asked {
 export function blocksAskedFor(by: string, source: string): readonly Asked[] {
   const asked: Asked[] = [];
   for (const [, what, page = "", quoted = ""] of source.matchAll(ASKING)) {
-    const mark = quoted.slice(1, -1).replace(/\\(.)/g, "$1");
+    const mark = quoted.startsWith('"') ? String(JSON.parse(quoted)) : quoted.slice(1, -1);
     if (what === "blockOf") asked.push({ by, block: found(page, mark) });
     else {
       const section = sectionOf(page, mark);
@@ -71,7 +71,7 @@ export function blocksAskedFor(by: string, source: string): readonly Asked[] {
   return asked;
 }
 
-const ASKING = /\b(blockOf|sectionOf)\(\s*"([^"]+)",\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')/g;
+const ASKING = /\b(blockOf|sectionOf)\(\s*"([^"]+)",\s*("(?:\\.|[^"\\])*"|'[^'\\]*')/g;
 
 function found(page: string, mark: string): ShellBlock {
   const blocks = shellBlocks(page).filter(({ text }) => text.includes(mark));
