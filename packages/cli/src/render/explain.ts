@@ -34,9 +34,9 @@ export function describeLog({ items }: JobLog): string {
   return table([["AT", "WHAT", "WHY", "BY"], ...rows]);
 }
 
-function whatOf({ kind, state, decision }: JobLogEntry): string {
+function whatOf({ kind, state, decision, outcome, reported }: JobLogEntry): string {
   if (kind === "state") return state ?? "";
-  return kind === "decision" ? `policy: ${decision ?? ""}` : `${kind}: ${decision ?? ""}`;
+  return `${kind === "decision" ? "policy" : kind}: ${decision ?? outcome ?? reported ?? ""}`;
 }
 
 function whyOf({ why, rule_id, reason }: JobLogEntry): string {

@@ -12,7 +12,7 @@ import type { JobRecord, JobState, SubmittedJob } from "./records.ts";
 export interface JobLogEntry {
   /** Unix microseconds. */
   readonly at: number;
-  readonly kind: "state" | "decision" | "approval" | (string & Record<never, never>);
+  readonly kind: "state" | "decision" | "approval" | "stop" | "stray_result" | (string & Record<never, never>);
   readonly state?: JobState;
   readonly why?: string;
   readonly decision?: string;
@@ -21,6 +21,10 @@ export interface JobLogEntry {
   readonly policy_snapshot?: string;
   readonly by?: string;
   readonly role?: string;
+  /** Of a stop: `acknowledged` or `outcome_unknown`. */
+  readonly outcome?: string;
+  /** What a worker said when it was asked to stop, or when nobody waited for it. */
+  readonly reported?: string;
 }
 
 export interface JobLog {
