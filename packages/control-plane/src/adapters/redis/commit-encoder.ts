@@ -5,6 +5,7 @@
 
 import { Fault, unreachable } from "../../ports/fault.ts";
 import type { Batch, Change, Check, IndexKey, LogKey, RecordKey } from "../../ports/state.ts";
+import type { EpochMs } from "../../ports/time.ts";
 import type { Admission, Texts } from "../state/admission.ts";
 import { BATCH_HEADER_WIDTH, OP_WIDTH } from "./commit-script.ts";
 import { alarmsName, indexName, logName, markName, namesName, recordName } from "./keys.ts";
@@ -88,8 +89,10 @@ export class CallEncoder {
     program.lengthAt(start + BATCH_HEADER_WIDTH - 3, program.length - start);
   }
 
-  finish(): EncodedCall {
-    return { keys: this.#keys, args: [this.#preamble.text() + this.#program.text(), ...this.#constants] };
+  /** `latest`: Redis' time until which the call may be carried out. */
+  finish(latest: EpochMs | undefined): EncodedCall {
+    const program = this.#preamble.text() + this.#program.text();
+    return { keys: this.#keys, args: [program, latest === undefined ? "" : String(latest), ...this.#constants] };
   }
 
   #addCheck(check: Check): void {
@@ -233,9 +236,9 @@ export class CallEncoder {
     return this.#lastNumberRef;
   }
 
-  /** References into ARGV, where the program is the first. */
+  /** References into ARGV, behind the program and the time. */
   #constant(text: string): number {
-    return this.#constants.push(text) + 1;
+    return this.#constants.push(text) + 2;
   }
 }
 

@@ -8,6 +8,7 @@
 // T3. STATE_UNAVAILABLE is said only when the batch was certainly not carried out; STATE_OUTCOME_UNKNOWN otherwise.
 // T4. What waits is bounded by `waitingMax`. A signal that fires is noticed within WATCH_MS, by one look at everything that waits
 //     instead of a listener per commit, which would cost more than encoding the batch.
+// T5. No batch is carried out after its call's deadline (S10): Redis is told until when, by its own clock, and says when it was too late.
 
 import { Fault } from "../../ports/fault.ts";
 import type { Batch, Outcome, Stored } from "../../ports/state.ts";
@@ -150,12 +151,13 @@ export class CommitLanes {
     }
     if (tickets.length < boarded.length) lane.waiting.unshift(...boarded.slice(tickets.length));
     lane.underWay.add(tickets);
-    const { keys, args } = encoder.finish();
+    const giveUpAt = Math.min(...tickets.map((ticket) => ticket.giveUpAt));
+    const { keys, args } = encoder.finish(this.#link.storeTime.at(giveUpAt));
     const node = nodeAsked(lane.next) ?? this.#link.nodeOf(lane.slot);
     const [answer, replicas] = await this.#send(node, scriptCommand(this.#script, keys, args), lane.next);
     lane.underWay.delete(tickets);
     lane.next = undefined;
-    if (answer.kind === "reply") this.#deliver(tickets, answer.reply, replicas);
+    if (answer.kind === "reply") this.#hear(lane, tickets, answer.reply, replicas);
     else await this.#settleOrRepeat(lane, node, { tickets, answer });
     this.#callSoon(lane);
   }
@@ -170,6 +172,14 @@ export class CommitLanes {
     if (wait === undefined) return [await answered, undefined];
     const acknowledged = this.#link.sendTo(node, { name: "WAIT", args: [wait.replicas, wait.timeoutMs] }, undefined);
     return await Promise.all([answered, acknowledged]);
+  }
+
+  #hear(lane: Lane, tickets: readonly Ticket[], reply: Reply, replicas: Answer | undefined): void {
+    const isTooLate = typeof reply === "number";
+    const storeMs = Number(isTooLate ? reply : Array.isArray(reply) ? reply[tickets.length] : Number.NaN);
+    if (Number.isFinite(storeMs)) this.#link.storeTime.told(storeMs, this.#link.clock.mono());
+    if (isTooLate) lane.waiting.unshift(...tickets.filter((ticket) => !ticket.isSettled));
+    else this.#deliver(tickets, reply, replicas);
   }
 
   #deliver(tickets: readonly Ticket[], reply: Reply, replicas: Answer | undefined): void {

@@ -7,11 +7,12 @@
 // L3. Index changes are collected by key and written by one ZADD and then one ZREM each; an index that is counted or looked into is
 //     written out first. A member that enters is no longer among those that leave, so the last change of each member wins.
 // L4. No inner command gets more than 7,000 arguments: Lua's stack holds 8,000.
+// L5. A call that comes too late – it lay in a buffer while Redis stood still – does nothing, as S10 demands.
 //
 // Why a program of bytes and a table of constants: every argument costs Redis about 0.15 µs to parse, to allocate and to hand to Lua, and
 // the same index names and members appear many times in a call. A string.byte that reads a whole operation costs a third of that.
 //
-// ARGV[1] is the program, ARGV[2…] the constants. References are two bytes of base 128 (all bytes < 128, so that the program is valid
+// ARGV[1] is the program, ARGV[2] the time after which it is too late ("": never), ARGV[3…] the constants. References are two bytes of base 128 (all bytes < 128, so that the program is valid
 // UTF-8), keys into KEYS, everything else into ARGV; 0 means none.
 //   call     = { K key keep names } batch…           K: an index whose entries expire; names: where its name is kept for sweeping
 //   batch    = id mark length(3) check… change… T…    length counts from the first byte of the batch
@@ -19,7 +20,8 @@
 //   changes    P key value keep alarms wake | D key alarms | E key member score | L key member | A key entry max keep |
 //              X key text keep                        X: a payload, outside the partition, so on a single Redis alone
 //   tells      T key
-// Answer, one element per batch: 0 (committed), {0, size…} (committed), {position of the failed check from 1, what is there | false}.
+// Answer: one element per batch, then Redis' time in ms; or this time alone, see L5. Of a batch: 0 (committed), {0, size…} (committed),
+// {position of the failed check from 1, what is there | false}.
 
 /** Bytes per operation, its code included. */
 export const OP_WIDTH = {
@@ -143,6 +145,9 @@ local function wasApplied(from, stop, id, mark)
   return false
 end
 
+local latest = tonumber(A[2])
+if latest and now() > latest then return now() end
+
 local i, n = 1, #P
 while byte(P, i) == 75 do
   local _, x, y, u, v, r, s = byte(P, i, i + 6)
@@ -226,5 +231,6 @@ for where, list in pairs(due) do
   local n = #list
   for from = 1, n, 7000 do call('ZADD', K[where], 'LT', unpack(list, from, min(from + 6999, n))) end
 end
+out[outn + 1] = now()
 return out
 `;

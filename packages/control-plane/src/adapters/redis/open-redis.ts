@@ -5,7 +5,7 @@
 import type { Clock } from "../../ports/clock.ts";
 import { Fault } from "../../ports/fault.ts";
 import type { Payloads } from "../../ports/payloads.ts";
-import type { Layout, State } from "../../ports/state.ts";
+import { COMMIT_LATEST_MS, type Layout, type State } from "../../ports/state.ts";
 import type { Log } from "../../ports/telemetry.ts";
 import type { Ms } from "../../ports/time.ts";
 import type { LaneSettings } from "./commit-lanes.ts";
@@ -44,7 +44,7 @@ export interface OpenedRedis {
 const PARTITIONS = { single: 1, cluster: 16 } as const;
 const PAYLOAD_BYTES_MAX = 8_388_608;
 const WAIT_MS_MAX = 1_000;
-const LINK_DEFAULTS: LinkSettings = { callMsMax: 5_000, silenceMsMax: 2_000, runsMax: 20_000 };
+const LINK_DEFAULTS: LinkSettings = { callMsMax: COMMIT_LATEST_MS, silenceMsMax: 2_000, runsMax: 20_000 };
 /** On a single Redis a second call keeps it busy while the first is answered. A cluster has a lane per slot, so one is enough there, and
  *  calls are fuller. */
 const CALLS_MAX = { single: 2, cluster: 1 } as const;

@@ -109,6 +109,28 @@ describe("redis under faults", () => {
   });
   afterAll(() => server.stop());
 
+  it("S10: carries nothing out that lay in its buffers until its time was over, whatever became of who sent it", async () => {
+    await emptyServers([server]);
+    const opened = await openStage({ url: server.url, limits: LIMITS });
+    await sceneOf(opened.state).create("before");
+    const admin = server.admin();
+    const pid = Number(/process_id:(\d+)/.exec(await admin.info("server"))?.[1]);
+    process.kill(pid, "SIGSTOP");
+    try {
+      expect(await faultOf(sceneOf(opened.state).create("late"))).toBe("STATE_OUTCOME_UNKNOWN");
+      await opened.close();
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+    expect(await admin.ping()).toBe("PONG");
+    admin.disconnect();
+    const again = await openStage({ url: server.url, limits: LIMITS });
+    const keys = ["before", "late"].map((id) => sceneOf(again.state).key(id));
+    expect((await again.state.get(keys, never)).map((stored) => stored !== undefined)).toEqual([true, false]);
+    await sceneOf(again.state).create("late");
+    await again.close();
+  });
+
   it("S1: says STATE_OUTCOME_UNKNOWN when the answer does not come in time, and STATE_UNAVAILABLE when nothing was sent", async () => {
     await emptyServers([server]);
     await using proxy = await cuttingProxy(server.port);

@@ -13,6 +13,7 @@ import { type Address, type Entrance, parseAddress } from "./endpoint.ts";
 import { SLOTS } from "./keys.ts";
 import { type Answer, type Argument, type NodeOptions, RedisNode, type Reply } from "./redis-node.ts";
 import { meaningOf } from "./reply-fault.ts";
+import { StoreTime } from "./store-time.ts";
 import { untilAborted } from "./until-aborted.ts";
 
 export interface LinkSettings {
@@ -69,6 +70,7 @@ export function scriptCommand(called: Script, keys: readonly string[], args: rea
 export class RedisLink {
   readonly clock: Clock;
   readonly settings: LinkSettings;
+  readonly storeTime = new StoreTime();
   isCluster: boolean;
   readonly #entrance: Entrance;
   readonly #log: Log;

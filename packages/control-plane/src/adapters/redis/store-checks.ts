@@ -99,7 +99,9 @@ interface Sample {
 
 async function sample(link: RedisLink, node: RedisNode): Promise<Sample> {
   const storeMs = parseTime(await ask(node, "TIME", []));
-  return { address: node.address, storeMs, monoMs: link.clock.mono() };
+  const monoMs = link.clock.mono();
+  link.storeTime.told(storeMs, monoMs);
+  return { address: node.address, storeMs, monoMs };
 }
 
 function checkClock(before: Sample, after: Sample): void {
