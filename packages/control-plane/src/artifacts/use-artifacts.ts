@@ -125,21 +125,9 @@ export async function removeArtifact(
   const store = storeOf(parts);
   const seen = await store.load(id, until);
   if (seen === undefined || seen.record.tenant !== by.tenant) return;
-  const { partition } = store.key(id);
   const facts = { sizeBytes: seen.record.sizeBytes };
-  await parts.state.commit(
-    {
-      id: parts.clock.id(),
-      partition,
-      checks: [{ is: "at", key: store.key(id), version: seen.version }],
-      changes: [
-        { do: "delete", key: store.key(id) },
-        { do: "leave", index: { partition, index: ARTIFACT_INDEX, of: [by.tenant] }, member: id },
-        entryOf(seen.record, { ...by, action: "artifact.delete", at: parts.clock.now(), facts }, store),
-      ],
-    },
-    until,
-  ); // a conflict: somebody else has removed it just now
+  const entry = entryOf(seen.record, { ...by, action: "artifact.delete", at: parts.clock.now(), facts }, store);
+  await store.remove(seen, [entry], until); // false: somebody else has removed it just now
   await parts.payloads.delete(artifactKey(id), until);
 }
 

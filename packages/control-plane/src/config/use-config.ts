@@ -140,25 +140,12 @@ export async function removeConfig(
   const { clock, state } = parts;
   const store = openConfigStore(state, clock);
   const until = clock.deadline(signal, parts.storeTimeoutMs);
-  const key = store.key(configId(address));
   for (let attempt = 1; attempt <= CONFLICTS_MAX; attempt++) {
-    const seen = await store.load(key.id, until);
+    const seen = await store.load(configId(address), until);
     checkExpected(seen, expected);
     if (seen === undefined) return;
-    const outcome = await state.commit(
-      {
-        id: clock.id(),
-        partition: key.partition,
-        checks: [{ is: "at", key, version: seen.version }],
-        changes: [
-          { do: "delete", key },
-          { do: "leave", index: scopeIndex(address, state), member: key.id },
-          entryOf({ action: "config.delete", by, before: seen.record, after: undefined }, address, parts),
-        ],
-      },
-      until,
-    );
-    if (outcome.kind === "committed") return afterwards(address, parts, signal);
+    const entry = entryOf({ action: "config.delete", by, before: seen.record, after: undefined }, address, parts);
+    if (await store.remove(seen, [entry], until)) return afterwards(address, parts, signal);
   }
   throw contended();
 }

@@ -251,7 +251,7 @@ export class Backlog {
   }
 
   async #readOn(look: Look, limit: number): Promise<LanePage> {
-    const isAlone = this.#parts.placers.alive(this.#parts.clock.now()).length === 1;
+    const isAlone = this.#parts.placers.isAlone(this.#parts.clock.now());
     const page = await this.#read(look, look.isStuck || !isAlone ? limit : limit + AHEAD, look.after);
     return this.#memory.keepBehind(look, page, limit, this.#parts.clock.now());
   }

@@ -182,5 +182,5 @@ function hearNews(parts: JobParts, backlog: Backlog): Handle {
 
 /** See E5. */
 function isAlone({ placers, clock }: JobParts): boolean {
-  return placers.alive(clock.now()).length === 1;
+  return placers.isAlone(clock.now());
 }

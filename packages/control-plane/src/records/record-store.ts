@@ -84,6 +84,22 @@ export class RecordStore<R> {
     return this.#commit(seen, next, options, signal);
   }
 
+  /** Removes what was seen, with all its index entries; false when it has changed since. `also` goes with it. */
+  async remove(seen: Seen<R>, also: readonly Change[], signal: AbortSignal): Promise<boolean> {
+    const key = this.key(this.#shape.idOf(seen.record));
+    const leaves = difference(this.#shape.entriesOf(seen.record), [], key.partition, key.id);
+    const outcome = await this.#state.commit(
+      {
+        id: this.#clock.id(),
+        partition: key.partition,
+        checks: [{ is: "at", key, version: seen.version }],
+        changes: [{ do: "delete", key }, ...leaves, ...also],
+      },
+      signal,
+    );
+    return outcome.kind === "committed";
+  }
+
   async #commit(seen: Seen<R> | undefined, next: R, options: SaveOptions, signal: AbortSignal): Promise<Saved<R>> {
     const shape = this.#shape;
     const id = shape.idOf(next);

@@ -61,6 +61,11 @@ export class Placers {
     return ids;
   }
 
+  /** No other placer is alive, as far as this one has heard. */
+  isAlone(now: EpochMs): boolean {
+    return this.alive(now).length === 1;
+  }
+
   /** Slots of the worker that this placer may have in use; 0 … capacity. */
   shareOf(workerId: string, capacity: number, now: EpochMs): number {
     return shareOf({ self: this.#self, placers: this.alive(now), workerId, capacity });

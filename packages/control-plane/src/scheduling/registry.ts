@@ -199,8 +199,7 @@ export class Registry {
 
   /** A job that is out with the worker since before this process knew it. Beside other placers it is theirs, or counted by the worker. */
   adopt(reservation: Reservation, now: EpochMs): void {
-    const isAlone = this.#placers.alive(now).length === 1;
-    if (isAlone && !this.#slotsOf.has(reservation.jobId)) this.reserve(reservation);
+    if (this.#placers.isAlone(now) && !this.#slotsOf.has(reservation.jobId)) this.reserve(reservation);
   }
 
   /** Gives back what the job holds. False when that was nothing. */

@@ -116,19 +116,13 @@ export async function removeSchema(
   const { state, clock } = parts;
   const store = openSchemaStore(state, clock);
   const until = clock.deadline(signal, parts.storeTimeoutMs);
-  const key = store.key(schemaRecordId(address));
   for (let attempt = 1; attempt <= CONFLICTS_MAX; attempt++) {
-    const seen = await store.load(key.id, until);
+    const seen = await store.load(schemaRecordId(address), until);
     if (seen === undefined) return;
-    const changes: readonly Change[] = [
-      { do: "delete", key },
-      { do: "leave", index: ownerIndex(address.owner, state), member: key.id },
-      entryOf("schema.delete", address, { by, before: seen.record.hash, after: undefined }, parts),
-    ];
-    const checks = [{ is: "at", key, version: seen.version }] as const;
-    const outcome = await state.commit({ id: clock.id(), partition: key.partition, checks, changes }, until);
+    const entry = entryOf("schema.delete", address, { by, before: seen.record.hash, after: undefined }, parts);
+    const isRemoved = await store.remove(seen, [entry], until);
     parts.forget(address);
-    if (outcome.kind === "committed") return;
+    if (isRemoved) return;
   }
   throw contended();
 }
