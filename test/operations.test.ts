@@ -11,7 +11,12 @@ import { blockOf } from "./documents/shell-blocks.ts";
 import { Terminal } from "./documents/terminal.ts";
 
 const ADMIN = "key-of-the-admin-0000";
-const KEYS = [{ key: ADMIN, tenant: "default", role: "admin", principal_id: "root" }];
+const ACME = { admin: "key-of-acme-s-admin-0000", worker: "key-of-acme-s-worker-0000" };
+const KEYS = [
+  { key: ADMIN, tenant: "default", role: "admin", principal_id: "root" },
+  { key: ACME.admin, tenant: "acme", role: "admin", principal_id: "ada" },
+  { key: ACME.worker, tenant: "acme", role: "worker", principal_id: "wes" },
+];
 const SLOWLY = { timeout: 20_000 };
 const LIMIT_MS = 120_000;
 const nothing = (): void => undefined;
@@ -91,6 +96,7 @@ describe("docs/operations.md", () => {
   it("backs up while jobs run, and restores jobs, audit, configuration and keys on a new server", restores, LIMIT_MS);
   it("changes every process while jobs are under way, and loses and doubles none", upgrades, LIMIT_MS);
   it("drains a worker", drains, LIMIT_MS);
+  it("ends the session of a worker with a key", endsASession, LIMIT_MS);
   it("shows how it is", watches, LIMIT_MS);
 });
 
@@ -262,6 +268,18 @@ async function drains(): Promise<void> {
   expect(await desk.says(undrain)).toBe("mail-1  ready\n");
 }
 
+async function endsASession(): Promise<void> {
+  const url = { gateway: first(gateways).url, apiKey: ACME.worker };
+  const refused: string[] = [];
+  const log = { ...QUIET, error: (event: string) => void refused.push(event) };
+  const serving = await serve([worker("job.acme", () => "done")], { url, workerId: "mail-2", log });
+  const told = desk.another();
+  told.set({ CORDUM_API_KEY: ACME.admin });
+  expect(await told.says(blockOf("docs/operations.md", "workers revoke"))).toBe("acme.mail-2  session ended\n");
+  await expect.poll(() => refused, SLOWLY).toContain("gateway.refused");
+  await serving.drain();
+}
+
 async function watches(): Promise<void> {
   const block = blockOf("docs/operations.md", "cordum dlq groups");
   const asked = block
@@ -270,6 +288,6 @@ async function watches(): Promise<void> {
   const shown = await desk.says(asked);
   expect(shown).toMatch(/"status":"ok"/);
   expect(shown).toMatch(/^cordum_scheduler_jobs_completed_total\{.*\} \d+$/m);
-  expect(shown).toMatch(/^workers +2$/m);
+  expect(shown).toMatch(/^workers +\d+$/m);
   expect(shown).toMatch(/^mail-2 +mail +\d\/4 +ready /m);
 }
