@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { createMeter, DEFAULT_METER_SETTINGS } from "./meter.ts";
-import { METRICS, metricsPage } from "./metrics.ts";
+import { METRICS, type MetricSpec, metricsPage } from "./metrics.ts";
 
 const meterOf = (seriesMax = 10) => createMeter({ ...DEFAULT_METER_SETTINGS, process: false, seriesMax });
 const SRC = fileURLToPath(new URL("..", import.meta.url));
@@ -55,6 +55,47 @@ describe("the meter", () => {
     }
   });
 
+  it("says of a histogram how much was at most as large as each bound", async () => {
+    const spec: MetricSpec = { type: "histogram", help: "How\\long\nit took.", labels: ["route"], buckets: [0.5, 1] };
+    const meter = createMeter({ metrics: { took_seconds: spec }, process: false, seriesMax: 10 });
+    for (const value of [0, 0.5, 0.75, 4]) meter.observe("took_seconds", value, { route: '/"x"' });
+    expect(await meter.text()).toBe(`# HELP took_seconds How\\\\long\\nit took.
+# TYPE took_seconds histogram
+took_seconds_bucket{le="0.5",route="/\\"x\\""} 2
+took_seconds_bucket{le="1",route="/\\"x\\""} 3
+took_seconds_bucket{le="+Inf",route="/\\"x\\""} 4
+took_seconds_sum{route="/\\"x\\""} 5.25
+took_seconds_count{route="/\\"x\\""} 4
+`);
+  });
+
+  it("says zero of what has no labels and never happened, and nothing of what has labels", async () => {
+    const bare = { help: "h", labels: [] } as const;
+    const metrics: { [name: string]: MetricSpec } = {
+      a_total: { ...bare, type: "counter" },
+      b_jobs: { ...bare, type: "gauge" },
+      c_seconds: { ...bare, type: "histogram", buckets: [1] },
+      d_total: { type: "counter", help: "h", labels: ["topic"] },
+    };
+    const lines = (await createMeter({ metrics, process: false, seriesMax: 10 }).text()).split("\n");
+    expect(lines.filter((line) => !line.startsWith("#"))).toEqual([
+      "a_total 0",
+      "b_jobs 0",
+      'c_seconds_bucket{le="1"} 0',
+      'c_seconds_bucket{le="+Inf"} 0',
+      "c_seconds_sum 0",
+      "c_seconds_count 0",
+      "",
+    ]);
+  });
+
+  it("tells of the process too, in the same text", async () => {
+    const meter = createMeter({ ...DEFAULT_METER_SETTINGS, seriesMax: 10 });
+    const lines = (await meter.text()).split("\n");
+    expect(lines.some((line) => line.startsWith("process_cpu_seconds_total "))).toBe(true);
+    expect(lines).toContain("# TYPE cordum_scheduler_jobs_received_total counter");
+  });
+
   it("keeps a bounded number of series, whatever users name their topics", async () => {
     const meter = meterOf(10);
     for (let n = 0; n < 1_000; n++)
@@ -73,6 +114,7 @@ describe("the meter", () => {
     ["another type", (meter) => meter.gauge("cordum_scheduler_jobs_received_total", 1, { topic: "t" })],
     ["a missing label", (meter) => meter.count("cordum_scheduler_jobs_received_total")],
     ["a wrong label", (meter) => meter.count("cordum_scheduler_jobs_received_total", { subject: "t" })],
+    ["what is no number", (meter) => meter.observe("cordum_scheduler_alarm_lag_seconds", Number.NaN)],
     ["a label too many", (meter) => meter.count("cordum_scheduler_jobs_received_total", { topic: "t", more: "m" })],
   ])("takes %s for a programmer error", (_, use) => {
     expect(() => use(meterOf())).toThrow(/assertion failed/);
