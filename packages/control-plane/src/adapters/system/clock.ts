@@ -8,7 +8,7 @@
 //     host slept. A store whose clock was really set needs a restart of the processes that refuse it.
 // K3. An answer that took longer than `roundTripMs` says too little and is thrown away.
 
-import { randomFillSync } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { Clock } from "../../ports/clock.ts";
 import type { State } from "../../ports/state.ts";
 import type { Log } from "../../ports/telemetry.ts";
@@ -26,7 +26,8 @@ export const FOLLOW = { everyMs: 30_000, jumpMs: 2_000, roundTripMs: 1_000, slew
 /** Node's timers overflow above this and would fire at once. */
 const TIMER_MS_MAX = 2_147_483_647;
 const ID_BYTES = 9;
-const POOL_BYTES = 4_096;
+const SHORT_BYTES_MAX = 16;
+const POOL_BYTES = 3_072;
 
 export function systemClock(): SystemClock {
   const mono = (): Ms => performance.now();
@@ -131,19 +132,19 @@ function startTimer(ms: Ms, fire: () => void): NodeJS.Timeout {
   return setTimeout(() => startTimer(ms - TIMER_MS_MAX, fire).unref(), TIMER_MS_MAX);
 }
 
-/** Random bytes are drawn 4 KiB at a time: a call of the kernel for each id would cost more than the id. */
+/** Short ids are cut from a text that is drawn 3 KiB at a time: a call of the kernel for each, and of the encoder, would cost more than the
+ *  id. What is longer may become a secret, and is drawn for itself. */
 function randomId(): (bytes?: number) => string {
-  const pool = Buffer.alloc(POOL_BYTES);
-  let used = POOL_BYTES;
+  let text = "";
+  let used = 0;
   return (bytes = ID_BYTES) => {
-    if (bytes > POOL_BYTES) return randomFillSync(Buffer.alloc(bytes)).toString("base64url");
-    if (used + bytes > POOL_BYTES) {
-      randomFillSync(pool);
+    if (bytes > SHORT_BYTES_MAX) return randomBytes(bytes).toString("base64url");
+    const chars = Math.ceil((bytes * 4) / 3);
+    if (used + chars > text.length) {
+      text = randomBytes(POOL_BYTES).toString("base64url");
       used = 0;
     }
-    const id = pool.toString("base64url", used, used + bytes);
-    pool.fill(0, used, used + bytes);
-    used += bytes;
-    return id;
+    used += chars;
+    return text.slice(used - chars, used);
   };
 }
