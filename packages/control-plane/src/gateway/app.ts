@@ -52,10 +52,12 @@ export type App = FastifyInstance<
 
 const PARAM_CHARS_MAX = 512;
 const INSTANCE_CHARS_MAX = 500;
+const COUNT_END = 2 ** 32;
 const REQUEST_ID_FORM = /^[A-Za-z0-9._:-]{1,128}$/;
 
 export function createApp(parts: AppParts): App {
   const { settings, clock } = parts;
+  const requestId = createRequestId(clock);
   const app: App = Fastify({
     bodyLimit: settings.bodyBytesMax,
     requestTimeout: settings.requestReadMs,
@@ -72,7 +74,7 @@ export function createApp(parts: AppParts): App {
     trustProxy: settings.trustedProxies.length === 0 ? false : [...settings.trustedProxies],
     exposeHeadRoutes: true,
     return503OnClosing: false,
-    genReqId: (request) => requestId(request.headers["x-request-id"], clock),
+    genReqId: (request) => requestId(request.headers["x-request-id"]),
     // Paths that cannot be decoded reach no hook, hence the headers here.
     frameworkErrors: (error, request, reply) =>
       answerError(error, request, reply.headers(SECURITY_HEADERS).header("x-request-id", request.id), parts),
@@ -145,7 +147,8 @@ function watchRoute(route: RouteOptions, flight: Flight): void {
 function readJsonBodies(app: App): void {
   const parse = app.getDefaultJsonParser("error", "error");
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", { parseAs: "string" }, (request, body, done) => {
+  // What most clients say is named beside "everything", which the framework would look up anew, by reading the header, for each request.
+  app.addContentTypeParser(["application/json", "*"], { parseAs: "string" }, (request, body, done) => {
     const text = typeof body === "string" ? body : body.toString("utf8");
     if (text.trim() === "") done(null, undefined);
     else parse(request, text, done);
@@ -222,10 +225,15 @@ function templateOf(url: string): string {
   return url.replace(/:(\w+)/g, "{$1}");
 }
 
-function requestId(sent: string | string[] | undefined, clock: Clock): string {
-  return typeof sent === "string" && REQUEST_ID_FORM.test(sent)
-    ? sent
-    : Buffer.from(clock.id(8), "base64url").toString("hex");
+/** The caller's own id, or one of 16 hex digits: eight that are this process's, then a count. */
+function createRequestId(clock: Clock): (sent: string | string[] | undefined) => string {
+  const own = Buffer.from(clock.id(4), "base64url").toString("hex");
+  let count = Math.floor(clock.random() * COUNT_END);
+  return (sent) => {
+    if (typeof sent === "string" && REQUEST_ID_FORM.test(sent)) return sent;
+    count = (count + 1) % COUNT_END;
+    return own + count.toString(16).padStart(8, "0");
+  };
 }
 
 function instanceOf(request: FastifyRequest): string {
