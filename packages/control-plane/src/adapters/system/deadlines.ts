@@ -5,6 +5,7 @@
 // D2. One listener on a parent, however many deadlines it has, and none once they have all fired.
 // D3. A deadline is held until it fires, even when the work was done earlier: give it a parent that lives long (the process, the
 //     subscription), not one per request.
+// D4. A parent that never fires, and lives longer than the clock whose deadlines it has, does not hold them.
 
 import type { Ms } from "../../ports/time.ts";
 
@@ -17,7 +18,8 @@ export type Deadline = (parent: AbortSignal, ms: Ms) => AbortSignal;
 interface Family {
   readonly parent: AbortSignal;
   readonly byBucket: Map<number, AbortController>;
-  readonly onAbort: () => void;
+  readonly end: () => void;
+  onAbort: () => void;
 }
 
 /** `mono` in milliseconds. The signal's reason is a TimeoutError, or the parent's reason when that fires first. */
@@ -54,7 +56,8 @@ export function createDeadline(mono: () => Ms, startTimer: StartTimer): Deadline
   const familyOf = (parent: AbortSignal): Family => {
     const known = families.get(parent);
     if (known !== undefined) return known;
-    const family: Family = { parent, byBucket: new Map(), onAbort: () => endFamily(family) };
+    const family: Family = { parent, byBucket: new Map(), end: () => endFamily(family), onAbort: () => undefined };
+    family.onAbort = hearerOf(new WeakRef(family));
     parent.addEventListener("abort", family.onAbort, { once: true });
     families.set(parent, family);
     return family;
@@ -80,4 +83,9 @@ export function createDeadline(mono: () => Ms, startTimer: StartTimer): Deadline
     bucketOf(index).add(family);
     return controller.signal;
   };
+}
+
+/** A function of its own: what is made inside createDeadline holds all that it knows. */
+function hearerOf(family: WeakRef<Family>): () => void {
+  return () => family.deref()?.end();
 }
