@@ -103,6 +103,13 @@ describe("worker: start", () => {
 });
 
 describe("worker: a job", () => {
+  it("stores its result for more than the day that a control plane wants", async () => {
+    const town = await startTown([echo]);
+    town.send({ jobId: "j1" }, { context: { to: "ada" } });
+    await town.bus.first("jobResult");
+    expect(town.bus.payloads.get("res:j1")?.ttlMs).toBeGreaterThan(86_400_000 + 30_000);
+  });
+
   it("runs, stores the result with a time to live, and reports it", async () => {
     const town = await startTown([echo], { resultTtlMs: 60_000 });
     const identity = { tenantId: "acme", principalId: "", actorId: "", delegationId: "" };
