@@ -39,7 +39,7 @@ async function open(): Promise<Opened> {
   }
   if (engine === "redis") {
     const server = await startRedis(); // a million jobs would be gigabytes on disk, and only reads are measured
-    const { state, payloads, close } = await openRedis({ url: server.url, partitions: 16, layout, clock }, silentLog());
+    const { state, payloads, close } = await openRedis({ url: server.url, layout, clock }, silentLog());
     return { state, payloads, close: () => close().then(() => server.stop()) };
   }
   const folder = await mkdtemp(join(tmpdir(), "cordum-lists-"));

@@ -83,7 +83,7 @@ class Side implements AsyncDisposable {
     const env = { ...environmentOf("cordum NATS", SHAPE, redis, nats), BENCH_ROLES: "gateway,scheduler" };
     const system = started.use(await Child.start("cordum-node", env));
     const layout = stateLayout(DEFAULT_RETENTION);
-    const { state, close } = await openRedis({ url: redis.url, partitions: 16, layout, clock }, silentLog());
+    const { state, close } = await openRedis({ url: redis.url, layout, clock }, silentLog());
     started.defer(close);
     const store = new JobStore(state, clock, DEFAULT_RETENTION);
     using client = await LoadClient.connect({ url: new URL(system.url), apiKey: KEY });
