@@ -49,6 +49,7 @@ it("stores a job once, as dispatched, when a slot comes free while its submissio
   expect(state).toBe("DISPATCHED");
   expect(writesOf(jobId)).toBe(1);
   expect(worker.seen.at(-1)?.jobId).toBe(jobId);
+  expect(scene.counts.get("cordum_scheduler_submits_held_total slot")).toBe(1);
 });
 
 it("stores it as waiting when none does, after what the caller can be expected to wait", async () => {

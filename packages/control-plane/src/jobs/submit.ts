@@ -169,6 +169,7 @@ export async function createJob(
 ): Promise<Creation> {
   const slot = slotSoon(draft, parts);
   const passage = slot === undefined ? undefined : await slot.passing;
+  if (passage !== undefined) parts.meter.count("cordum_scheduler_submits_held_total", { outcome: passage });
   const now = parts.clock.now();
   const accepted: Job = {
     shape: JOB_SHAPE,

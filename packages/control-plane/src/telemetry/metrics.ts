@@ -105,6 +105,11 @@ export const METRICS = {
     help: "Orders to workers to stop a job that had ended, by what became of them: acknowledged, unknown.",
     labels: ["outcome"],
   },
+  cordum_scheduler_submits_held_total: {
+    type: "counter",
+    help: "Submissions that waited for a slot to come free before their job was stored, by what ended the wait (slot, time).",
+    labels: ["outcome"],
+  },
   cordum_scheduler_submits_paced_total: {
     type: "counter",
     help: "Jobs from the bus whose tenant submits more than it may, by what became of them: waits (for its turn), failed (too many wait).",
