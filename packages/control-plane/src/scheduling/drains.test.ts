@@ -143,6 +143,23 @@ describe("an order", () => {
     expect(scene.parts.drains.find("w1")).toBeUndefined();
   });
 
+  it("is known soon to a process whose first read failed", async () => {
+    let isAway = false;
+    await open({
+      state: (real) =>
+        withState(real, {
+          list: (...call) => (isAway ? Promise.reject(new Fault("STATE_UNAVAILABLE", "away")) : real.list(...call)),
+        }),
+    });
+    await drain();
+    isAway = true;
+    const late = await scene.addCore();
+    isAway = false;
+    expect(late.parts.drains.find("w1")).toBeUndefined();
+    await scene.pass(1_500);
+    expect(late.parts.drains.find("w1")).toBeDefined();
+  });
+
   it("is given once: a repeat changes nothing, and only changes are in the audit", async () => {
     await open();
     await drain("w1", "first");

@@ -36,6 +36,7 @@ export class Drains {
   #orders: ReadonlyMap<string, WorkerDrain> = new Map();
   #tell: OnDrains = () => undefined;
   #reading: Promise<boolean> | undefined;
+  #wasRead = false;
   /** Something changed after the read under way had begun. */
   #isStale = false;
 
@@ -64,10 +65,9 @@ export class Drains {
     });
   }
 
-  /** Reads all orders again until `signal` fires. */
+  /** Reads all orders again until `signal` fires; soon where the last read failed, also one that was made before this call. */
   async run(signal: AbortSignal): Promise<void> {
-    for (let wasRead = true; await this.#parts.clock.sleep(wasRead ? REREAD_MS : AGAIN_MS, signal); )
-      wasRead = await this.refresh();
+    while (await this.#parts.clock.sleep(this.#wasRead ? REREAD_MS : AGAIN_MS, signal)) await this.refresh();
   }
 
   /** True when what is known then is at least as new as this call. Never throws for State: it is logged, and read again soon. */
@@ -92,9 +92,9 @@ export class Drains {
   async #readUntilFresh(): Promise<boolean> {
     do {
       this.#isStale = false;
-      if (!(await this.#read())) return false;
-    } while (this.#isStale);
-    return true;
+      this.#wasRead = await this.#read();
+    } while (this.#wasRead && this.#isStale);
+    return this.#wasRead;
   }
 
   async #read(): Promise<boolean> {
