@@ -78,26 +78,23 @@ export class RedisPayloads {
   async #call<T>(work: () => Promise<T>): Promise<T> {
     if (this.#closed.signal.aborted) throw new Error("the connection to Redis is closed");
     if (this.#calls >= CALLS_MAX) throw new Error(`${this.#calls} calls wait for Redis already`);
-    this.#calls++;
-    try {
-      return await this.#repeat(work);
-    } finally {
-      this.#calls--;
-    }
-  }
-
-  async #repeat<T>(work: () => Promise<T>): Promise<T> {
     const { runtime, ioTimeoutMs } = this.#parts;
     const endsAt = runtime.mono() + ioTimeoutMs;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.#deadlines.within(endsAt - runtime.mono(), "a call of Redis", () => this.#send(work));
-      } catch (error) {
-        if (!mayPass(error)) throw hinted(error);
-        const pauseMs = backoffMs(attempt, PAUSE, runtime.random());
-        const inTime = runtime.mono() + pauseMs < endsAt && (await runtime.sleep(pauseMs, this.#closed.signal));
-        if (!inTime) throw new Error(`Redis gave no answer, tries: ${attempt}: ${messageOf(error)}`, { cause: error });
+    this.#calls++;
+    try {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await this.#deadlines.within(endsAt - runtime.mono(), "a call of Redis", () => this.#send(work));
+        } catch (error) {
+          if (!mayPass(error)) throw hinted(error);
+          const pauseMs = backoffMs(attempt, PAUSE, runtime.random());
+          const inTime = runtime.mono() + pauseMs < endsAt && (await runtime.sleep(pauseMs, this.#closed.signal));
+          if (!inTime)
+            throw new Error(`Redis gave no answer, tries: ${attempt}: ${messageOf(error)}`, { cause: error });
+        }
       }
+    } finally {
+      this.#calls--;
     }
   }
 

@@ -2,6 +2,7 @@
 // Owns:          reading them from the job's env CORDUM_POLICY_CONSTRAINTS (protobuf JSON: camelCase, 64-bit numbers as text).
 // Must not know: who enforces them. The worker itself keeps to maxRuntimeMs; the rest is for the handler.
 // K1. Constraints that are there but cannot be read fail the job: to run it without them would be to ignore the policy.
+// K2. They are a rule's, and come word for word with each job that it lets through: what was read last is handed out again, frozen.
 
 import { FailureError } from "./failure.ts";
 
@@ -54,6 +55,28 @@ export function parseConstraints(text: string | undefined): JobConstraints {
   if (diff !== undefined) constraints.diff = diff;
   if (isPresent(all, "redactionLevel")) constraints.redactionLevel = plainText("redactionLevel", all.redactionLevel);
   return constraints;
+}
+
+/** Reads the constraints of one worker's jobs, see K2. */
+export class ConstraintsReader {
+  #text = "";
+  #constraints = NO_CONSTRAINTS;
+
+  /** As parseConstraints. */
+  read(text: string | undefined): JobConstraints {
+    if (text === undefined) return NO_CONSTRAINTS;
+    if (text === this.#text) return this.#constraints;
+    const constraints = parseConstraints(text);
+    freeze(constraints);
+    this.#text = text;
+    this.#constraints = constraints;
+    return constraints;
+  }
+}
+
+/** A handler that changed them would change them for the jobs after it. */
+function freeze(value: object): void {
+  for (const member of Object.values(Object.freeze(value))) if (typeof member === "object") freeze(member);
 }
 
 type Members = { readonly [member: string]: unknown };

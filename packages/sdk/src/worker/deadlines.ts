@@ -1,7 +1,7 @@
 // Deadlines: an end for work that has none of its own.
 // Owns:          the open calls and the one timer that watches them all.
 // Must not know: what is awaited. The work itself goes on: connections have no way to be told.
-// E1. A timer per call would cost more than the call it watches (five calls a job); one tick for all costs a set entry each.
+// E1. A timer per call would cost more than the call it watches (five calls a job); one tick for all costs an entry of a list each.
 //     Therefore a deadline may be late by a tick, 50 ms.
 
 import type { Runtime } from "../runtime.ts";
@@ -10,7 +10,8 @@ const TICK_MS = 50;
 
 interface Open {
   readonly endsAt: number;
-  end(): void;
+  /** Undefined once nobody waits any more: whatever it holds on to is let go at once, the entry itself with the next tick. */
+  end: (() => void) | undefined;
 }
 
 export class DeadlinePassed extends Error {
@@ -22,7 +23,7 @@ export class DeadlinePassed extends Error {
 
 export class Deadlines {
   readonly #runtime: Runtime;
-  readonly #open = new Set<Open>();
+  #open: Open[] = [];
   #isTicking = false;
 
   constructor(runtime: Runtime) {
@@ -31,42 +32,45 @@ export class Deadlines {
 
   /** Calls `run` after `ms`, or up to a tick later. Gives back what calls that off. */
   after(ms: number, run: () => void): () => void {
-    const open: Open = { endsAt: this.#runtime.mono() + ms, end: run };
-    this.#watch(open);
-    return () => void this.#open.delete(open);
+    const open = this.#watch(ms, run);
+    return () => {
+      open.end = undefined;
+    };
   }
 
   /** What `work` gives, or DeadlinePassed `ms` (and up to a tick) later. */
   within<T>(ms: number, what: string, work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const open: Open = { endsAt: this.#runtime.mono() + ms, end: () => reject(new DeadlinePassed(what, ms)) };
-      this.#watch(open);
-      const settle = (end: () => void) => {
-        this.#open.delete(open);
-        end();
-      };
+      const open = this.#watch(ms, () => reject(new DeadlinePassed(what, ms)));
       call(work).then(
-        (value) => settle(() => resolve(value)),
-        (error: unknown) => settle(() => reject(error)),
+        (value) => {
+          open.end = undefined;
+          resolve(value);
+        },
+        (error: unknown) => {
+          open.end = undefined;
+          reject(error);
+        },
       );
     });
   }
 
-  #watch(open: Open): void {
-    this.#open.add(open);
+  #watch(ms: number, end: () => void): Open {
+    const open: Open = { endsAt: this.#runtime.mono() + ms, end };
+    this.#open.push(open);
     if (!this.#isTicking) void this.#tick();
+    return open;
   }
 
   async #tick(): Promise<void> {
     this.#isTicking = true;
-    while (this.#open.size > 0) {
+    while (this.#open.length > 0) {
       await this.#runtime.sleep(TICK_MS, never);
       const now = this.#runtime.mono();
-      for (const open of this.#open) {
-        if (open.endsAt > now) continue;
-        this.#open.delete(open);
-        open.end();
-      }
+      const due = this.#open.filter(({ endsAt, end }) => end !== undefined && endsAt <= now);
+      this.#open = this.#open.filter(({ endsAt, end }) => end !== undefined && endsAt > now);
+      // One that ends may call off others.
+      for (const open of due) open.end?.();
     }
     this.#isTicking = false;
   }

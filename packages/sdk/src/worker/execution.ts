@@ -9,7 +9,7 @@
 import { backoffMs } from "../backoff.ts";
 import type { Runtime } from "../runtime.ts";
 import { PayloadTooLarge, type WorkerConnection } from "./connection.ts";
-import { type JobConstraints, parseConstraints } from "./constraints.ts";
+import type { ConstraintsReader, JobConstraints } from "./constraints.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { FailureError, failureOf } from "./failure.ts";
 import { parseInput } from "./input.ts";
@@ -33,6 +33,7 @@ export interface ExecutionParts {
   readonly deadlines: Deadlines;
   readonly log: WorkerLog;
   readonly limits: ExecutionLimits;
+  readonly constraints: ConstraintsReader;
 }
 
 export interface RunSpec {
@@ -122,7 +123,7 @@ export class Execution {
 
   async #handle(): Promise<Handled | "still running"> {
     const { offer } = this;
-    const constraints = parseConstraints(offer.env.CORDUM_POLICY_CONSTRAINTS);
+    const constraints = this.#parts.constraints.read(offer.env.CORDUM_POLICY_CONSTRAINTS);
     this.#watchRuntime(constraints.budgets?.maxRuntimeMs);
     const input = parseInput(await this.#loadContext(), offer.topic);
     if (this.#stop !== undefined) throw new JobStopped(this.#stop);
@@ -192,9 +193,10 @@ export class Execution {
     const pointer = parsePointer(this.offer.contextPtr);
     if (pointer.kind === "refused")
       throw new FailureError("INVALID_POINTER", `context pointer refused: ${pointer.reason}`);
+    const { key, fallbackKey } = pointer;
     const bytes = await this.#tryIo("CONTEXT_UNAVAILABLE", "load of the context", async () => {
-      const found = await connection.loadPayload(pointer.key);
-      return found ?? (pointer.fallbackKey === undefined ? undefined : connection.loadPayload(pointer.fallbackKey));
+      const found = await connection.loadPayload(key);
+      return found ?? (fallbackKey === undefined ? undefined : connection.loadPayload(fallbackKey));
     });
     if (bytes === undefined)
       throw new FailureError("CONTEXT_NOT_FOUND", "the context of the job is not there (any more)");
@@ -250,5 +252,5 @@ function encodeResult(value: unknown): Uint8Array {
     throw new FailureError("INVALID_OUTPUT", `the result cannot be written as JSON: ${messageOf(cause)}`, cause);
   }
   if (text === undefined) throw new FailureError("INVALID_OUTPUT", "the result cannot be written as JSON");
-  return new TextEncoder().encode(text);
+  return Buffer.from(text);
 }

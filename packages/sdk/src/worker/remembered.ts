@@ -1,6 +1,7 @@
 // Remembered: how recent jobs ended, so that a doubled delivery is answered and not run again.
 // Owns:          a bounded memory by job and attempt, oldest out first.
 // Must not know: packets.
+// M1. The oldest is found by its place in a ring. To ask the Map for its first key would mean to step over all that went before: 5 µs a job.
 
 import type { Outcome } from "./outcome.ts";
 
@@ -12,6 +13,8 @@ export interface Ended {
 export class RememberedResults {
   readonly #max: number;
   readonly #byRun = new Map<string, Ended>();
+  readonly #ring: string[] = [];
+  #next = 0;
 
   constructor(max: number) {
     this.#max = max;
@@ -22,12 +25,15 @@ export class RememberedResults {
   }
 
   remember(jobId: string, attempt: number, ended: Ended): void {
+    if (this.#max === 0) return;
     const key = runKey(jobId, attempt);
-    this.#byRun.delete(key);
+    const isNew = !this.#byRun.has(key);
     this.#byRun.set(key, ended);
-    if (this.#byRun.size <= this.#max) return;
-    const oldest = this.#byRun.keys().next();
-    if (!oldest.done) this.#byRun.delete(oldest.value);
+    if (!isNew) return;
+    const oldest = this.#ring[this.#next];
+    if (oldest !== undefined) this.#byRun.delete(oldest);
+    this.#ring[this.#next] = key;
+    this.#next = (this.#next + 1) % this.#max;
   }
 }
 

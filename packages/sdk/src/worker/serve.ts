@@ -13,6 +13,7 @@ import type { GatewayTarget } from "../connections/gateway-target.ts";
 import type { ConnectionTarget } from "../connections/target.ts";
 import { onFirstStopSignal, type Runtime, systemRuntime } from "../runtime.ts";
 import type { WorkerConnection, WorkerSubscription } from "./connection.ts";
+import { ConstraintsReader } from "./constraints.ts";
 import { Deadlines } from "./deadlines.ts";
 import { failure } from "./failure.ts";
 import { Intake } from "./intake.ts";
@@ -114,6 +115,7 @@ class Service implements Serving {
       deadlines,
       log,
       limits: settings,
+      constraints: new ConstraintsReader(),
       intake: settings,
       writer,
       outbox,
