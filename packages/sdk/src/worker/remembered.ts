@@ -1,7 +1,8 @@
 // Remembered: how recent jobs ended, so that a doubled delivery is answered and not run again.
 // Owns:          a bounded memory by job and attempt, oldest out first.
 // Must not know: packets.
-// M1. The oldest is found by its place in a ring. To ask the Map for its first key would mean to step over all that went before: 5 µs a job.
+// M1. The oldest is found by its place in a ring. To ask the Map for its first key means to step over all that was deleted before it: with
+//     2,000 results 1.4 µs for each job instead of 0.5.
 
 import type { Outcome } from "./outcome.ts";
 
