@@ -29,6 +29,12 @@ describe("failures", () => {
     ]);
   });
 
+  it("lead to what there is instead", () => {
+    const hintFor = (code: string): string => tell(answered({ status: 404, code })).text.split("\n")[1] ?? "";
+    expect(hintFor("WORKER_NOT_FOUND")).toContain("`cordum workers`");
+    expect(hintFor("JOB_NOT_FOUND")).toContain("`cordum job list`");
+  });
+
   it("name the trace of what the server must explain", () => {
     expect(tell(answered({ status: 500, code: "INTERNAL", detail: "internal error", traceId: "t1" })).text).toBe(
       "error: internal error (INTERNAL) [trace t1]",

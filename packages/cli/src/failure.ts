@@ -76,6 +76,7 @@ const BY_CODE: ReadonlyMap<string, Judgement> = new Map<string, Judgement>([
     "WAIT_TIMEOUT",
     { exit: "TIMEOUT", hint: "The job goes on. `cordum job watch <id>` waits for it again; --timeout waits longer." },
   ],
+  ["WORKER_NOT_FOUND", { exit: "NOT_FOUND", hint: "`cordum workers` shows those that the server knows." }],
   ["KEY_NOT_FOUND", { exit: "NOT_FOUND", hint: "`cordum keys list` shows the keys that your key can see." }],
   ["KEY_ENDED", { exit: "CONFLICT", hint: "`cordum keys create` makes a new one." }],
   ["KEY_IN_GRACE", { exit: "CONFLICT" }],
