@@ -16,6 +16,15 @@ let scene: JobScene;
 const open = async (options: SceneOptions = {}): Promise<void> => {
   scene = await openJobScene(options);
 };
+/** A scene whose store can be told to refuse lists. */
+async function openWithLists(): Promise<{ areAway: boolean }> {
+  const lists = { areAway: false };
+  const away = () => Promise.reject(new Fault("STATE_UNAVAILABLE", "away"));
+  await open({
+    state: (real) => withState(real, { list: (...call) => (lists.areAway ? away() : real.list(...call)) }),
+  });
+  return lists;
+}
 afterEach(() => scene.settle());
 
 /** As the gateway does it. */
@@ -125,36 +134,24 @@ describe("an order", () => {
   });
 
   it("holds while the store cannot be read, and is read as soon as it can", async () => {
-    let isAway = false;
-    await open({
-      state: (real) =>
-        withState(real, {
-          list: (...call) => (isAway ? Promise.reject(new Fault("STATE_UNAVAILABLE", "away")) : real.list(...call)),
-        }),
-    });
+    const lists = await openWithLists();
     await addWorker(scene);
     await drain();
-    isAway = true;
+    lists.areAway = true;
     await takeBackDrain({ workerId: "w1", by: BY, reason: "" }, scene, NEVER);
     await scene.pass(20_000);
     expect(scene.parts.drains.find("w1")).toBeDefined();
-    isAway = false;
+    lists.areAway = false;
     await scene.pass(1_500);
     expect(scene.parts.drains.find("w1")).toBeUndefined();
   });
 
   it("is known soon to a process whose first read failed", async () => {
-    let isAway = false;
-    await open({
-      state: (real) =>
-        withState(real, {
-          list: (...call) => (isAway ? Promise.reject(new Fault("STATE_UNAVAILABLE", "away")) : real.list(...call)),
-        }),
-    });
+    const lists = await openWithLists();
     await drain();
-    isAway = true;
+    lists.areAway = true;
     const late = await scene.addCore();
-    isAway = false;
+    lists.areAway = false;
     expect(late.parts.drains.find("w1")).toBeUndefined();
     await scene.pass(1_500);
     expect(late.parts.drains.find("w1")).toBeDefined();

@@ -78,7 +78,7 @@ export class Turnstile {
     }
   }
 
-  /** A slot that somebody was let in for is still free. True when it has found somebody. */
+  /** A slot is free, or still is although somebody was let in for it. True when somebody has it now: who waits here, or the backlog. */
   passOn(pool: string): boolean {
     if (this.#congestion.has(pool)) return true;
     const first = this.#gates.get(pool)?.waiters.shift();
