@@ -1,47 +1,31 @@
 // News that a document of configuration has changed.
-// Owns:          the packet, which is the one that later servers of the original send, and how it is read.
+// Owns:          the packet, which is the one that later servers of the original send, and how it is read. News that are lost cost the time
+//                of effective-configs.ts, F2.
 // Must not know: what a process does about it.
-// The news names a document and says nothing about it: whoever forges one costs a read. One that is lost costs the time of
-// effective-configs.ts, F2.
 
 import { encodePacket, parsePacket, SENDERS, SUBJECTS } from "@cordum/protocol";
 import type { Bus, Subscription } from "../ports/bus.ts";
-import type { Clock } from "../ports/clock.ts";
-import { messageOf } from "../ports/fault.ts";
-import type { Log } from "../ports/telemetry.ts";
-import type { EpochMs, Ms } from "../ports/time.ts";
+import type { EpochMs } from "../ports/time.ts";
+import { hearNews, type NewsParts, sendNews } from "../records/news.ts";
 import { type ConfigAddress, parseScope } from "./document.ts";
 
-const PUBLISH_MS: Ms = 2_000;
-const IN_FLIGHT_MAX = 64;
 const MESSAGE = "config changed";
 
-export interface NewsParts {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
-}
-
-/** Never fails: the change is made, and is found out without the news too. */
-export async function announceConfig(address: ConfigAddress, parts: NewsParts, signal: AbortSignal): Promise<void> {
-  const { bus, clock, log } = parts;
-  try {
-    await bus.publish(SUBJECTS.configChanged, newsOf(address, clock.now()), clock.deadline(signal, PUBLISH_MS));
-  } catch (error) {
-    log.warn("config.news_not_sent", { scope: address.scope, reason: messageOf(error) });
-  }
+/** Never fails. */
+export function announceConfig(address: ConfigAddress, parts: NewsParts, signal: AbortSignal): Promise<void> {
+  const unsent = { event: "config.news_not_sent", fields: { scope: address.scope } };
+  const bytes = newsOf(address, parts.clock.now());
+  return sendNews({ subject: SUBJECTS.configChanged, bytes, unsent }, parts, signal);
 }
 
 /** Hears of documents; undefined: of some change, nobody knows which. */
 export function listenForConfig(bus: Bus, hear: (address: ConfigAddress | undefined) => void): Promise<Subscription> {
-  const spec = { subject: SUBJECTS.configChanged, keep: false, inFlightMax: IN_FLIGHT_MAX } as const;
-  return bus.subscribe(spec, async (bytes) => {
+  return hearNews(bus, SUBJECTS.configChanged, (bytes) => {
     const parsed = parsePacket(bytes);
     if (parsed.kind === "packet" && parsed.packet.payload?.kind === "alert") {
       const { message, details } = parsed.packet.payload.value;
       if (message.toLowerCase() === MESSAGE) hear(addressIn(details));
     }
-    return { kind: "ack" };
   });
 }
 

@@ -13,6 +13,7 @@ import { Fault, messageOf } from "../ports/fault.ts";
 import type { Span, State } from "../ports/state.ts";
 import type { Log } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
+import { putNewest } from "../records/newest.ts";
 import type { Seen } from "../records/record-store.ts";
 import { type ConfigStore, configId, scopeIndex } from "./config-store.ts";
 import { type ConfigAddress, type ConfigDocument, SYSTEM_LAYER_ID, SYSTEM_TOPICS_ID } from "./document.ts";
@@ -224,7 +225,7 @@ export class EffectiveConfigs {
       const has = { team: team > 0, workflow: workflow > 0, step: step > 0 };
       const isPlain = team + workflow + step === 0;
       const isUsed = before?.isUsed ?? false;
-      put(this.#tenants, tenant, { known: own, from, effective, has, isPlain, isUsed }, TENANTS_MAX);
+      putNewest(this.#tenants, tenant, { known: own, from, effective, has, isPlain, isUsed }, TENANTS_MAX);
     }
     for (const [index, subject] of subjects.entries()) {
       const ofTenant = this.#tenants.get(subject.tenant);
@@ -235,7 +236,12 @@ export class EffectiveConfigs {
       const own = known(before?.known, read.found.slice(first, first + NARROW_SCOPES.length), at);
       const from = [this.#system.reads, ofTenant.known.reads, own.reads];
       const effective = effectiveFrom(before, from, subject.tenant);
-      put(this.#subjects, name, { subject, known: own, from, effective, isUsed: before?.isUsed ?? false }, NARROW_MAX);
+      putNewest(
+        this.#subjects,
+        name,
+        { subject, known: own, from, effective, isUsed: before?.isUsed ?? false },
+        NARROW_MAX,
+      );
     }
   }
 }
@@ -286,14 +292,4 @@ function spansOf(tenant: string, state: State): readonly Span[] {
 
 function nameOf({ tenant, team, workflow, step }: Subject): string {
   return `${tenant}\n${team.length}:${team}\n${workflow.length}:${workflow}\n${step}`;
-}
-
-/** Into a map that keeps the newest `most`. */
-function put<V>(map: Map<string, V>, name: string, value: V, most: number): void {
-  map.delete(name);
-  if (map.size >= most) {
-    const oldest = map.keys().next();
-    if (oldest.done !== true) map.delete(oldest.value);
-  }
-  map.set(name, value);
 }

@@ -12,6 +12,7 @@ import type { Clock } from "../ports/clock.ts";
 import { Fault, messageOf } from "../ports/fault.ts";
 import type { Log } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
+import { putNewest } from "../records/newest.ts";
 import type { KeyStore } from "./key-store.ts";
 import type { ManagedKey } from "./managed-key.ts";
 
@@ -159,18 +160,8 @@ export class KnownKeys<T> {
   }
 
   #remember(id: string, value: T | undefined, at: Ms): void {
-    this.#present.delete(id);
-    this.#absent.delete(id);
-    if (value === undefined) put(this.#absent, id, at);
-    else put(this.#present, id, { value, at, isDoubted: false });
+    (value === undefined ? this.#present : this.#absent).delete(id);
+    if (value === undefined) putNewest(this.#absent, id, at, KNOWN_MAX);
+    else putNewest(this.#present, id, { value, at, isDoubted: false }, KNOWN_MAX);
   }
-}
-
-/** Into a map that keeps the newest KNOWN_MAX. */
-function put<V>(map: Map<string, V>, id: string, value: V): void {
-  if (map.size >= KNOWN_MAX) {
-    const oldest = map.keys().next();
-    if (oldest.done !== true) map.delete(oldest.value);
-  }
-  map.set(id, value);
 }

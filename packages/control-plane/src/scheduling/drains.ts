@@ -1,8 +1,7 @@
 // The drain orders as this process knows them.
 // Owns:          a picture of all orders, read again when news comes and now and then; telling of it.
 // Must not know: what the registry does with it; who may drain.
-// N1. The news says that something has changed, never what: whoever forges one costs a read. One that is lost costs REREAD_MS.
-// N2. While State is away the last picture holds: without State nothing is placed anyway.
+// N1. News that are lost cost REREAD_MS. N2. While State is away the last picture holds: without State nothing is placed anyway.
 
 import type { Bus, Subscription } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -10,6 +9,7 @@ import { messageOf } from "../ports/fault.ts";
 import type { State } from "../ports/state.ts";
 import type { Log } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
+import { hearNews, sendNews } from "../records/news.ts";
 import { loadDrains, type WorkerDrain } from "./drain.ts";
 
 export const DRAIN_SUBJECT = "cordum.event.drain";
@@ -17,8 +17,6 @@ export const REREAD_MS: Ms = 10_000;
 /** After a read that failed. */
 const AGAIN_MS: Ms = 1_000;
 const READ_MS: Ms = 5_000;
-const PUBLISH_MS: Ms = 2_000;
-const IN_FLIGHT_MAX = 16;
 
 export interface DrainsParts {
   readonly state: State;
@@ -57,12 +55,8 @@ export class Drains {
     return [...this.#orders.values()];
   }
 
-  async hear(): Promise<Subscription> {
-    const spec = { subject: DRAIN_SUBJECT, keep: false, inFlightMax: IN_FLIGHT_MAX };
-    return this.#parts.bus.subscribe(spec, async () => {
-      await this.refresh();
-      return { kind: "ack" };
-    });
+  hear(): Promise<Subscription> {
+    return hearNews(this.#parts.bus, DRAIN_SUBJECT, () => this.refresh());
   }
 
   /** Reads all orders again until `signal` fires; soon where the last read failed, also one that was made before this call. */
@@ -79,14 +73,10 @@ export class Drains {
     return this.#reading;
   }
 
-  /** Tells every process that orders have changed. Never fails: they find out by themselves. */
-  async announce(): Promise<void> {
-    const { bus, clock, log } = this.#parts;
-    try {
-      await bus.publish(DRAIN_SUBJECT, Buffer.from("{}"), clock.deadline(this.#signal, PUBLISH_MS));
-    } catch (error) {
-      log.warn("drain.news_not_sent", { reason: messageOf(error) });
-    }
+  /** Tells every process that orders have changed. Never fails. */
+  announce(): Promise<void> {
+    const unsent = { event: "drain.news_not_sent" };
+    return sendNews({ subject: DRAIN_SUBJECT, bytes: Buffer.from("{}"), unsent }, this.#parts, this.#signal);
   }
 
   async #readUntilFresh(): Promise<boolean> {
