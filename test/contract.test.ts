@@ -8,18 +8,24 @@ import { type Description, loadDescription } from "./contract/described.ts";
 import { type Answer, compare, type Kept, perform, type Row } from "./contract/row.ts";
 import { isLater, SPEC_ROUTES } from "./contract/spec-routes.ts";
 import { SETTINGS } from "./contract/table-config.ts";
+import { JOB_CHANGES } from "./contract/table-job-changes.ts";
 import { JOBS } from "./contract/table-jobs.ts";
 import { PEOPLE_TABLE } from "./contract/table-people.ts";
 import { REQUESTS } from "./contract/table-requests.ts";
 import { SESSIONS } from "./contract/table-sessions.ts";
+import { SUBMISSIONS } from "./contract/table-submit.ts";
+import { SYSTEM } from "./contract/table-system.ts";
 import { THINGS } from "./contract/table-things.ts";
 import { keyOf, openBusyTown, TOWNS, type Town, WORKER_ID } from "./contract/town.ts";
 
 const TABLES: { readonly [name: string]: readonly Row[] } = {
   requests: REQUESTS,
-  jobs: JOBS,
+  "submitting jobs": SUBMISSIONS,
+  "reading jobs": JOBS,
+  "changing jobs": JOB_CHANGES,
   "approvals and dead letters": PEOPLE_TABLE,
-  "locks, artifacts, memory, workers, status, health, keys": THINGS,
+  "locks, artifacts, memory": THINGS,
+  "workers, status, health, keys": SYSTEM,
   "configuration and schemas": SETTINGS,
   "sessions of workers": SESSIONS,
 };
