@@ -1,14 +1,16 @@
 // Stores on real Redis servers, as tests open them.
-// Owns:          opening State and Payloads quietly, emptying servers between tests.
+// Owns:          opening State and Payloads quietly, emptying servers between tests, a server for a file of tests.
 // Must not know: what a test tries.
 
+import type { Redis } from "ioredis";
+import { afterAll, beforeAll, beforeEach } from "vitest";
 import { type OpenedRedis, openRedis, type RedisOptions } from "../adapters/redis/open-redis.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import { type OpenedState, passRealTime, type StoreSpec } from "../conformance/state-conformance.ts";
-import { conformanceLayout } from "../conformance/state-scene.ts";
+import { conformanceLayout, Scene } from "../conformance/state-scene.ts";
 import type { Log } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
-import type { RedisServer } from "./servers.ts";
+import { type RedisServer, startRedis } from "./servers.ts";
 
 export const quietLog: Log = {
   debug: () => undefined,
@@ -38,4 +40,50 @@ export async function emptyServers(servers: readonly RedisServer[]): Promise<voi
     await admin.flushall();
     admin.disconnect();
   }
+}
+
+export interface RedisStage {
+  readonly server: RedisServer;
+  /** A connection for the test's own questions. */
+  readonly admin: Redis;
+  readonly opened: OpenedRedis;
+  /** On the last partition. */
+  readonly scene: Scene;
+}
+
+/** For a file of tests: one server, and for each test an empty store on it. */
+export function redisStage(partitions: number): RedisStage {
+  let server: RedisServer;
+  let admin: Redis;
+  let opened: OpenedRedis;
+  let scene: Scene;
+  beforeAll(async () => {
+    server = await startRedis();
+    admin = server.admin();
+  });
+  afterAll(async () => {
+    admin.disconnect();
+    await server.stop();
+  });
+  beforeEach(async () => {
+    await emptyServers([server]);
+    opened = await openStage({ url: server.url, partitions });
+    const { state } = opened;
+    scene = new Scene({ state, pass: (ms) => passRealTime(state, ms) }, partitions - 1);
+    return () => opened.close();
+  });
+  return {
+    get server() {
+      return server;
+    },
+    get admin() {
+      return admin;
+    },
+    get opened() {
+      return opened;
+    },
+    get scene() {
+      return scene;
+    },
+  };
 }

@@ -1,26 +1,12 @@
 import fc from "fast-check";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { conformanceLayout, never, newCommitId, put, Scene } from "../../conformance/state-scene.ts";
+import { describe, expect, it } from "vitest";
+import { conformanceLayout, never, newCommitId, put } from "../../conformance/state-scene.ts";
 import type { Batch, Change, Check, Outcome, State } from "../../ports/state.ts";
-import { emptyServers, openStage } from "../../testing/redis-stage.ts";
-import { type RedisServer, startRedis } from "../../testing/servers.ts";
+import { emptyServers, redisStage } from "../../testing/redis-stage.ts";
 import { memoryState } from "../memory/memory-state.ts";
 import { systemClock } from "../system/clock.ts";
-import type { OpenedRedis } from "./open-redis.ts";
 
-let server: RedisServer;
-let opened: OpenedRedis;
-let scene: Scene;
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
-beforeEach(async () => {
-  await emptyServers([server]);
-  opened = await openStage({ url: server.url, partitions: 1 });
-  scene = new Scene({ state: opened.state, pass: async () => undefined }, 0);
-  return () => opened.close();
-});
+const stage = redisStage(1);
 
 const FAR_AWAY = 8_000_000_000_000;
 const IDS = ["a", "b", "c"];
@@ -35,10 +21,10 @@ type Draft = { readonly checks: readonly (Check | { readonly at: number; readonl
 
 function drafts(): fc.Arbitrary<readonly Draft[]> {
   const id = fc.constantFrom(...IDS);
-  const index = fc.constantFrom(...PARTS).map((of) => scene.index("rank", of));
+  const index = fc.constantFrom(...PARTS).map((of) => stage.scene.index("rank", of));
   const member = fc.constantFrom(...MEMBERS);
   const score = fc.integer({ min: 0, max: 2 });
-  const key = id.map((name) => scene.key(name));
+  const key = id.map((name) => stage.scene.key(name));
   const keepMs = fc.constantFrom(undefined, 3_600_000);
   const wakeAt = fc.constantFrom(1, 2, FAR_AWAY, "never" as const);
   const check = fc.oneof(
@@ -68,10 +54,10 @@ function drafts(): fc.Arbitrary<readonly Draft[]> {
 function batchesOf(drawn: readonly Draft[]): readonly Batch[] {
   const versions = drawn.map(() => newCommitId());
   return drawn.map(({ checks, changes }, n): Batch => {
-    const marker = scene.key(`marker-${versions[n]}`);
+    const marker = stage.scene.key(`marker-${versions[n]}`);
     const asked = checks.map((check): Check => {
       if ("is" in check) return check;
-      return { is: "at", key: scene.key(check.id), version: versions[check.at % drawn.length] ?? "" };
+      return { is: "at", key: stage.scene.key(check.id), version: versions[check.at % drawn.length] ?? "" };
     });
     return {
       id: versions[n] ?? "",
@@ -85,11 +71,14 @@ function batchesOf(drawn: readonly Draft[]): readonly Batch[] {
 /** Everything that the batches can have touched. */
 async function contentsOf(state: State): Promise<unknown> {
   const pages = PARTS.map((of) =>
-    state.list({ span: { index: scene.index("rank", of) }, alsoIn: [], order: "up", limit: 9, examineMax: 9 }, never),
+    state.list(
+      { span: { index: stage.scene.index("rank", of) }, alsoIn: [], order: "up", limit: 9, examineMax: 9 },
+      never,
+    ),
   );
   const due = await state.take(0, 99, 1, never);
   const records = await state.get(
-    IDS.map((id) => scene.key(id)),
+    IDS.map((id) => stage.scene.key(id)),
     never,
   );
   return {
@@ -103,34 +92,32 @@ describe("redis: batches that share a call", () => {
   it("S8: end as if they had come one after the other", async () => {
     await fc.assert(
       fc.asyncProperty(drafts(), async (drawn) => {
-        await emptyServers([server]);
+        await emptyServers([stage.server]);
         const plain = memoryState({ partitions: 1, layout: conformanceLayout, clock: systemClock() });
         const batches = batchesOf(drawn);
         const expected: Outcome[] = [];
         for (const batch of batches) expected.push(await plain.commit(batch, never));
-        const sentBefore = opened.calls();
-        const outcomes = await Promise.all(batches.map((batch) => opened.state.commit(batch, never)));
-        expect(opened.calls() - sentBefore).toBeLessThanOrEqual(2); // the first has to load the script
+        const sentBefore = stage.opened.calls();
+        const outcomes = await Promise.all(batches.map((batch) => stage.opened.state.commit(batch, never)));
+        expect(stage.opened.calls() - sentBefore).toBeLessThanOrEqual(2); // the first has to load the script
         expect(outcomes).toEqual(expected);
-        expect(await contentsOf(opened.state)).toEqual(await contentsOf(plain));
+        expect(await contentsOf(stage.opened.state)).toEqual(await contentsOf(plain));
       }),
       { numRuns: 300 },
     );
   });
 
   it("S8: enter an index by one command, though one member comes again", async () => {
-    const index = scene.index("rank");
+    const index = stage.scene.index("rank");
     const enter = (n: number) =>
-      scene.must(
-        [{ is: "absent", key: scene.key(`r${n}`) }],
-        [put(scene.key(`r${n}`), n, { wakeAt: FAR_AWAY }), { do: "enter", index, member: "lane", score: 1 }],
+      stage.scene.must(
+        [{ is: "absent", key: stage.scene.key(`r${n}`) }],
+        [put(stage.scene.key(`r${n}`), n, { wakeAt: FAR_AWAY }), { do: "enter", index, member: "lane", score: 1 }],
       );
     await enter(0); // the script is loaded now
-    const admin = server.admin();
-    await admin.config("RESETSTAT");
+    await stage.admin.config("RESETSTAT");
     await Promise.all([1, 2, 3, 4, 5].map(enter));
-    const said = await admin.info("commandstats");
-    admin.disconnect();
+    const said = await stage.admin.info("commandstats");
     expect(/cmdstat_zadd:calls=(\d+)/.exec(said)?.[1]).toBe("2"); // the index and the alarms
   });
 });
