@@ -25,6 +25,8 @@ export default defineConfig({
     execArgv: ["--conditions=source"],
     testTimeout: 20_000,
     hookTimeout: 60_000,
+    // Vitest's second is less than a busy machine takes for a round trip to a server.
+    expect: { poll: { timeout: 15_000 } },
     globalSetup: ["test/global-setup.ts"],
     reporters: ["default"],
   },

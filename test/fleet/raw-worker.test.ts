@@ -184,11 +184,11 @@ describe.each(["NATS", "JetStream"] as const)("a worker without any library of o
     bystander.publish("sys.job.submit", Buffer.from("not a packet"));
     bystander.publish("sys.job.submit", request(`${jobId}-lost`, "job.unmapped"));
     await expect
-      .poll(() => client.get(jobId).catch(() => undefined), { timeout: 10_000 })
+      .poll(() => client.get(jobId).catch(() => undefined))
       .toMatchObject({ state: "SUCCEEDED", trace_id: "trace-of-a-stranger", tenant: "acme", attempts: 1 });
     expect(worker.jobs).toMatchObject([{ jobId, traceId: "trace-of-a-stranger" }]);
     expect(worker.jobs[0]?.env.get("step_id")).toBe("s1");
-    await expect.poll(() => letters, { timeout: 10_000 }).toEqual([`${jobId}-lost`]);
+    await expect.poll(() => letters).toEqual([`${jobId}-lost`]);
     expect(await client.get(`${jobId}-lost`)).toMatchObject({ state: "FAILED", error_code: "no_pool_mapping" });
   });
 });

@@ -78,7 +78,7 @@ describe.each(["NATS", "JetStream"] as const)("a fleet that requires signatures,
   const submit = async (topic: string): Promise<string> => (await client.submit({ topic, prompt: "p" })).job_id;
   const held = async (): Promise<string> => {
     const jobId = await submit("job.held");
-    await expect.poll(() => answers.has(jobId), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => answers.has(jobId)).toBe(true);
     return jobId;
   };
 
@@ -103,7 +103,7 @@ describe.each(["NATS", "JetStream"] as const)("a fleet that requires signatures,
     stranger.publish(SUBJECTS.jobResult, ben.sign(forged("ann", "ann")));
     stranger.publish(SUBJECTS.jobResult, ben.sign(forged("ben", "ann")));
     await expect
-      .poll(() => alerts.toSorted(), { timeout: 10_000 })
+      .poll(() => alerts.toSorted())
       .toEqual([
         "packet refused: PROTOCOL_SIGNATURE_INVALID (invalid)",
         "packet refused: PROTOCOL_SIGNATURE_INVALID (sender_mismatch)",

@@ -33,10 +33,15 @@ const noting =
     got.push(`${textOf(bytes)}${about.delivery}`);
     return verdict(textOf(bytes), about.delivery);
   };
-/** What the consumer still has to give or to get back; 0 when all is done. */
+/** What the consumer still has to give, and what it has given and has to get back. */
+const openOnes = async () => {
+  const { num_pending: toGive, num_ack_pending: given } = await jsm.consumers.info("CORDUM_SYS", CONSUMER);
+  return { toGive, given };
+};
+/** 0 when all is done. */
 const openMessages = async (): Promise<number> => {
-  const info = await jsm.consumers.info("CORDUM_SYS", CONSUMER);
-  return info.num_pending + info.num_ack_pending;
+  const { toGive, given } = await openOnes();
+  return toGive + given;
 };
 
 describe("durable subscription: who gets what", () => {
@@ -111,7 +116,7 @@ describe("durable subscription: what becomes of a message", () => {
       }),
     );
     await bus.publish("sys.job.result", bytesOf("x"), never);
-    await expect.poll(() => got, { timeout: 5_000 }).toEqual(["x1", "x2", "x3"]);
+    await expect.poll(() => got).toEqual(["x1", "x2", "x3"]);
     expect(Math.min((at[1] ?? 0) - (at[0] ?? 0), (at[2] ?? 0) - (at[1] ?? 0))).toBeGreaterThan(140);
     await expect.poll(openMessages).toBe(0);
   });
@@ -124,6 +129,7 @@ describe("durable subscription: what becomes of a message", () => {
       noting(got, () => ({ kind: "refuse", reason: "no use" })),
     );
     await bus.publish("sys.job.result", bytesOf("x"), never);
+    await expect.poll(() => got).toEqual(["x1"]);
     await expect.poll(openMessages).toBe(0);
     expect(got).toEqual(["x1"]);
     expect(stage.events).toContainEqual({
@@ -146,8 +152,8 @@ describe("durable subscription: what becomes of a message", () => {
       }),
     );
     for (const text of ["poison", "result"]) await bus.publish("sys.job.result", bytesOf(text), never);
-    await expect.poll(() => got.filter((text) => text === "result10").length, { timeout: 5_000 }).toBe(1);
-    await expect.poll(() => got.filter((text) => text === "poison10").length, { timeout: 5_000 }).toBe(1);
+    await expect.poll(() => got.filter((text) => text === "result10").length).toBe(1);
+    await expect.poll(() => got.filter((text) => text === "poison10").length).toBe(1);
     await expect.poll(openMessages).toBe(1);
     isStoreAway = false;
     const refused = stage.events.filter(({ event }) => event === "bus.message_refused");
@@ -165,7 +171,7 @@ describe("durable subscription: what becomes of a message", () => {
       }),
     );
     await bus.publish("sys.job.result", bytesOf("x"), never);
-    await expect.poll(() => got, { timeout: 5_000 }).toEqual(["x1", "x2", "x3", "x4"]);
+    await expect.poll(() => got).toEqual(["x1", "x2", "x3", "x4"]);
   });
 });
 
@@ -174,10 +180,13 @@ describe("durable subscription: what waits", () => {
     const bus = await stage.open();
     const order = new Map<string, number[]>();
     let [running, most] = [0, 0];
+    const three = Promise.withResolvers<void>();
     const laneOf = (bytes: Uint8Array): string => textOf(bytes).slice(0, 1);
     await bus.subscribe({ ...results, inFlightMax: 3, laneOf }, async (bytes) => {
       most = Math.max(most, ++running);
       const [lane = "", n] = textOf(bytes).split(":");
+      if (running === 3) three.resolve();
+      await three.promise;
       await new Promise((resolve) => setImmediate(resolve));
       order.set(lane, [...(order.get(lane) ?? []), Number(n)]);
       running--;
@@ -192,8 +201,8 @@ describe("durable subscription: what waits", () => {
 
   it("T2 renews what waits; what runs for longer than AckWait goes to another member too", async () => {
     const [busy, free] = [
-      await stage.open({ stream: { ackWaitMs: 300 } }),
-      await stage.open({ stream: { ackWaitMs: 300 } }),
+      await stage.open({ stream: { ackWaitMs: 1_000 } }),
+      await stage.open({ stream: { ackWaitMs: 1_000 } }),
     ];
     const got = { busy: [] as string[], free: [] as string[] };
     const blocked = Promise.withResolvers<Verdict>();
@@ -203,9 +212,10 @@ describe("durable subscription: what waits", () => {
     );
     for (const text of ["runs", "waits", "waits too"]) await busy.publish("sys.job.result", bytesOf(text), never);
     await expect.poll(() => got.busy).toEqual(["runs1"]);
+    await expect.poll(openOnes).toEqual({ toGive: 0, given: 3 });
     await free.subscribe(results, noting(got.free));
     // It may come back to the busy member several times before the other gets it.
-    await expect.poll(() => got.free.length, { timeout: 15_000 }).toBe(1);
+    await expect.poll(() => got.free.length).toBe(1);
     expect(got.free[0]).toMatch(/^runs[2-9]/);
     blocked.resolve(ack);
     await expect.poll(() => got.busy).toEqual(["runs1", "waits1", "waits too1"]);
@@ -218,12 +228,12 @@ describe("durable subscription: what waits", () => {
     const blocked = Promise.withResolvers<Verdict>();
     const subscription = await leaving.subscribe({ ...results, inFlightMax: 1 }, () => blocked.promise);
     for (let n = 0; n < 10; n++) await leaving.publish("sys.job.result", bytesOf(`m${n}:`), never);
+    await expect.poll(openOnes).toEqual({ toGive: 0, given: 10 });
     await staying.subscribe(results, noting(got));
     const draining = subscription.drain(never);
-    await expect.poll(() => got.length).toBe(0);
     blocked.resolve(ack);
     await draining;
-    await expect.poll(() => got.length, { timeout: 5_000 }).toBe(9);
+    await expect.poll(() => got.length).toBe(9);
     expect(got.every((text) => text.endsWith("2"))).toBe(true);
     await expect.poll(openMessages).toBe(0);
   });
@@ -235,7 +245,7 @@ describe("durable subscription: what waits", () => {
     await subscription.drain(AbortSignal.timeout(50));
     const got: string[] = [];
     await (await stage.open()).subscribe(results, noting(got));
-    await expect.poll(() => got.length, { timeout: 5_000 }).toBe(5);
+    await expect.poll(() => got.length).toBe(5);
   });
 
   it("T6 leaves on the server what is above ackPendingMax", async () => {
@@ -243,7 +253,8 @@ describe("durable subscription: what waits", () => {
     const ends: (() => void)[] = [];
     await bus.subscribe({ ...results, inFlightMax: 100 }, () => new Promise((end) => ends.push(() => end(ack))));
     for (let n = 0; n < 30; n++) await bus.publish("sys.job.result", bytesOf("x"), never);
-    expect(await untilTrue(() => ends.length > 10, 100)).toBe(false);
+    await expect.poll(() => ends.length).toBe(10);
+    expect(await openOnes()).toEqual({ toGive: 20, given: 10 });
     expect(ends.length).toBe(10);
     let ended = 0;
     const endAll = (): boolean => {
@@ -270,7 +281,7 @@ describe("the watch", () => {
         () => false,
       );
     expect(await untilTrue(sends, 5_000)).toBe(true);
-    await expect.poll(() => got.length, { timeout: 5_000 }).toBeGreaterThan(0);
+    await expect.poll(() => got.length).toBeGreaterThan(0);
     expect(stage.events.map(({ event }) => event)).toContain("bus.durable_gone");
   });
 

@@ -56,7 +56,7 @@ for (const mode of ["core", "jetstream"] as const) {
     await expect.poll(() => senders.outcomes.sent).toBeGreaterThan(500);
 
     await server.kill();
-    await expect.poll(() => senders.outcomes.unavailable, { timeout: 5_000 }).toBeGreaterThan(100);
+    await expect.poll(() => senders.outcomes.unavailable).toBeGreaterThan(100);
     expect(bus.status()).toEqual({ connected: false, reconnects: 0 });
     await expect(bus.deliver("worker.w.jobs", bytes, never)).rejects.toMatchObject({ code: "BUS_UNAVAILABLE" });
     await expect(bus.ask("sys.worker.handshake", bytes, never)).rejects.toMatchObject({ code: "BUS_UNAVAILABLE" });
@@ -66,8 +66,8 @@ for (const mode of ["core", "jetstream"] as const) {
 
     await server.restart();
     const before = { sent: senders.outcomes.sent, got };
-    await expect.poll(() => senders.outcomes.sent, { timeout: 15_000 }).toBeGreaterThan(before.sent + 500);
-    await expect.poll(() => got, { timeout: 15_000 }).toBeGreaterThan(before.got + 500);
+    await expect.poll(() => senders.outcomes.sent).toBeGreaterThan(before.sent + 500);
+    await expect.poll(() => got).toBeGreaterThan(before.got + 500);
     await senders.stop();
     expect(senders.outcomes.other).toEqual([]);
     expect(bus.status()).toEqual({ connected: true, reconnects: 1 });
@@ -104,13 +104,13 @@ it("JetStream: what was published before a crash of the server is delivered afte
     got.add(new TextDecoder().decode(message));
     return ack;
   });
-  await expect.poll(() => got.size, { timeout: 15_000 }).toBe(300);
+  await expect.poll(() => got.size).toBe(300);
 });
 
 it("L4 a server that is there and says nothing holds nobody up for longer than callMsMax, or than the caller wants", async () => {
   await using server = await startNats({ jetstream: true });
   await using proxy = await cuttingProxy(server.port);
-  const limits = { callMsMax: 200, pingEveryMs: 100 };
+  const limits = { callMsMax: 1_000, pingEveryMs: 100 };
   await using stage = natsStage(`nats://127.0.0.1:${proxy.port}`, { mode: "jetstream", limits });
   const bus = await stage.open();
   proxy.pause();
@@ -123,23 +123,19 @@ it("L4 a server that is there and says nothing holds nobody up for longer than c
     expect(bus.subscribe({ ...submits, subject: "b" }, async () => ack)).rejects.toMatchObject(unavailable),
     expect(bus.subscribe(submits, async () => ack)).rejects.toMatchObject(unavailable),
   ]);
-  expect(performance.now() - start).toBeLessThan(2_000);
+  expect(performance.now() - start).toBeLessThan(4_000); // the default of callMsMax would hold them up for longer
   const impatient = new AbortController();
   const given = bus.publish("a", bytes, impatient.signal);
   impatient.abort();
   await expect(given).rejects.toMatchObject(unavailable);
-  await expect.poll(() => bus.status().connected, { timeout: 5_000 }).toBe(false); // two pings without answer
+  await expect.poll(() => bus.status().connected).toBe(false); // two pings without answer
   proxy.resume();
-  await expect
-    .poll(
-      () =>
-        bus.publish("a", bytes, never).then(
-          () => "sent",
-          () => "no",
-        ),
-      { timeout: 10_000 },
-    )
-    .toBe("sent");
+  const outcome = () =>
+    bus.publish("a", bytes, never).then(
+      () => "sent",
+      () => "no",
+    );
+  await expect.poll(outcome).toBe("sent");
 });
 
 it("L3 names the address when nobody answers, and no secret", async () => {

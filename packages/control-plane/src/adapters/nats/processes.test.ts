@@ -47,7 +47,7 @@ it.each([
     );
   const all = (): string[] => members.flatMap(({ got }) => got);
   await send(0, 200);
-  await expect.poll(() => all().length, { timeout: 5_000 }).toBe(200);
+  await expect.poll(() => all().length).toBe(200);
   expect(new Set(all()).size).toBe(200);
   expect(Math.min(...members.map(({ got }) => got.length))).toBeGreaterThan(20);
 
@@ -58,5 +58,5 @@ it.each([
   const last = Array.from({ length: 100 }, (_, n) => `m${200 + n}`);
   // Between the kill and the server's noticing it, a message may have gone to the dead process; only the stream brings that back.
   const missing = (): string[] => last.filter((text) => !all().includes(text));
-  await expect.poll(missing, { timeout: 5_000 }).toEqual([]);
+  await expect.poll(missing).toEqual([]);
 });

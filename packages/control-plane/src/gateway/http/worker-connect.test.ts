@@ -202,7 +202,7 @@ describe("a connection that breaks", () => {
     await expect.poll(async () => (await ada.get(job_id)).state).toBe("RUNNING");
     proxy.pause();
     gate.resolve("late");
-    await expect.poll(() => log.events, { timeout: 10_000 }).toContain("gateway.disconnected");
+    await expect.poll(() => log.events).toContain("gateway.disconnected");
     proxy.resume();
     expect(await ada.wait(job_id, { timeoutMs: 15_000 })).toMatchObject({ state: "SUCCEEDED", result: "late" });
   });
@@ -326,7 +326,7 @@ describe("hostile peers", () => {
     for (let turn = 0; turn < 20; turn++) await ada.get(job_id).then(() => loads--); // reading a job loads its context, too
     expect(loads).toBeLessThan(40); // what the network holds, and two
     peer.socket.resume();
-    await expect.poll(() => counts.get("done"), { timeout: 15_000 }).toBe(203);
+    await expect.poll(() => counts.get("done")).toBe(203);
   });
 
   it("lose their session by an operator's order, and come back with a key that counts alone", async () => {
