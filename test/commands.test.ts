@@ -56,8 +56,8 @@ async function faultOf({ settings, words }: SimpleCommand): Promise<string | und
       return faultOfCordum(args);
     case "npm":
       return faultOfNpm(args);
-    case "node":
-      return args.filter((arg) => /\.m?[jt]s$/.test(arg)).find((path) => !existsSync(join(ROOT, path)));
+    case "node": // without a folder it is what the reader has saved
+      return args.filter((arg) => /\/.*\.m?[jt]s$/.test(arg)).find((path) => !existsSync(join(ROOT, path)));
     default:
       return undefined;
   }

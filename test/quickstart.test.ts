@@ -70,6 +70,11 @@ it("is there again from a copy of the folder, and runs workers of one's own", as
   dev = await terminal.start(start, READY);
   expect(await shell(submit)).toMatch(/"sum": 6/);
   expect(await shell("npx cordum job list")).toMatch(/SUCCEEDED\s+job\.slow\.echo/);
+  await save("docs/quickstart.md", "new Client", "ask.ts");
+  const program = await readFile(terminal.path("ask.ts"), "utf8");
+  const [, port = ""] = /127\.0\.0\.1:(\d+)/.exec(dev.said()) ?? [];
+  await writeFile(terminal.path("ask.ts"), program.replace("localhost:8081", `localhost:${port}`));
+  expect(await shell(blockOf("docs/quickstart.md", "ask.ts"))).toBe("SUCCEEDED { sum: 6 }\n");
   await stop();
   await save("README.md", "job.mail.send", "my-workers.ts");
   dev = await terminal.start(blockOf("README.md", "--workers my-workers.ts"), READY);

@@ -65,7 +65,7 @@ export class Terminal implements AsyncDisposable {
       writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
       chmodSync(join(bin, name), 0o755);
     }
-    symlinkSync(join(ROOT, "node_modules"), join(home, "node_modules"));
+    for (const folder of ["node_modules", "scripts"]) symlinkSync(join(ROOT, folder), join(home, folder));
     writeFileSync(join(home, "package.json"), '{"type":"module"}');
     const rest = Object.entries(process.env).filter(([name]) => !SETTINGS.test(name) && name !== "FORCE_COLOR");
     const PATH = `${bin}${delimiter}${process.env.PATH}`;
