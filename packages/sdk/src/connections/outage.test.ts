@@ -126,7 +126,7 @@ describe("NATS goes away", () => {
 
   it("gives a server up that says nothing, and sends again what it had not confirmed", async () => {
     const { control } = fleet;
-    const connection = await connect(url, { ioTimeoutMs: 200, log });
+    const connection = await connect(url, { ioTimeoutMs: 1_000, log });
     const held = heldWorker();
     const serving = await held.definition.start(connection, { workerId: "n5", log });
     await control.dispatch({ jobId: "n5-1" });
@@ -169,7 +169,7 @@ describe("Redis goes away", () => {
 
   it("gives the job back as retryable when it stays away, and stores nothing later", async () => {
     const { control } = fleet;
-    const connection = await connect(url, { ioTimeoutMs: 100, log });
+    const connection = await connect(url, { ioTimeoutMs: 1_000, log });
     const held = heldWorker(2);
     const serving = await held.definition.start(connection, { workerId: "r2", log });
     await control.dispatch({ jobId: "r2-1" });

@@ -9,12 +9,14 @@ it("runs a thousand jobs, each once, never more than fifty at a time", async () 
   await using fleet = await startFleet();
   const { control, url } = fleet;
   let [running, most] = [0, 0];
+  const fifty = Promise.withResolvers<void>();
   const echo = worker({
     topic: "job.test.many",
     concurrency: 50,
     async run(input) {
       most = Math.max(most, ++running);
-      await null;
+      if (running === 50) setImmediate(fifty.resolve);
+      await fifty.promise;
       running--;
       return input;
     },

@@ -192,7 +192,7 @@ describe("a connection that breaks", () => {
 
   it("is noticed by silence alone, and work goes on where it stood", async () => {
     const { url, ada } = await open();
-    const { proxy, connection, log } = await behindProxy(url, { ioTimeoutMs: 400, connectTimeoutMs: 400 });
+    const { proxy, connection, log } = await behindProxy(url, { ioTimeoutMs: 1_000, connectTimeoutMs: 2_000 });
     const gate = Promise.withResolvers<string>();
     await serving(
       worker("job.echo", () => gate.promise),
