@@ -7,8 +7,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { seededRandom } from "@cordum/control-plane/adapters/system/seeded-random";
-import type { PolicyInput } from "@cordum/control-plane/policy/decision";
 import { PolicySource } from "@cordum/control-plane/policy/policy-source";
+import { POLICY_INPUT } from "@cordum/control-plane/testing/blanks";
 import { middleOf } from "../campaign.ts";
 import { fine, spread } from "../report.ts";
 import type { Context, Goal, Scale, Scenario, Table } from "../scenario.ts";
@@ -82,24 +82,11 @@ function cordum(rules: readonly Rule[]): Engine {
   const policy = new PolicySource();
   const replaced = policy.replace(`version: v1\ndefault_decision: deny\nrules:\n${lines.join("\n")}\n`);
   if (replaced.kind !== "loaded") throw new Error(`Cordum: ${JSON.stringify(replaced)}`);
-  const input: PolicyInput = {
-    jobId: "bench",
-    topic: "",
-    tenant: "",
-    principal: "ada",
-    actorId: "",
-    actorType: "",
-    capability: "",
-    packId: "",
-    riskTags: [],
-    requires: [],
-    labels: {},
-  };
   return {
     name: "Cordum",
     version: "",
     decide({ tenant, topic, risks }) {
-      const decision = policy.decide({ ...input, tenant, topic, riskTags: risks });
+      const decision = policy.decide({ ...POLICY_INPUT, tenant, topic, riskTags: risks });
       return decision === "unavailable" ? decision : decision.kind;
     },
   };

@@ -22,6 +22,19 @@ export type Case = (name: string, run: (world: World) => Promise<void>) => void;
 export const never = new AbortController().signal;
 export const ack: Verdict = { kind: "ack" };
 
+/** A bus of one process, whose clock only moves when `until` waits. */
+export function onVirtualTime(bus: Bus, clock: { now(): Ms; advance(byMs: Ms): Promise<unknown> }): BusUnderTest {
+  return {
+    connect: async () => bus,
+    async until(condition, limitMs) {
+      const end = clock.now() + limitMs;
+      while (!condition() && clock.now() < end) await clock.advance(Math.max(10, limitMs / 1_000));
+      return condition();
+    },
+    close: () => bus.drain(AbortSignal.abort()),
+  };
+}
+
 export function spec(subject: string, more: Partial<SubscriptionSpec> = {}): SubscriptionSpec {
   return { subject, keep: false, inFlightMax: 16, ...more };
 }

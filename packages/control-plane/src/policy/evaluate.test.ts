@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { POLICY_INPUT } from "../testing/blanks.ts";
 import { compilePolicy } from "./compile.ts";
 import type { PolicyInput } from "./decision.ts";
 import { evaluate } from "./evaluate.ts";
@@ -6,20 +7,7 @@ import { explain } from "./explain.ts";
 import { parsePolicy } from "./language.ts";
 
 type Ask = Partial<PolicyInput>;
-const input = (ask: Ask): PolicyInput => ({
-  jobId: "job-1",
-  topic: "job.a",
-  tenant: "default",
-  principal: "alice",
-  actorId: "",
-  actorType: "",
-  capability: "",
-  packId: "",
-  riskTags: [],
-  requires: [],
-  labels: {},
-  ...ask,
-});
+const input = (ask: Ask): PolicyInput => ({ ...POLICY_INPUT, tenant: "default", ...ask });
 
 function compiled(text: string): ReturnType<typeof compilePolicy> {
   const { policy } = parsePolicy(text);

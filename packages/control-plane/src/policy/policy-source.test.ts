@@ -1,30 +1,17 @@
 import { describe, expect, it } from "vitest";
-import type { PolicyInput } from "./decision.ts";
+import { POLICY_INPUT } from "../testing/blanks.ts";
 import { PolicySource, SNAPSHOTS_KEPT } from "./policy-source.ts";
 
-const INPUT: PolicyInput = {
-  jobId: "j",
-  topic: "job.a",
-  tenant: "",
-  principal: "",
-  actorId: "",
-  actorType: "",
-  capability: "",
-  packId: "",
-  riskTags: [],
-  requires: [],
-  labels: {},
-};
 const numbered = (id: number): string => `rules: [{id: "${id}", decision: deny}]`;
 const kindOf = (source: PolicySource): string => {
-  const decision = source.decide(INPUT);
+  const decision = source.decide(POLICY_INPUT);
   return decision === "unavailable" ? decision : decision.kind;
 };
 
 describe("the policy in force", () => {
   it("passes nothing before a policy is loaded", () => {
     const source = new PolicySource();
-    expect([source.decide(INPUT), source.explain(INPUT), source.snapshot(), source.snapshots()]).toEqual([
+    expect([source.decide(POLICY_INPUT), source.explain(POLICY_INPUT), source.snapshot(), source.snapshots()]).toEqual([
       "unavailable",
       "unavailable",
       "",
@@ -33,7 +20,7 @@ describe("the policy in force", () => {
   });
 
   it("denies without a policy what no policy can allow", () => {
-    expect(new PolicySource().decide({ ...INPUT, topic: "sys.a" })).toMatchObject({
+    expect(new PolicySource().decide({ ...POLICY_INPUT, topic: "sys.a" })).toMatchObject({
       kind: "deny",
       reason: "unsupported topic",
       snapshot: "",
@@ -50,8 +37,8 @@ describe("the policy in force", () => {
     });
     expect(kindOf(source)).toBe("allow");
     source.replace(numbered(1));
-    expect(source.decide(INPUT)).toMatchObject({ kind: "deny", ruleId: "1", snapshot: source.snapshot() });
-    expect(source.explain(INPUT)).toMatchObject({ by: "rule", decision: { ruleId: "1" } });
+    expect(source.decide(POLICY_INPUT)).toMatchObject({ kind: "deny", ruleId: "1", snapshot: source.snapshot() });
+    expect(source.explain(POLICY_INPUT)).toMatchObject({ by: "rule", decision: { ruleId: "1" } });
   });
 
   it("keeps the old policy when the new one is invalid, and says why", () => {

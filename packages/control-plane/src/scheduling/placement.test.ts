@@ -1,24 +1,11 @@
 import { describe, expect, it } from "vitest";
+import { HEARTBEAT } from "../testing/blanks.ts";
 import { place } from "./placement.ts";
 import { Placers } from "./placers.ts";
 import { type Heartbeat, Registry } from "./registry.ts";
 import { OPEN_ROUTING, type Routing } from "./routing.ts";
 
 const NOW = 1_000_000;
-const HEARTBEAT: Heartbeat = {
-  workerId: "w1",
-  instance: "",
-  pool: "default",
-  region: "",
-  type: "",
-  activeJobs: 0,
-  capacity: 4,
-  cpuLoad: 0,
-  gpuUtilization: 0,
-  memoryLoad: 0,
-  capabilities: [],
-  labels: {},
-};
 const ROUTING: Routing = {
   topics: new Map([
     ["job.echo", ["default"]],

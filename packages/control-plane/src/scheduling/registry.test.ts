@@ -1,22 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { HEARTBEAT } from "../testing/blanks.ts";
 import { Placers } from "./placers.ts";
 import { type Heartbeat, Registry } from "./registry.ts";
 
 const NOW = 1_800_000_000_000;
-const HEARTBEAT: Heartbeat = {
-  workerId: "w1",
-  instance: "",
-  pool: "default",
-  region: "",
-  type: "",
-  activeJobs: 0,
-  capacity: 4,
-  cpuLoad: 0,
-  gpuUtilization: 0,
-  memoryLoad: 0,
-  capabilities: [],
-  labels: {},
-};
 
 function registryWith(...heartbeats: readonly Partial<Heartbeat>[]): Registry {
   const registry = new Registry(new Placers("p"));

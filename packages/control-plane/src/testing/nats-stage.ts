@@ -1,13 +1,16 @@
 // Buses on real NATS servers, as tests open them.
-// Owns:          opening quietly, a log that can be asked, a clock that runs beside real I/O.
+// Owns:          opening quietly, a log that can be asked, a clock that runs beside real I/O, a server with JetStream for each test.
 // Must not know: what a test tries.
 
+import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
 import { connect } from "@nats-io/transport-node";
+import { afterEach, beforeEach } from "vitest";
 import type { NatsBus } from "../adapters/nats/nats-bus.ts";
 import { type NatsBusOptions, openNatsBus } from "../adapters/nats/open-nats.ts";
 import { systemClock } from "../adapters/system/clock.ts";
 import type { Log, LogFields } from "../ports/telemetry.ts";
+import { type NatsServer, startNats } from "./nats-servers.ts";
 
 export interface NotedEvent {
   readonly event: string;
@@ -52,6 +55,36 @@ export function natsStage(url: string, defaults: Partial<NatsBusOptions> = {}): 
     },
     close,
     [Symbol.asyncDispose]: close,
+  };
+}
+
+export interface JetstreamStage extends Pick<NatsStage, "events" | "open" | "raw"> {
+  readonly jsm: JetStreamManager;
+}
+
+/** For the tests beside and below the call: a server with JetStream for each. */
+export function jetstreamStage(): JetstreamStage {
+  let server: NatsServer;
+  let stage: NatsStage;
+  let jsm: JetStreamManager;
+  beforeEach(async () => {
+    server = await startNats({ jetstream: true });
+    stage = natsStage(server.url, { mode: "jetstream" });
+    jsm = await jetstreamManager(await stage.raw());
+  });
+  afterEach(async () => {
+    await stage.close();
+    await server.stop();
+  });
+  return {
+    get events() {
+      return stage.events;
+    },
+    get jsm() {
+      return jsm;
+    },
+    open: (more) => stage.open(more),
+    raw: () => stage.raw(),
   };
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { busConformance, never } from "../../conformance/bus-conformance.ts";
+import { onVirtualTime } from "../../conformance/bus-scene.ts";
 import type { Verdict } from "../../ports/bus.ts";
 import type { Log } from "../../ports/telemetry.ts";
 import { Queue } from "../bus/queue.ts";
@@ -14,15 +15,7 @@ const bytes = new Uint8Array([1]);
 busConformance("in process, virtual time", async () => {
   const clock = virtualClock();
   const bus = inProcessBus({ clock, log: memoryLog().log });
-  return {
-    connect: async () => bus,
-    async until(condition, limitMs) {
-      const end = clock.now() + limitMs;
-      while (!condition() && clock.now() < end) await clock.advance(Math.max(10, limitMs / 1_000));
-      return condition();
-    },
-    close: () => bus.drain(AbortSignal.abort()),
-  };
+  return onVirtualTime(bus, clock);
 });
 
 describe("inProcessBus", () => {

@@ -1,10 +1,9 @@
-import { DiscardPolicy, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DiscardPolicy } from "@nats-io/jetstream";
+import { describe, expect, it } from "vitest";
 import { never } from "../../conformance/bus-conformance.ts";
 import type { Handle, Verdict } from "../../ports/bus.ts";
 import { Fault } from "../../ports/fault.ts";
-import { type NatsServer, startNats } from "../../testing/nats-servers.ts";
-import { type NatsStage, natsStage, untilTrue } from "../../testing/nats-stage.ts";
+import { jetstreamStage, untilTrue } from "../../testing/nats-stage.ts";
 import { parseAckSubject } from "./durable-subscription.ts";
 import { whatIsWrong } from "./durable-watch.ts";
 
@@ -12,18 +11,7 @@ const ack: Verdict = { kind: "ack" };
 const results = { subject: "sys.job.result", group: "cordum-scheduler", keep: true, inFlightMax: 8 } as const;
 const CONSUMER = "dur_cordum-scheduler__sys_job_result";
 
-let server: NatsServer;
-let stage: NatsStage;
-let jsm: JetStreamManager;
-beforeEach(async () => {
-  server = await startNats({ jetstream: true });
-  stage = natsStage(server.url, { mode: "jetstream" });
-  jsm = await jetstreamManager(await stage.raw());
-});
-afterEach(async () => {
-  await stage.close();
-  await server.stop();
-});
+const stage = jetstreamStage();
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -35,7 +23,7 @@ const noting =
   };
 /** What the consumer still has to give, and what it has given and has to get back. */
 const openOnes = async () => {
-  const { num_pending: toGive, num_ack_pending: given } = await jsm.consumers.info("CORDUM_SYS", CONSUMER);
+  const { num_pending: toGive, num_ack_pending: given } = await stage.jsm.consumers.info("CORDUM_SYS", CONSUMER);
   return { toGive, given };
 };
 /** 0 when all is done. */
@@ -88,13 +76,13 @@ describe("durable subscription: who gets what", () => {
   it("rejects at once when the stream is gone, and says heard when it stores", async () => {
     const bus = await stage.open({ limits: { watchEveryMs: 60_000 } });
     expect(await bus.deliver("sys.job.submit", bytesOf("x"), never)).toBe("heard");
-    await jsm.streams.delete("CORDUM_SYS");
+    await stage.jsm.streams.delete("CORDUM_SYS");
     await expect(bus.publish("sys.job.submit", bytesOf("x"), never)).rejects.toMatchObject({ code: "BUS_UNAVAILABLE" });
   });
 
   it("rejects when the stream is full and takes nothing more", async () => {
     const bus = await stage.open();
-    await jsm.streams.update("CORDUM_SYS", { max_msgs: 1, discard: DiscardPolicy.New });
+    await stage.jsm.streams.update("CORDUM_SYS", { max_msgs: 1, discard: DiscardPolicy.New });
     await bus.publish("sys.job.submit", bytesOf("x"), never);
     await expect(bus.publish("sys.job.submit", bytesOf("y"), never)).rejects.toMatchObject({
       code: "BUS_UNAVAILABLE",
@@ -273,8 +261,8 @@ describe("the watch", () => {
     const bus = await stage.open({ limits: { watchEveryMs: 50 } });
     const got: string[] = [];
     await bus.subscribe(results, noting(got));
-    if (what === "consumer") await jsm.consumers.delete("CORDUM_SYS", CONSUMER);
-    else await jsm.streams.delete("CORDUM_SYS");
+    if (what === "consumer") await stage.jsm.consumers.delete("CORDUM_SYS", CONSUMER);
+    else await stage.jsm.streams.delete("CORDUM_SYS");
     const sends = async (): Promise<boolean> =>
       bus.publish("sys.job.result", bytesOf("x"), never).then(
         () => true,

@@ -1,10 +1,9 @@
-import { AckPolicy, type ConsumerConfig, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
+import { AckPolicy, type ConsumerConfig } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import recorded from "../../../../../test/vectors/recorded.json" with { type: "json" };
 import type { Verdict } from "../../ports/bus.ts";
-import { type NatsServer, startNats } from "../../testing/nats-servers.ts";
-import { type NatsStage, natsStage } from "../../testing/nats-stage.ts";
+import { jetstreamStage } from "../../testing/nats-stage.ts";
 import { durableName } from "./durables.ts";
 import { DURABLE_SUBJECTS } from "./subjects.ts";
 
@@ -32,18 +31,9 @@ describe("durableName", () => {
 });
 
 describe("durables of a server", () => {
-  let server: NatsServer;
-  let stage: NatsStage;
-  let jsm: JetStreamManager;
+  const stage = jetstreamStage();
   beforeEach(async () => {
-    server = await startNats({ jetstream: true });
-    stage = natsStage(server.url, { mode: "jetstream" });
-    jsm = await jetstreamManager(await stage.raw());
-    await jsm.streams.add({ name: "CORDUM_SYS", subjects: [...DURABLE_SUBJECTS] });
-  });
-  afterEach(async () => {
-    await stage.close();
-    await server.stop();
+    await stage.jsm.streams.add({ name: "CORDUM_SYS", subjects: [...DURABLE_SUBJECTS] });
   });
 
   const original: Partial<ConsumerConfig> = {
@@ -56,13 +46,13 @@ describe("durables of a server", () => {
     max_ack_pending: 2_048,
     filter_subject: "sys.job.result",
   };
-  const configOf = async (): Promise<ConsumerConfig> => (await jsm.consumers.info("CORDUM_SYS", NAME)).config;
+  const configOf = async (): Promise<ConsumerConfig> => (await stage.jsm.consumers.info("CORDUM_SYS", NAME)).config;
 
   it("D2 creates a push consumer with a deliver group, once for all members", async () => {
     const buses = await Promise.all([stage.open(), stage.open(), stage.open()]);
     await Promise.all(buses.map((bus) => bus.subscribe(results, async () => ack)));
     const consumers = [];
-    for await (const consumer of jsm.consumers.list("CORDUM_SYS")) consumers.push(consumer.config);
+    for await (const consumer of stage.jsm.consumers.list("CORDUM_SYS")) consumers.push(consumer.config);
     expect(consumers).toHaveLength(1);
     expect(consumers[0]).toMatchObject({
       durable_name: NAME,
@@ -79,7 +69,11 @@ describe("durables of a server", () => {
   });
 
   it("D4 adopts the original's consumer with its position and changes it in place", async () => {
-    await jsm.consumers.add("CORDUM_SYS", { ...original, max_deliver: 100, backoff: [nanos(1_000), nanos(2_000)] });
+    await stage.jsm.consumers.add("CORDUM_SYS", {
+      ...original,
+      max_deliver: 100,
+      backoff: [nanos(1_000), nanos(2_000)],
+    });
     const raw = await stage.raw();
     await raw.request("sys.job.result", "from before");
     const bus = await stage.open({ stream: { ackWaitMs: 45_000, ackPendingMax: 100 } });

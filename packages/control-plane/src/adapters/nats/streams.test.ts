@@ -1,9 +1,9 @@
-import { type JetStreamManager, jetstreamManager, RetentionPolicy } from "@nats-io/jetstream";
+import { RetentionPolicy } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/transport-node";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { never } from "../../conformance/bus-conformance.ts";
-import { type NatsServer, startNats } from "../../testing/nats-servers.ts";
-import { type NatsStage, natsStage } from "../../testing/nats-stage.ts";
+import { startNats } from "../../testing/nats-servers.ts";
+import { jetstreamStage, natsStage } from "../../testing/nats-stage.ts";
 import { judgeStreams } from "./streams.ts";
 import { DURABLE_SUBJECTS, overlap } from "./subjects.ts";
 
@@ -59,32 +59,22 @@ describe("judgeStreams", () => {
 });
 
 describe("streams of a server", () => {
-  let server: NatsServer;
-  let stage: NatsStage;
-  let jsm: JetStreamManager;
-  beforeEach(async () => {
-    server = await startNats({ jetstream: true });
-    stage = natsStage(server.url, { mode: "jetstream" });
-    jsm = await jetstreamManager(await stage.raw());
-  });
-  afterEach(async () => {
-    await stage.close();
-    await server.stop();
-  });
+  const stage = jetstreamStage();
 
   const original = async (): Promise<void> => {
     const common = { retention: RetentionPolicy.Limits, max_age: nanos(604_800_000) };
-    await jsm.streams.add({ name: "CORDUM_SYS", subjects: ["sys.>"], ...common });
-    await jsm.streams.add({ name: "CORDUM_JOBS", subjects: ["job.>", "worker.*.jobs"], ...common });
+    await stage.jsm.streams.add({ name: "CORDUM_SYS", subjects: ["sys.>"], ...common });
+    await stage.jsm.streams.add({ name: "CORDUM_JOBS", subjects: ["job.>", "worker.*.jobs"], ...common });
   };
-  const subjectsOf = async (name: string): Promise<readonly string[]> => (await jsm.streams.info(name)).config.subjects;
+  const subjectsOf = async (name: string): Promise<readonly string[]> =>
+    (await stage.jsm.streams.info(name)).config.subjects;
 
   it("creates CORDUM_SYS as the original did, but on three subjects", async () => {
     await Promise.all([
       stage.open({ stream: { ageMaxMs: 3_600_000 } }),
       stage.open({ stream: { ageMaxMs: 3_600_000 } }),
     ]);
-    const { config } = await jsm.streams.info("CORDUM_SYS");
+    const { config } = await stage.jsm.streams.info("CORDUM_SYS");
     expect(config).toMatchObject({
       subjects: ["sys.job.submit", "sys.job.result", "sys.job.dlq"],
       retention: "limits",
@@ -115,11 +105,11 @@ describe("streams of a server", () => {
     await original();
     const raw = await stage.raw();
     for (const subject of ["sys.heartbeat", "sys.job.result", "job.mail"]) await raw.request(subject, "old");
-    await jsm.consumers.add("CORDUM_SYS", { durable_name: "watcher", filter_subject: "sys.heartbeat" });
+    await stage.jsm.consumers.add("CORDUM_SYS", { durable_name: "watcher", filter_subject: "sys.heartbeat" });
     const bus = await stage.open({ adoptStreams: true });
     expect(await subjectsOf("CORDUM_SYS")).toEqual(DURABLE_SUBJECTS);
     expect(await subjectsOf("CORDUM_JOBS")).toEqual(["CORDUM_JOBS"]);
-    expect((await jsm.streams.info("CORDUM_SYS")).state.messages).toBe(2);
+    expect((await stage.jsm.streams.info("CORDUM_SYS")).state.messages).toBe(2);
     expect(await bus.deliver("job.mail", new Uint8Array(1), never)).toBe("nobody");
     expect(await bus.deliver("worker.w.jobs", new Uint8Array(1), never)).toBe("nobody");
     const got: string[] = [];
@@ -135,7 +125,7 @@ describe("streams of a server", () => {
 
   it("a stream that captures defeats the verdict: the caveat, proved", async () => {
     const bus = await stage.open();
-    await jsm.streams.add({ name: "LATER", subjects: ["job.>"] });
+    await stage.jsm.streams.add({ name: "LATER", subjects: ["job.>"] });
     expect(await bus.deliver("job.mail", new Uint8Array(1), never)).toBe("heard");
     const tapped = await stage.raw();
     tapped.subscribe("worker.>", { callback: () => undefined });
@@ -146,9 +136,9 @@ describe("streams of a server", () => {
   it("R4 changes age only where it is configured", async () => {
     await stage.open({ stream: { ageMaxMs: 7_200_000 } });
     await stage.open();
-    expect((await jsm.streams.info("CORDUM_SYS")).config.max_age).toBe(nanos(7_200_000));
+    expect((await stage.jsm.streams.info("CORDUM_SYS")).config.max_age).toBe(nanos(7_200_000));
     await stage.open({ stream: { ageMaxMs: 60_000 } });
-    const { config } = await jsm.streams.info("CORDUM_SYS");
+    const { config } = await stage.jsm.streams.info("CORDUM_SYS");
     expect([config.max_age, config.duplicate_window]).toEqual([nanos(60_000), nanos(60_000)]);
   });
 

@@ -18,6 +18,7 @@ import {
 } from "@cordum/protocol";
 import { describe, expect, it } from "vitest";
 import { busConformance, never } from "../../conformance/bus-conformance.ts";
+import { onVirtualTime } from "../../conformance/bus-scene.ts";
 import { openSignedStage } from "../../testing/signed-stage.ts";
 import { newKeys } from "../../testing/signing-keys.ts";
 import type { VerifyMode } from "./signed-bus.ts";
@@ -339,13 +340,5 @@ describe("refusals", () => {
 
 busConformance("signed, in process, virtual time", async () => {
   const { bus, clock } = openSignedStage({ verify: "require", trusted, signingPem: plane.pem });
-  return {
-    connect: async () => bus,
-    async until(condition, limitMs) {
-      const end = clock.now() + limitMs;
-      while (!condition() && clock.now() < end) await clock.advance(Math.max(10, limitMs / 1_000));
-      return condition();
-    },
-    close: () => bus.drain(AbortSignal.abort()),
-  };
+  return onVirtualTime(bus, clock);
 });
