@@ -105,6 +105,7 @@ describe.each(["NATS", "JetStream"] as const)("a worker without any library of o
     bystander.subscribe("sys.alert", {
       callback: (_, { data }) => void alerts.push(textOf(messageOf(read(data), 13), 4)),
     });
+    await bystander.flush();
     const forged = await started("signed", { privateKey: pemOf(stranger.privateKey, "pkcs8") });
     const { job_id } = await client.submit({ topic: "job.signed", prompt: "p" });
     await expect.poll(() => alerts).toContain("PROTOCOL_SIGNATURE_INVALID");

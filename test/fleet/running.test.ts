@@ -208,14 +208,14 @@ describe("a rate of submits", () => {
 
   it("counts jobs that come over NATS, too: they are taken, and each waits for its turn", async () => {
     const eve = new Client({ url: urls[0] ?? "", apiKey: "key-eve-0000000000", retries: 0 });
-    const ids = ["raw-1", "raw-2", "raw-3"];
+    const ids = Array.from({ length: 6 }, (_, nth) => `raw-${nth}`);
     for (const jobId of ids) {
       const value = { jobId, topic: "job.note", tenantId: "evil" };
       const packet = { senderId: "raw", protocolVersion: 1, payload: { kind: "jobRequest", value } } as const;
       await connection.publish(SUBJECTS.jobSubmit, encodePacket(packet));
     }
     const last = (id: string) => eve.get(id).then(({ state, waiting }) => [state, waiting]);
-    await expect.poll(() => last("raw-3").catch(() => []), SLOWLY).toEqual(["PENDING", "throttled"]);
+    await expect.poll(() => last("raw-5").catch(() => []), SLOWLY).toEqual(["PENDING", "throttled"]);
     const refusal = { status: 429, code: "SUBMIT_RATE_LIMITED" };
     await expect(eve.submit({ topic: "job.note", prompt: "p" })).rejects.toMatchObject(refusal);
     for (const id of ids)
