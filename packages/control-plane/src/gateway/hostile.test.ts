@@ -7,7 +7,7 @@ import { raw as rawTo } from "./testing/raw-http.ts";
 let scene: Scene;
 let url: string;
 beforeAll(async () => {
-  scene = await openScene({ headReadMs: 200, requestReadMs: 400 });
+  scene = await openScene({ headReadMs: 1_000, requestReadMs: 2_000 });
   url = await scene.gateway.listen({ host: "127.0.0.1", port: 0 });
 });
 afterAll(() => scene[Symbol.asyncDispose]());

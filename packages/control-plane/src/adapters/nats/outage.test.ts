@@ -110,7 +110,7 @@ it("JetStream: what was published before a crash of the server is delivered afte
 it("L4 a server that is there and says nothing holds nobody up for longer than callMsMax, or than the caller wants", async () => {
   await using server = await startNats({ jetstream: true });
   await using proxy = await cuttingProxy(server.port);
-  const limits = { callMsMax: 1_000, pingEveryMs: 100 };
+  const limits = { callMsMax: 1_000, pingEveryMs: 500 };
   await using stage = natsStage(`nats://127.0.0.1:${proxy.port}`, { mode: "jetstream", limits });
   const bus = await stage.open();
   proxy.pause();
