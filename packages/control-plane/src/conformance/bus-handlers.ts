@@ -114,18 +114,19 @@ function laneCases(test: Case): void {
 function drainCases(test: Case): void {
   test("B3 drains a subscription: what runs ends, what is new goes elsewhere", async ({ connect, subject, until }) => {
     const bus = await connect();
-    let [first, second] = [0, 0];
+    let [begun, first, second] = [0, 0, 0];
     let free: () => void = () => undefined;
     const blocked = new Promise<void>((resolve) => {
       free = resolve;
     });
     const leaving = await bus.subscribe(spec(subject("work"), { group: "g" }), async () => {
+      begun++;
       await blocked;
       first++;
       return ack;
     });
     await bus.publish(subject("work"), bytes("x"), never);
-    expect(await until(() => false, 30)).toBe(false);
+    expect(await until(() => begun === 1, 2_000)).toBe(true);
     await bus.subscribe(spec(subject("work"), { group: "g" }), async () => {
       second++;
       return ack;
@@ -139,7 +140,7 @@ function drainCases(test: Case): void {
     expect(await until(() => second === 10, 5_000)).toBe(true);
     free();
     await draining;
-    expect(first).toBe(1);
+    expect([begun, first]).toEqual([1, 1]);
   });
 
   test("B3 ends a drain when its signal fires and tells the running handlers", async ({ connect, subject, until }) => {

@@ -10,7 +10,8 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** Delays run on virtual time, the network on real time: each step of the clock leaves a moment for I/O. */
+/** Delays run on virtual time, the network on real time: each step of the clock leaves a moment for I/O, and when all of the time has
+ *  passed, the network of a busy machine gets some more where a case can wait for so long. */
 for (const mode of ["core", "jetstream"] as const) {
   busConformance(`NATS, ${mode}`, async () => {
     const clock = virtualClock();
@@ -23,7 +24,7 @@ for (const mode of ["core", "jetstream"] as const) {
           if (await untilTrue(condition, 2)) return true;
           await clock.advance(stepMs);
         }
-        return condition();
+        return limitMs < 2_000 ? condition() : untilTrue(condition, 3_000);
       },
       async close() {
         const closing = stage.close();
