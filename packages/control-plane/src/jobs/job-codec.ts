@@ -41,35 +41,35 @@ const STATES = [
 ] as const satisfies readonly JobState[];
 const PRIORITIES = ["interactive", "batch", "critical"] as const satisfies readonly JobPriority[];
 
-/** The stored form. Names are short; positions in lists are fixed with the shape. */
+/** The stored form. Names are short; positions in lists are fixed with the shape. What is undefined is not written. */
 interface StoredJob {
   readonly v: typeof JOB_SHAPE;
   readonly i: string;
   readonly t: string;
   readonly o: string;
-  readonly r?: string;
-  readonly m?: string;
+  readonly r?: string | undefined;
+  readonly m?: string | undefined;
   readonly p: string;
-  readonly y?: number;
+  readonly y?: number | undefined;
   readonly q: string;
   readonly h: string;
-  readonly b?: string;
+  readonly b?: string | undefined;
   readonly a: EpochMs;
   /** Last change, listing. */
   readonly c: readonly [number, number];
   /** Not before. */
-  readonly s?: number;
+  readonly s?: number | undefined;
   /** Attempts, most attempts. */
-  readonly n?: readonly [number, number];
+  readonly n?: readonly [number, number] | undefined;
   readonly f: StoredPhase;
-  readonly w?: { readonly [name in WakeName]?: number };
+  readonly w?: { readonly [name in WakeName]?: number } | undefined;
   /** Moment, state, why. */
   readonly e: readonly (readonly [number, number, string])[];
-  readonly d?: readonly StoredDecision[];
-  readonly g?: ApprovalAnswer;
-  readonly k?: StoredStop;
+  readonly d?: readonly StoredDecision[] | undefined;
+  readonly g?: ApprovalAnswer | undefined;
+  readonly k?: StoredStop | undefined;
   /** Results that did not count. */
-  readonly z?: readonly StoredStray[];
+  readonly z?: readonly StoredStray[] | undefined;
 }
 type StoredStop = readonly [
   since: number,
@@ -100,30 +100,30 @@ interface StoredDispatch {
   readonly w: string;
   readonly n: string | null;
   readonly p: string;
-  readonly s?: string;
+  readonly s?: string | undefined;
   readonly d: 0 | 1;
   readonly a: number;
-  readonly l?: readonly string[];
+  readonly l?: readonly string[] | undefined;
   readonly h: 0 | 1;
 }
 interface StoredOutcome {
   readonly a: number;
-  readonly c?: string;
-  readonly m?: string;
-  readonly r?: string;
-  readonly w?: string;
-  readonly x?: number;
-  readonly f?: readonly string[];
-  readonly s?: string;
+  readonly c?: string | undefined;
+  readonly m?: string | undefined;
+  readonly r?: string | undefined;
+  readonly w?: string | undefined;
+  readonly x?: number | undefined;
+  readonly f?: readonly string[] | undefined;
+  readonly s?: string | undefined;
   readonly b: string;
 }
 interface StoredDecision {
   readonly a: number;
   /** Absent when it is the job's own. */
-  readonly h?: string;
+  readonly h?: string | undefined;
   readonly d: Omit<DecisionRecord["decision"], "ruleHash" | "remediations"> & {
-    readonly ruleHash?: string;
-    readonly remediations?: Json;
+    readonly ruleHash?: string | undefined;
+    readonly remediations?: Json | undefined;
   };
 }
 
@@ -134,24 +134,24 @@ export function writeJob(job: Job): Json {
     i: job.id,
     t: job.tenant,
     o: job.topic,
-    ...(job.traceId === job.id ? {} : { r: job.traceId }),
-    ...(job.team === "" ? {} : { m: job.team }),
+    r: job.traceId === job.id ? undefined : job.traceId,
+    m: job.team || undefined,
     p: job.principal,
-    ...(job.priority === "interactive" ? {} : { y: PRIORITIES.indexOf(job.priority) }),
+    y: PRIORITIES.indexOf(job.priority) || undefined,
     q: job.request,
     h: packHash(job.hash),
-    ...(job.bodyHash === "" ? {} : { b: packHash(job.bodyHash) }),
+    b: job.bodyHash === "" ? undefined : packHash(job.bodyHash),
     a: acceptedAt,
     c: [job.updatedAt - acceptedAt, job.listedAt - acceptedAt],
-    ...(job.notBefore === undefined ? {} : { s: job.notBefore - acceptedAt }),
-    ...(job.attempts === 0 && job.attemptsMax === 1 ? {} : { n: [job.attempts, job.attemptsMax] }),
+    s: job.notBefore === undefined ? undefined : job.notBefore - acceptedAt,
+    n: job.attempts === 0 && job.attemptsMax === 1 ? undefined : [job.attempts, job.attemptsMax],
     f: writePhase(job),
-    ...writeWakes(job),
+    w: writeWakes(job),
     e: job.steps.map(({ at, state, why }) => [at - acceptedAt, STATES.indexOf(state), why]),
-    ...(job.decisions.length === 0 ? {} : { d: job.decisions.map((decided) => writeDecision(decided, job)) }),
-    ...(job.approval === undefined ? {} : { g: job.approval }),
-    ...(job.stop === undefined ? {} : { k: writeStop(job.stop, acceptedAt) }),
-    ...(job.strays === undefined ? {} : { z: job.strays.map((stray) => writeStray(stray, acceptedAt)) }),
+    d: job.decisions.length === 0 ? undefined : job.decisions.map((decided) => writeDecision(decided, job)),
+    g: job.approval,
+    k: job.stop && writeStop(job.stop, acceptedAt),
+    z: job.strays?.map((stray) => writeStray(stray, acceptedAt)),
   };
   return stored as unknown as Json;
 }
@@ -250,10 +250,10 @@ function writeDispatch(dispatch: Dispatch, job: Job): StoredDispatch {
     w: workerId,
     n: dispatch.instance,
     p: dispatch.pool,
-    ...(subject === usualSubject(workerId, direct, job.topic) ? {} : { s: subject }),
+    s: subject === usualSubject(workerId, direct, job.topic) ? undefined : subject,
     d: direct ? 1 : 0,
     a: dispatch.at - job.acceptedAt,
-    ...(limits.length === 0 ? {} : { l: limits }),
+    l: limits.length === 0 ? undefined : limits,
     h: dispatch.heard ? 1 : 0,
   };
 }
@@ -280,13 +280,13 @@ function usualSubject(workerId: string, direct: boolean, topic: string): string 
 function writeOutcome(outcome: JobOutcome, acceptedAt: EpochMs): StoredOutcome {
   return {
     a: outcome.at - acceptedAt,
-    ...(outcome.code === "" ? {} : { c: outcome.code }),
-    ...(outcome.message === "" ? {} : { m: outcome.message }),
-    ...(outcome.resultPtr === "" ? {} : { r: outcome.resultPtr }),
-    ...(outcome.workerId === "" ? {} : { w: outcome.workerId }),
-    ...(outcome.executionMs === 0 ? {} : { x: outcome.executionMs }),
-    ...(outcome.artifactPtrs.length === 0 ? {} : { f: outcome.artifactPtrs }),
-    ...(outcome.reported === "" ? {} : { s: outcome.reported }),
+    c: outcome.code || undefined,
+    m: outcome.message || undefined,
+    r: outcome.resultPtr || undefined,
+    w: outcome.workerId || undefined,
+    x: outcome.executionMs || undefined,
+    f: outcome.artifactPtrs.length === 0 ? undefined : outcome.artifactPtrs,
+    s: outcome.reported || undefined,
     b: outcome.by,
   };
 }
@@ -305,7 +305,7 @@ function readOutcome(stored: StoredOutcome, acceptedAt: EpochMs): JobOutcome {
   };
 }
 
-function writeWakes(job: Job): Pick<StoredJob, "w"> {
+function writeWakes(job: Job): StoredJob["w"] {
   const { wakes, acceptedAt } = job;
   let stored: { [name in WakeName]?: number } | undefined;
   for (const key in wakes) {
@@ -315,7 +315,7 @@ function writeWakes(job: Job): Pick<StoredJob, "w"> {
     stored ??= {};
     stored[name] = at - acceptedAt;
   }
-  return stored === undefined ? {} : { w: stored };
+  return stored;
 }
 
 function readWakes(stored: StoredJob): Job["wakes"] {
@@ -323,14 +323,14 @@ function readWakes(stored: StoredJob): Job["wakes"] {
 }
 
 function writeDecision({ at, jobHash, decision }: DecisionRecord, job: Job): StoredDecision {
-  const { ruleHash, remediations, ...rest } = decision;
+  const { ruleHash, remediations } = decision;
   return {
     a: at - job.acceptedAt,
-    ...(jobHash === job.hash ? {} : { h: packHash(jobHash) }),
+    h: jobHash === job.hash ? undefined : packHash(jobHash),
     d: {
-      ...rest,
-      ...(ruleHash === "" ? {} : { ruleHash: packHash(ruleHash) }),
-      ...(remediations.length === 0 ? {} : { remediations: remediations as unknown as Json }),
+      ...decision,
+      ruleHash: ruleHash === "" ? undefined : packHash(ruleHash),
+      remediations: remediations.length === 0 ? undefined : (remediations as unknown as Json),
     },
   };
 }

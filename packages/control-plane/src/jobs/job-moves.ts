@@ -81,7 +81,7 @@ export function move(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: st
 }
 
 function advance(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: string): Job {
-  const lasting = "outcome" in phase ? {} : pick(job.wakes, [...LASTING, ...(mayWait(phase) ? WAITING : [])]);
+  const lasting = "outcome" in phase ? {} : pick(job.wakes, mayWait(phase) ? LASTING_WHILE_WAITING : LASTING);
   const next: Job = {
     ...job,
     phase,
@@ -97,7 +97,7 @@ function advance(job: Job, phase: Phase, wakes: Wakes, now: EpochMs, why: string
 }
 
 const LASTING = ["deadline", "upkeep"] as const;
-const WAITING = ["waited_too_long"] as const;
+const LASTING_WHILE_WAITING = [...LASTING, "waited_too_long"] as const;
 
 /** A job that is out may come back unbegun: then it has been waiting all the time. */
 function mayWait(phase: Phase): boolean {

@@ -4,7 +4,7 @@
 // N1. One canonical hash: of the request as it is stored, without the labels and the env entry that the control plane itself may add. The
 //     list of what is left out is fixed; nothing that a client can set freely is on it.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { contextKey, decodeJobRequest, encodeJobRequest, type JobRequest } from "@cordum/protocol";
 import type { PolicyInput } from "../policy/decision.ts";
 import type { JobNeeds } from "../scheduling/placement.ts";
@@ -51,7 +51,7 @@ export function hashRequest(request: JobRequest, encoded: Uint8Array): string {
         labels: withoutKeys(request.labels, RESERVED_LABELS),
         env: withoutKeys(request.env, new Set([EFFECTIVE_CONFIG_ENV])),
       });
-  return createHash("sha256").update(bytes).digest("hex");
+  return hash("sha256", bytes, "hex");
 }
 
 /** Where the context of a job lies that has an idempotency key: of two bodies that race each keeps its own. */

@@ -163,7 +163,6 @@ function envOf(
 }
 
 function contextBlob(command: SubmitCommand, now: EpochMs): string {
-  const { context } = command;
   const blob = {
     prompt: command.prompt,
     adapter_id: command.adapterId,
@@ -171,7 +170,7 @@ function contextBlob(command: SubmitCommand, now: EpochMs): string {
     topic: command.topic,
     created_at: `${new Date(now).toISOString().slice(0, 19)}Z`,
     tenant_id: command.tenant,
-    ...(context === undefined || context === null ? {} : { context }),
+    context: command.context ?? undefined, // null is none
   };
   return JSON.stringify(blob);
 }

@@ -144,4 +144,19 @@ describe("slots", () => {
     registry.hear({ ...HEARTBEAT, activeJobs: 1 }, NOW + 2_100);
     expect(registry.find("w1", NOW + 2_100)?.busy).toBe(1);
   });
+
+  it("count an ended job once when its result is overheard after thousands of others", () => {
+    const registry = registryWith({ capacity: 10_000, activeJobs: 9_000 });
+    const jobs = Array.from({ length: 4_096 }, (_, n) => `j${n}`);
+    for (const jobId of jobs) {
+      registry.reserve({ workerId: "w1", jobId, dispatchId: `d-${jobId}` });
+      registry.release(jobId, NOW);
+    }
+    registry.reserve({ workerId: "w1", jobId: "one more", dispatchId: "d" });
+    registry.release("one more", NOW);
+    for (const jobId of jobs) registry.noteEnded(jobId, "w1", NOW);
+    expect(registry.find("w1", NOW)?.busy).toBe(9_000 - 4_097);
+    registry.noteEnded("j0", "w1", NOW); // of another placer
+    expect(registry.find("w1", NOW)?.busy).toBe(9_000 - 4_098);
+  });
 });

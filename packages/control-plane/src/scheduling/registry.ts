@@ -22,6 +22,7 @@ const ANNOUNCED_KEEP_MS: Ms = 3_600_000;
 const ANNOUNCED_MAX = 10_000;
 /** Slots of a worker that does not say how many it has. */
 const UNSTATED_CAPACITY = 100;
+/** Of each of two generations: the older is dropped whole, which costs less than finding the oldest one each time. */
 const RELEASED_MAX = 4_096;
 /** Labels that a gateway sets for the workers that are connected to it. */
 export const TENANT_LABEL = "cordum.tenant";
@@ -98,7 +99,8 @@ export class Registry {
   /** Workers of which a job holds a slot, by dispatch: more than one while commits for the same job race. */
   readonly #slotsOf = new Map<string, Map<string, string>>();
   /** Jobs whose slot was given back lately, because this process handled their result before it overheard it. */
-  readonly #released = new Set<string>();
+  #released = new Set<string>();
+  #releasedBefore = new Set<string>();
   #listeningSince: EpochMs | undefined;
   #listener: (worker: Pick<Worker, "pools">) => void = () => undefined;
   #drained: ReadonlySet<string> = new Set();
@@ -193,8 +195,7 @@ export class Registry {
 
   /** The job is out with this dispatch now and with no other; undefined: with none. */
   keepOnly(jobId: string, dispatchId: string | undefined, now: EpochMs): void {
-    for (const other of [...(this.#slotsOf.get(jobId)?.keys() ?? [])])
-      if (other !== dispatchId) this.#end(jobId, other, now);
+    for (const other of this.#slotsOf.get(jobId)?.keys() ?? []) if (other !== dispatchId) this.#end(jobId, other, now);
   }
 
   /** A job that is out with the worker since before this process knew it. Beside other placers it is theirs, or counted by the worker. */
@@ -204,9 +205,10 @@ export class Registry {
 
   /** Gives back what the job holds. False when that was nothing. */
   release(jobId: string, now: EpochMs): boolean {
-    const held = [...(this.#slotsOf.get(jobId)?.keys() ?? [])];
-    for (const dispatchId of held) this.#end(jobId, dispatchId, now);
-    return held.length > 0;
+    const held = this.#slotsOf.get(jobId);
+    if (held === undefined) return false;
+    for (const dispatchId of held.keys()) this.#end(jobId, dispatchId, now);
+    return true;
   }
 
   /** A delivery to `worker.<id>.jobs`, or to the topic, has found nobody. */
@@ -251,7 +253,7 @@ export class Registry {
 
   /** A result was overheard: whoever has handled it, the worker has one job less. */
   noteEnded(jobId: string, workerId: string, now: EpochMs): void {
-    if (this.release(jobId, now) || this.#released.delete(jobId)) return;
+    if (this.release(jobId, now) || this.#released.delete(jobId) || this.#releasedBefore.delete(jobId)) return;
     this.#entries.get(workerId)?.ended.push(now);
   }
 
@@ -283,12 +285,11 @@ export class Registry {
   }
 
   #noteReleased(jobId: string): void {
-    this.#released.add(jobId);
-    if (this.#released.size <= RELEASED_MAX) return;
-    for (const oldest of this.#released) {
-      this.#released.delete(oldest);
-      return;
+    if (this.#released.size === RELEASED_MAX) {
+      this.#releasedBefore = this.#released;
+      this.#released = new Set();
     }
+    this.#released.add(jobId);
   }
 
   /** Slots that this placer may take now: of its share, and of what the worker has left. */
