@@ -58,7 +58,7 @@ export async function receiveResult(
   return seen === undefined ? noteUnknown(result, parts) : judgeReport(seen, { report, senderId }, parts, signal);
 }
 
-async function applyReport(
+function applyReport(
   seen: SeenJob,
   report: Report,
   parts: JobParts,

@@ -175,6 +175,25 @@ function contextBlob(command: SubmitCommand, now: EpochMs): string {
   return JSON.stringify(blob);
 }
 
+/** Short texts, by the names that callers know. */
+const TEXTS = [
+  ["adapter_id", "adapterId"],
+  ["memory_id", "memoryId"],
+  ["context_mode", "contextMode"],
+  ["team_id", "team"],
+  ["project_id", "projectId"],
+  ["principal_id", "principal"],
+  ["actor_id", "actorId"],
+  ["idempotency_key", "idempotencyKey"],
+  ["pack_id", "packId"],
+  ["capability", "capability"],
+] as const satisfies readonly (readonly [field: string, member: keyof SubmitCommand])[];
+const TOKENS = [
+  ["max_input_tokens", "maxInputTokens"],
+  ["max_output_tokens", "maxOutputTokens"],
+  ["max_total_tokens", "maxTotalTokens"],
+] as const satisfies readonly (readonly [field: string, member: keyof SubmitCommand])[];
+
 function complaintsOfText(command: SubmitCommand): readonly Complaint[] {
   const complaints: Complaint[] = [];
   if (command.prompt === "") complaints.push({ field: "prompt", reason: "prompt is required" });
@@ -183,19 +202,8 @@ function complaintsOfText(command: SubmitCommand): readonly Complaint[] {
   complaints.push(...complaintsOfTopic(command.topic));
   if (!TENANT.test(command.tenant))
     complaints.push({ field: "tenant_id", reason: "tenant_id must be 1 to 128 letters, digits, '.', '_' or '-'" });
-  const texts = {
-    adapter_id: command.adapterId,
-    memory_id: command.memoryId,
-    context_mode: command.contextMode,
-    team_id: command.team,
-    project_id: command.projectId,
-    principal_id: command.principal,
-    actor_id: command.actorId,
-    idempotency_key: command.idempotencyKey,
-    pack_id: command.packId,
-    capability: command.capability,
-  };
-  for (const [field, text] of Object.entries(texts)) {
+  for (const [field, member] of TEXTS) {
+    const text = command[member];
     if (text.length > TEXT_CHARS_MAX)
       complaints.push({ field, reason: `${field} is longer than ${TEXT_CHARS_MAX} characters` });
     else if (!text.isWellFormed() || hasControls(text))
@@ -248,12 +256,8 @@ function complaintsOfLists(command: SubmitCommand): readonly Complaint[] {
 
 function complaintsOfNumbers(command: SubmitCommand): readonly Complaint[] {
   const complaints: Complaint[] = [];
-  const tokens = {
-    max_input_tokens: command.maxInputTokens,
-    max_output_tokens: command.maxOutputTokens,
-    max_total_tokens: command.maxTotalTokens,
-  };
-  for (const [field, count] of Object.entries(tokens)) {
+  for (const [field, member] of TOKENS) {
+    const count = command[member];
     if (count < 0) complaints.push({ field, reason: "token limits must be non-negative" });
     else if (!Number.isSafeInteger(count) || (field === "max_input_tokens" && count > INT32_MAX))
       complaints.push({ field, reason: `${field} is not an integer in range` });

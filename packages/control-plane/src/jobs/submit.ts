@@ -73,7 +73,7 @@ async function createFrom(
   const encoded = encodeJobRequest(request.message);
   if (encoded.byteLength > REQUEST_BYTES_MAX)
     throw tooLarge("labels", `labels, tags and the like take more than ${REQUEST_BYTES_MAX} bytes together`);
-  const { tenant, team, topic } = command;
+  const { tenant, team, topic, principal, priority, deadlineMs } = command;
   const room = makeRoom({ tenant, team, request: request.message }, parts, signal);
   if (room !== undefined) await room;
   const load = async (): Promise<Uint8Array> => Buffer.from(request.context);
@@ -82,13 +82,17 @@ async function createFrom(
   if (fault !== undefined) throw fault;
   const attached = await placeContext(key, request.context, parts, signal);
   const draft: JobDraft = {
-    ...command,
     jobId,
+    tenant,
+    topic,
     traceId: jobId,
+    team,
+    principal,
+    priority,
     request: request.message,
     encoded,
     bodyHash,
-    deadlineMs: command.deadlineMs,
+    deadlineMs,
     notBefore,
     attached,
     patienceMs,

@@ -41,7 +41,8 @@ export function place(needs: JobNeeds, routing: Routing, workers: readonly Worke
   );
   if (pools.length === 0)
     return unroutable(`no pool of topic "${topic}" satisfies requires ${needs.requires.join(", ")}`);
-  const able = workers.filter((worker) => isAble(worker, pools, needs));
+  const constraints = Object.entries(labels).filter(([label]) => isConstraining(label));
+  const able = workers.filter((worker) => isAble(worker, pools, needs) && meets(worker, constraints));
   if (able.length === 0) return { kind: "unplaced", waiting: "no_workers", pools };
   const ready = able.filter((worker) => worker.free > 0 && !isOverloaded(worker));
   if (ready.length === 0) return { kind: "unplaced", waiting: whyNobody(able), pools };
@@ -60,12 +61,15 @@ function whyNobody(able: readonly Worker[]): WaitReason {
 function isAble(worker: Worker, pools: readonly string[], needs: JobNeeds): boolean {
   if (!servesTenant(worker, needs.tenant)) return false;
   if (!pools.some((pool) => worker.pools.has(pool))) return false;
-  if (worker.topics !== undefined && !worker.topics.has(needs.topic)) return false;
-  for (const [label, value] of Object.entries(needs.labels)) {
-    if (CONSTRAINING.some((prefix) => label.startsWith(prefix)) && worker.heartbeat.labels[label] !== value)
-      return false;
-  }
-  return true;
+  return worker.topics === undefined || worker.topics.has(needs.topic);
+}
+
+function isConstraining(label: string): boolean {
+  return CONSTRAINING.some((prefix) => label.startsWith(prefix));
+}
+
+function meets({ heartbeat }: Worker, constraints: readonly (readonly [label: string, value: string])[]): boolean {
+  return constraints.every(([label, value]) => heartbeat.labels[label] === value);
 }
 
 function isOverloaded(worker: Worker): boolean {
