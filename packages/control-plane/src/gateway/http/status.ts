@@ -6,7 +6,9 @@ import { Type } from "@fastify/type-provider-typebox";
 import { OPEN_STATES, TERMINAL_STATES } from "../../jobs/job.ts";
 import { JOB_INDEX } from "../../jobs/job-indexes.ts";
 import { countAcross } from "../../records/across-partitions.ts";
+import { servesTenant } from "../../scheduling/registry.ts";
 import type { App } from "../app.ts";
+import type { Caller } from "../identity.ts";
 import { callerOf, type RouteParts } from "./route-parts.ts";
 import { problemResponses } from "./schemas.ts";
 
@@ -56,11 +58,18 @@ export function statusRoutes(app: App, parts: RouteParts): void {
         nats: { connected, status, url: "", reconnects },
         nats_status: status,
         redis: { ok: isStoreThere, error: isStoreThere ? "" : "unavailable", status: store },
-        workers: { count: jobParts.registry.alive(now).length },
+        workers: { count: aliveFor(callerOf(request), parts) },
         ...(isStoreThere ? { pipeline: await pipelineOf(callerOf(request).tenant, parts) } : {}),
       };
     },
   );
+}
+
+/** Those that the caller's tenant can have; all for one who may cross tenants and names none. */
+function aliveFor({ identity, namesTenant, tenant }: Caller, { jobParts }: RouteParts): number {
+  const alive = jobParts.registry.alive(jobParts.clock.now());
+  if (identity.allowCrossTenant && !namesTenant) return alive.length;
+  return alive.filter((worker) => servesTenant(worker, tenant)).length;
 }
 
 async function pipelineOf(tenant: string, { jobParts, deadline }: RouteParts): Promise<Record<string, number>> {

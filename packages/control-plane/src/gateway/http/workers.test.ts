@@ -156,3 +156,18 @@ describe("whose worker it is", () => {
     expect((await read()).json().map(({ worker_id }: { worker_id: string }) => worker_id)).toEqual(["w1"]);
   });
 });
+
+describe("the count of workers in the status", () => {
+  it("is of the caller's tenant and of shared workers; of all for one who may cross tenants and names none", async () => {
+    await addWorker("w1");
+    await addWorker("acme.w2", { "cordum.tenant": "acme" });
+    await addWorker("other.w3", { "cordum.tenant": "other" });
+    await addWorker("other.w4", { "cordum.tenant": "other" });
+    const count = async (key: string, headers: Record<string, string> = {}): Promise<number> =>
+      (await scene.call(key, "GET", "/api/v1/status", { headers })).json().workers.count;
+    expect(await count("viewer-key")).toBe(2);
+    expect(await count("other-admin-key")).toBe(3);
+    expect(await count("root-key")).toBe(4);
+    expect(await count("root-key", { "x-tenant-id": "other" })).toBe(3);
+  });
+});
