@@ -4,6 +4,9 @@
 
 import type { Partition } from "./state.ts";
 
+/** The most partitions a store may have, whichever it is. */
+export const PARTITIONS_MAX = 1_024;
+
 /** FNV-1a over the UTF-8 bytes of the root, with the finaliser of MurmurHash3 so that the low bits spread. */
 export function partitionOf(id: string, partitions: number): Partition {
   if (partitions === 1) return 0;

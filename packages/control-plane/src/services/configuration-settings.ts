@@ -5,6 +5,7 @@
 // T2. A default is written as an operator would write it and read by the same kind as a given value.
 
 import { assert } from "../ports/fault.ts";
+import { PARTITIONS_MAX } from "../ports/partition.ts";
 import {
   address,
   addresses,
@@ -214,7 +215,7 @@ export const SETTINGS = {
     folder: preset("CORDUM_DATA_DIR", path, ".cordum", "Folder of the SQLite files."),
     partitions: optional(
       "CORDUM_PARTITIONS",
-      integer({ min: 1, max: 4_096 }),
+      integer({ min: 1, max: PARTITIONS_MAX }),
       "Partitions of a new store; fixed from the first start on. A Redis Cluster 16, otherwise 1; give 16 to a single Redis that is to become a cluster.",
     ),
     redisUrl: preset("REDIS_URL", secret(redisUrl), "redis://localhost:6379", "Redis server."),

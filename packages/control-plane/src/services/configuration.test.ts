@@ -147,6 +147,13 @@ describe("configuration", () => {
     );
   });
 
+  it("takes no more partitions than every store can have", () => {
+    expect(problemsOf({ CORDUM_PARTITIONS: "1025" })).toContain(
+      "CORDUM_PARTITIONS  expected an integer from 1 to 1024",
+    );
+    expect(parseConfiguration({ CORDUM_PARTITIONS: "1024", CORDUM_API_KEY: "k" }).kind).toBe("valid");
+  });
+
   it("refuses to start without any key, unless told to be open", () => {
     const parsed = parseConfiguration({});
     expect(parsed.kind === "invalid" && parsed.problems.map((problem) => problem.name)).toEqual(["CORDUM_API_KEY"]);

@@ -4,6 +4,7 @@
 
 import type { Clock } from "../../ports/clock.ts";
 import { Fault } from "../../ports/fault.ts";
+import { PARTITIONS_MAX } from "../../ports/partition.ts";
 import type { Payloads } from "../../ports/payloads.ts";
 import { COMMIT_LATEST_MS, type Layout, type State } from "../../ports/state.ts";
 import type { Log } from "../../ports/telemetry.ts";
@@ -121,9 +122,9 @@ function waitOf(durability: NonNullable<RedisOptions["durability"]>, silenceMsMa
 }
 
 function requirePartitions(partitions: number): void {
-  if (Number.isInteger(partitions) && partitions >= 1 && partitions <= 1_024) return;
+  if (Number.isInteger(partitions) && partitions >= 1 && partitions <= PARTITIONS_MAX) return;
   throw new Fault(
     "STATE_MISCONFIGURED",
-    `${partitions} partitions are not possible; choose a whole number from 1 to 1024`,
+    `${partitions} partitions are not possible; choose a whole number from 1 to ${PARTITIONS_MAX}`,
   );
 }
