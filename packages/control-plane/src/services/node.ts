@@ -28,6 +28,7 @@ import {
   SHAPES_READ,
   stateLayout,
 } from "./core.ts";
+import { DrainDeadline } from "./drain-deadline.ts";
 import { followFile } from "./followed-file.ts";
 import { openOrigins, readKeys, refuseWithoutKeys } from "./gateway-settings.ts";
 import { type InProcessConnection, inProcessConnection } from "./in-process-connection.ts";
@@ -69,7 +70,7 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   const clock = systemClock();
   const stopping = new AbortController();
   opened.defer(() => stopping.abort());
-  const drainDeadline = (): AbortSignal => clock.deadline(NEVER, config.scheduling.drainTimeoutMs);
+  const ending = new DrainDeadline(config.scheduling.drainTimeoutMs, { clock, log });
   const servesApi = roles.has("gateway");
   const nobody = { configured: [], openTenant: config.auth.tenant, isOpen: false };
   const configuredKeys = servesApi ? await readKeys(config) : nobody;
@@ -83,11 +84,11 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
     clock,
     log,
   });
-  opened.defer(() => stores.close());
+  opened.defer(() => ending.wait("stores", stores.close()));
   if (stores.state.traits.shared) await clock.followStore(stores.state, log, stopping.signal);
-  if (stores.state.traits.shared) await joinProcesses({ stores, clock, log, opened }, roles, stopping.signal);
+  if (stores.state.traits.shared) await joinProcesses({ stores, clock, log, opened, ending }, roles, stopping.signal);
   const { bus: wire, onGap } = await openBus(config.bus, { clock, log });
-  opened.defer(() => wire.drain(drainDeadline()));
+  opened.defer(() => ending.wait("bus", wire.drain(ending.begin())));
   const meter = createMeter();
   const signingParts = { bus: wire, clock, log, meter, jobKeepMs: config.retention.jobMs };
   const bus = await openSigning(config.signing, signingParts, stopping.signal);
@@ -97,14 +98,14 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   if (servesApi) {
     await refuseWithoutKeys(configuredKeys, { state: stores.state, clock });
     await access.start();
-    opened.defer(() => access.settle(drainDeadline()));
+    opened.defer(() => access.settle(ending.begin()));
   }
   onGap(() => {
     core.catchUp();
     access.doubt();
   });
   await followScheduling(config, core, { clock, log }, stopping.signal);
-  opened.defer(() => core.settle(drainDeadline()));
+  opened.defer(() => core.settle(ending.begin()));
   await core.start();
   const gatewayParts: GatewayParts = {
     jobParts: core.parts,
@@ -116,10 +117,10 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
     build: BUILD,
     probes: { bus: () => bus.status(), storeNow: (signal) => stores.state.now(signal) },
   };
-  await listenForMetrics(config, gatewayParts, opened);
-  const url = servesApi ? await openGateway(config, gatewayParts, opened, { drainDeadline, onGap }) : undefined;
+  await listenForMetrics(config, gatewayParts, opened, ending);
+  const url = servesApi ? await openGateway(config, gatewayParts, opened, { ending, onGap }) : undefined;
   const parts = opened.move();
-  let ending: Promise<void> | undefined;
+  let ended: Promise<void> | undefined;
   return {
     url,
     // A worker is a stranger on the bus, in this process too: it signs for itself.
@@ -129,26 +130,33 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
       if (replaced.kind === "refused") throw replaced.fault;
     },
     drain() {
-      ending ??= parts.disposeAsync();
-      return ending;
+      ending.begin();
+      ended ??= parts.disposeAsync();
+      return ended;
     },
   };
 }
 
 /** Says to the others that this process lives and what it can read, so that none writes a shape that it cannot. */
 async function joinProcesses(
-  parts: { readonly stores: Stores; readonly clock: Clock; readonly log: Log; readonly opened: AsyncDisposableStack },
+  parts: {
+    readonly stores: Stores;
+    readonly clock: Clock;
+    readonly log: Log;
+    readonly opened: AsyncDisposableStack;
+    readonly ending: DrainDeadline;
+  },
   roles: ReadonlySet<Role>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { stores, clock, log, opened } = parts;
+  const { stores, clock, log, opened, ending } = parts;
   const self = { id: clock.id(), roles: [...roles], version: BUILD.version, reads: SHAPES_READ };
   const processes = new Processes(stores.state, clock, self);
   await processes.meet(signal);
   void processes.run(log, signal);
   opened.defer(async () => {
     try {
-      await processes.leave(clock.deadline(NEVER, LEAVE_MS));
+      await processes.leave(clock.deadline(ending.begin(), LEAVE_MS));
     } catch (error) {
       log.warn("process.not_left", { reason: messageOf(error) });
     }
@@ -159,23 +167,28 @@ async function openGateway(
   config: Config,
   parts: GatewayParts,
   opened: AsyncDisposableStack,
-  { drainDeadline, onGap }: Pick<OpenedBus, "onGap"> & { readonly drainDeadline: () => AbortSignal },
+  { ending, onGap }: Pick<OpenedBus, "onGap"> & { readonly ending: DrainDeadline },
 ): Promise<string> {
   const gateway = await createGateway(parts);
   onGap(() => gateway.catchUp());
   opened.defer(async () => {
-    await gateway.stopAccepting(drainDeadline());
-    await gateway.close();
+    await gateway.stopAccepting(ending.begin());
+    await ending.wait("gateway", gateway.close());
   });
   return gateway.listen(config.http.address);
 }
 
 /** Metrics have a listener of their own, which only operators reach, or none: then they are on the API's. */
-async function listenForMetrics(config: Config, parts: GatewayParts, opened: AsyncDisposableStack): Promise<void> {
+async function listenForMetrics(
+  config: Config,
+  parts: GatewayParts,
+  opened: AsyncDisposableStack,
+  ending: DrainDeadline,
+): Promise<void> {
   const { metricsAddress } = config.http;
   if (metricsAddress === "off") return;
   const server = await createMetricsServer(parts);
-  opened.defer(() => server.close());
+  opened.defer(() => ending.wait("metrics", server.close()));
   parts.log.info("metrics.listening", { url: await server.listen(metricsAddress) });
 }
 
@@ -235,7 +248,6 @@ function openJudge(opened: AsyncDisposableStack, parts: { readonly clock: Clock;
   return judge;
 }
 
-const NEVER = new AbortController().signal;
 const LEAVE_MS = 2_000;
 
 async function followPolicy(
