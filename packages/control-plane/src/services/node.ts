@@ -85,7 +85,6 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
     log,
   });
   opened.defer(() => ending.wait("stores", stores.close()));
-  if (stores.state.traits.shared) await clock.followStore(stores.state, log, stopping.signal);
   if (stores.state.traits.shared) await joinProcesses({ stores, clock, log, opened, ending }, roles, stopping.signal);
   const { bus: wire, onGap } = await openBus(config.bus, { clock, log });
   opened.defer(() => ending.wait("bus", wire.drain(ending.begin())));
@@ -137,11 +136,11 @@ export async function startNode({ config, log, roles }: NodeOptions): Promise<Ru
   };
 }
 
-/** Says to the others that this process lives and what it can read, so that none writes a shape that it cannot. */
+/** Goes by the store's clock, and says to the others that this process lives and what it can read, so that none writes a shape that it cannot. */
 async function joinProcesses(
   parts: {
     readonly stores: Stores;
-    readonly clock: Clock;
+    readonly clock: ReturnType<typeof systemClock>;
     readonly log: Log;
     readonly opened: AsyncDisposableStack;
     readonly ending: DrainDeadline;
@@ -150,6 +149,7 @@ async function joinProcesses(
   signal: AbortSignal,
 ): Promise<void> {
   const { stores, clock, log, opened, ending } = parts;
+  await clock.followStore(stores.state, log, signal);
   const self = { id: clock.id(), roles: [...roles], version: BUILD.version, reads: SHAPES_READ };
   const processes = new Processes(stores.state, clock, self);
   await processes.meet(signal);
