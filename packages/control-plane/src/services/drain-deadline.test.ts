@@ -47,7 +47,7 @@ it.each([
     await away(redis);
     const submitted = outcomeOf(client.submit({ topic: "job.work", prompt: "p" }));
     for (let n = 0; n < 10; n++) await fetch(`${running.url}/healthz`); // by then the submission has arrived too
-    const late = AbortSignal.timeout(5_000); // the timeout, what is given to those that do not listen, and a busy machine
+    const late = AbortSignal.timeout(8_000); // the timeout, what is given to those that do not listen, and a busy machine
     const isLate = new Promise<string>((resolve) => late.addEventListener("abort", () => resolve("late")));
     expect(await Promise.race([outcomeOf(running.drain()), isLate])).toBe("done");
     expect(
