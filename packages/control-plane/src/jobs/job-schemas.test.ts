@@ -11,6 +11,7 @@ import { COMMAND, type JobScene, NEVER, openJobScene, resultsOf, type SceneOptio
 import { withState } from "../testing/scene-ports.ts";
 import { addWorker } from "../testing/scene-worker.ts";
 import type { SchemaEnforcement } from "./job-parts.ts";
+import { requestOf } from "./job-request.ts";
 import { remediateJob } from "./remediate.ts";
 import { submitJob } from "./submit.ts";
 
@@ -148,8 +149,7 @@ describe("enforcement", () => {
 });
 
 describe("a job that comes over the bus", () => {
-  const publish = async (jobId: string, context: unknown): Promise<void> => {
-    const key = contextKey(jobId);
+  const publish = async (jobId: string, context: unknown, key = contextKey(jobId)): Promise<void> => {
     if (context !== undefined) await scene.payloads.put(key, Buffer.from(JSON.stringify(context)), 60_000, NEVER);
     const value = { jobId, topic: "job.echo", tenantId: "acme", contextPtr: pointerTo(key) };
     const packet = { senderId: "client", protocolVersion: 1, payload: { kind: "jobRequest", value } } as const;
@@ -175,6 +175,42 @@ describe("a job that comes over the bus", () => {
     }
     await publish("bad", { amount: "one" }); // which changes nothing
     expect((await scene.load("bad")).steps).toHaveLength(2);
+  });
+
+  it("is checked by its own context alone: a schema asks no question about what is another's", async () => {
+    await open();
+    await addWorker(scene, {});
+    await register("acme/In", AMOUNT);
+    await name("org", { "job.echo": "acme/In" });
+    const { jobId } = await scene.submit({ tenant: "victim", context: { amount: 1 } });
+    const asked: string[] = [];
+    const { get } = scene.payloads;
+    scene.payloads.get = (key, signal) => {
+      asked.push(key);
+      return get.call(scene.payloads, key, signal);
+    };
+    for (const key of [contextKey(jobId), `res:${jobId}`, "cordum:{0}:key:k1", "cordum:store"]) {
+      await publish(`asks-${asked.length}-${key.length}`, undefined, key);
+      const { phase } = await scene.load(`asks-${asked.length}-${key.length}`);
+      expect(phase).toMatchObject({ state: "FAILED", outcome: { code: "schema_validation_failed" } });
+    }
+    expect(asked).toEqual([]);
+  });
+
+  it("is checked by what a gateway has stored, when one rings with it", async () => {
+    await open();
+    await register("acme/In", AMOUNT);
+    await name("org", { "job.echo": "acme/In" });
+    const { jobId } = await scene.submit({ ...good, idempotencyKey: "k" });
+    const request = requestOf(await scene.load(jobId));
+    const packet = {
+      senderId: "gateway",
+      protocolVersion: 1,
+      payload: { kind: "jobRequest", value: request },
+    } as const;
+    await scene.bus.publish(SUBJECTS.jobSubmit, encodePacket(packet), NEVER);
+    await scene.quiet();
+    expect(scene.said.filter(({ event }) => event === "schema.not_kept")).toEqual([]);
   });
 
   it("fails when the schema is not there", async () => {

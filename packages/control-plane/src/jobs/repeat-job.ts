@@ -4,7 +4,7 @@
 // P1. The new job is judged like any submit: approvals, and what the control plane told the first worker, are not carried over. P2. Who asked
 //     stays who asked: whoever has it repeated is in the audit. P3. Without its context a job would be another one: it is refused.
 
-import { contextKey, encodeJobRequest, type JobRequest, parsePointer, pointerTo } from "@cordum/protocol";
+import { contextKey, encodeJobRequest, type JobRequest, pointerTo } from "@cordum/protocol";
 import type { Origin } from "../dead-letters/dead-letter.ts";
 import { Fault } from "../ports/fault.ts";
 import type { Job } from "./job.ts";
@@ -12,6 +12,7 @@ import type { DeedOf } from "./job-audit.ts";
 import type { JobParts } from "./job-parts.ts";
 import { REQUEST_BYTES_MAX, RESERVED_ENV, RESERVED_LABELS, withoutKeys } from "./job-request.ts";
 import { payloadFault } from "./job-schemas.ts";
+import { ownContextKey } from "./own-payloads.ts";
 import { createJob } from "./submit.ts";
 
 export interface Repetition {
@@ -66,13 +67,12 @@ export function requestOfRepeat(
 }
 
 async function contextOf(
-  { contextPtr }: JobRequest,
+  request: JobRequest,
   { payloads, clock, settings }: JobParts,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
-  const parsed = parsePointer(contextPtr);
-  if (parsed.kind !== "key") return undefined;
-  return payloads.get(parsed.fallbackKey ?? parsed.key, clock.deadline(signal, settings.storeTimeoutMs));
+  const key = ownContextKey({ id: request.jobId, bodyHash: "" }, request);
+  return key === undefined ? undefined : payloads.get(key, clock.deadline(signal, settings.storeTimeoutMs));
 }
 
 async function copyContext(from: string, to: string, parts: JobParts, signal: AbortSignal): Promise<void> {

@@ -6,13 +6,7 @@
 // The bytes of the request are kept as they came, so that fields of newer clients survive; only a request that claims what the control
 // plane alone may say is written anew, without it.
 
-import {
-  type BusPacket,
-  encodeJobRequest,
-  type JobRequest,
-  JobPriority as PriorityOnWire,
-  parsePointer,
-} from "@cordum/protocol";
+import { type BusPacket, encodeJobRequest, type JobRequest, JobPriority as PriorityOnWire } from "@cordum/protocol";
 import type { Verdict } from "../ports/bus.ts";
 import type { EpochMs } from "../ports/time.ts";
 import { capText } from "./cap-text.ts";
@@ -21,6 +15,7 @@ import type { Job, JobPriority } from "./job.ts";
 import type { JobParts } from "./job-parts.ts";
 import { hashRequest, REQUEST_BYTES_MAX, RESERVED_ENV, RESERVED_LABELS, withoutKeys } from "./job-request.ts";
 import { codeOf, payloadFault } from "./job-schemas.ts";
+import { ownContextKey } from "./own-payloads.ts";
 import { createJob, type JobDraft } from "./submit.ts";
 import { complaintsOfTopic, isShortText } from "./submit-command.ts";
 import { isDue } from "./transition.ts";
@@ -79,12 +74,14 @@ export async function submitPacket(received: RequestPacket, parts: JobParts, sig
 }
 
 async function withRefusal(draft: JobDraft, parts: JobParts, signal: AbortSignal): Promise<JobDraft> {
-  const { clock, payloads, settings } = parts;
-  const parsed = parsePointer(draft.request.contextPtr);
-  const load = async (): Promise<Uint8Array | undefined> =>
-    parsed.kind === "key"
-      ? payloads.get(parsed.fallbackKey ?? parsed.key, clock.deadline(signal, settings.storeTimeoutMs))
-      : undefined;
+  const { clock, jobs, payloads, settings } = parts;
+  const within = () => clock.deadline(signal, settings.storeTimeoutMs);
+  const load = async (): Promise<Uint8Array | undefined> => {
+    // A gateway rings with jobs that are there; with an idempotency key their contexts have names of their own.
+    const seen = await jobs.load(draft.jobId, within());
+    const key = ownContextKey({ id: draft.jobId, bodyHash: seen?.record.bodyHash ?? "" }, draft.request);
+    return key === undefined ? undefined : payloads.get(key, within());
+  };
   const checking = payloadFault({ ...draft, load }, parts, signal);
   const fault = checking === undefined ? undefined : await checking;
   return fault === undefined ? draft : { ...draft, refusal: { code: codeOf(fault), message: fault.message } };
