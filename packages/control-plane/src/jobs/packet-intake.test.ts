@@ -10,6 +10,8 @@ import {
   wrapJobRequest,
 } from "@cordum/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { WORKERS_MAX } from "../scheduling/registry.ts";
+import { HEARTBEAT } from "../testing/blanks.ts";
 import { type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
 import { addWorker } from "../testing/scene-worker.ts";
 import { JOB_KIND } from "./job-store.ts";
@@ -235,6 +237,41 @@ describe("a job from the bus", () => {
       code: "IDEMPOTENCY_CONFLICT",
     });
     await fresh.settle();
+  });
+});
+
+describe("workers that nobody has", () => {
+  const presence = (kind: "heartbeat" | "handshake", id: string, words: readonly string[] = []): Promise<void> => {
+    const payload =
+      kind === "heartbeat"
+        ? ({ kind, value: { workerId: id, pool: "p", capabilities: words } } as const)
+        : ({ kind, value: { componentId: id, readyTopics: words } } as const);
+    return publish(SUBJECTS[kind], encodePacket({ senderId: id, protocolVersion: 1, payload }));
+  };
+  const rejected = (reason: string) => scene.counts.get(`cordum_scheduler_validation_rejections_total ${reason}`);
+
+  it("are taken in up to a number, and push nobody out", async () => {
+    const { registry } = scene.parts;
+    await addWorker(scene);
+    for (let n = 1; n < WORKERS_MAX; n++) registry.hear({ ...HEARTBEAT, workerId: `made-up-${n}` }, scene.clock.now());
+    await presence("heartbeat", "one-too-many");
+    expect(registry.find("one-too-many", scene.clock.now())).toBeUndefined();
+    expect(rejected("workers")).toBe(1);
+    await presence("heartbeat", "w1");
+    expect(registry.find("w1", scene.clock.now())).toMatchObject({ heartbeat: { pool: "p" } });
+    await scene.clock.advance(31_000); // made-up workers that say nothing are gone
+    registry.expire(scene.clock.now());
+    await presence("heartbeat", "one-too-many");
+    expect(registry.find("one-too-many", scene.clock.now())).toBeDefined();
+  });
+
+  it("fill no memory with what they say of themselves", async () => {
+    const long = Array.from({ length: 100 }, (_, n) => `job.${"x".repeat(200)}.${n}`);
+    await presence("heartbeat", "long", long);
+    await presence("handshake", "long", long);
+    expect(rejected("presence_bytes")).toBe(2);
+    await presence("heartbeat", "long");
+    expect(scene.parts.registry.find("long", scene.clock.now())).toMatchObject({ topics: undefined });
   });
 });
 

@@ -32,6 +32,8 @@ const ACK: Verdict = { kind: "ack" };
 const IN_FLIGHT_MAX = 256;
 const WORKER_ID_CHARS_MAX = 256;
 const JOB_ID_CHARS_MAX = 256;
+/** Of a heartbeat or handshake, as over a gateway: what they say is kept as long as the worker is. */
+const PRESENCE_BYTES_MAX = 16_384;
 /** Label of a heartbeat by which our SDK tells one start of a worker from the next. */
 const INSTANCE_LABEL = "cordum.instance";
 
@@ -110,10 +112,11 @@ const heartbeats = (parts: JobParts, backlog: Backlog): Handle =>
   leading(
     (payload) => (payload.kind === "heartbeat" ? payload.value : undefined),
     parts,
-    async ({ value }, signal) => {
+    async ({ value, bytes }, signal) => {
       const { workerId, pool } = value;
-      if (workerId === "" || workerId.length > WORKER_ID_CHARS_MAX) return { kind: "refuse", reason: "worker_id" };
       const { registry, drives } = parts;
+      const complaint = complaintOfPresence(workerId, bytes) ?? (registry.hasRoomFor(workerId) ? undefined : "workers");
+      if (complaint !== undefined) return refusePresence(complaint, parts);
       const now = parts.clock.now();
       const freeBefore = registry.find(workerId, now)?.free ?? 0;
       if (registry.hear(readHeartbeat(value), now)) {
@@ -130,14 +133,25 @@ const handshakes = (parts: JobParts, backlog: Backlog): Handle =>
   leading(
     (payload) => (payload.kind === "handshake" ? payload.value : undefined),
     parts,
-    async ({ value }) => {
+    async ({ value, bytes }) => {
       const workerId = value.componentId;
-      if (workerId === "" || workerId.length > WORKER_ID_CHARS_MAX) return { kind: "refuse", reason: "component_id" };
+      const complaint = complaintOfPresence(workerId, bytes);
+      if (complaint !== undefined) return refusePresence(complaint, parts);
       if (parts.registry.announce(workerId, value.readyTopics, parts.clock.now()) && parts.drives)
         backlog.hint(parts.registry.find(workerId, parts.clock.now()));
       return ACK;
     },
   );
+
+function complaintOfPresence(workerId: string, bytes: Uint8Array): string | undefined {
+  if (workerId === "" || workerId.length > WORKER_ID_CHARS_MAX) return "worker_id";
+  return bytes.length > PRESENCE_BYTES_MAX ? "presence_bytes" : undefined;
+}
+
+function refusePresence(reason: string, { meter }: JobParts): Verdict {
+  meter.count("cordum_scheduler_validation_rejections_total", { reason });
+  return { kind: "refuse", reason };
+}
 
 async function receiveCancel(cancel: ValueOf<"jobCancel">, parts: JobParts, signal: AbortSignal): Promise<Verdict> {
   if (cancel.jobId.length > JOB_ID_CHARS_MAX) return ACK; // no job has such an id

@@ -20,6 +20,8 @@ export const WORKER_TTL_MS: Ms = 30_000;
 /** Announcements of workers that send no heartbeat (any more). */
 const ANNOUNCED_KEEP_MS: Ms = 3_600_000;
 const ANNOUNCED_MAX = 10_000;
+/** Whoever may publish on the bus can make up workers: beyond these, one that is not known is not taken in. */
+export const WORKERS_MAX = 10_000;
 /** Slots of a worker that does not say how many it has. */
 const UNSTATED_CAPACITY = 100;
 /** Of each of two generations: the older is dropped whole, which costs less than finding the oldest one each time. */
@@ -127,6 +129,11 @@ export class Registry {
 
   hasListenedFor(ms: Ms, now: EpochMs): boolean {
     return this.#listeningSince !== undefined && now - this.#listeningSince > ms;
+  }
+
+  /** False when it is unknown and there are too many: then its heartbeat is not heard. */
+  hasRoomFor(workerId: string): boolean {
+    return this.#entries.size < WORKERS_MAX || this.#entries.has(workerId);
   }
 
   /** True when the worker is new, was gone, or is another incarnation: what it had is to be looked at. */
