@@ -1,9 +1,18 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { findTarget } from "./connect.ts";
-import { forgetAddress, noteAddress, openFolder } from "./dev/folder.ts";
+import { ensurePolicy, forgetAddress, noteAddress, openFolder } from "./dev/folder.ts";
 import { Given } from "./given.ts";
 import { loadAddress, loadKeys } from "./local.ts";
 import { testTerminal } from "./testing/terminal.ts";
@@ -33,6 +42,25 @@ describe("the data folder", () => {
     expect(statSync(first.keysPath).mode & 0o777).toBe(0o600);
     expect(statSync(data).mode & 0o777).toBe(0o700);
     expect(open().keys).toEqual(first.keys);
+  });
+
+  it.each(["dev.json", "cordum.db", "cordum.db-wal", "cordum.db-shm", "cordum.db.lock"])(
+    "is refused where %s leads elsewhere (F3)",
+    (name) => {
+      mkdirSync(data);
+      writeFileSync(join(home, "precious"), "mine");
+      symlinkSync(join(home, "precious"), join(data, name));
+      expect(() => noteAddress(open(), "http://127.0.0.1:1")).toThrow(`${name} is a link`);
+      expect(readFileSync(join(home, "precious"), "utf8")).toBe("mine");
+    },
+  );
+
+  it("gets its policy inside, although a link stands there (F3)", () => {
+    mkdirSync(data);
+    symlinkSync(join(home, "elsewhere"), join(data, "policy.yaml"));
+    const folder = open();
+    expect(() => ensurePolicy(folder)).toThrow("EEXIST");
+    expect(existsSync(join(home, "elsewhere"))).toBe(false);
   });
 
   it("says so when its keys are damaged, instead of making new ones", () => {

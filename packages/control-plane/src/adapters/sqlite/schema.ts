@@ -7,8 +7,9 @@
 // F3. What a batch touches lies close together, for pages are what a commit costs: the entries of one member in one place (a job
 //     enters seven indexes and dirties one page for it, not seven), orders and records at their growing ends. Pages of 8 KiB took
 //     a tenth off. Ids that grow with time take another third off: random ones dirty a page of every tree.
+// F4. The file holds what people submit: it is made for its owner alone, wherever it lies. SQLite gives its log the same mode.
 
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { Fault, messageOf } from "../../ports/fault.ts";
 
@@ -41,6 +42,7 @@ const TABLES = `
 /** Opens or creates the file and takes possession of it. STATE_MISCONFIGURED when another process owns it, when it was written
  *  by a newer version, and when it has another number of partitions. */
 export function openFile(path: string, partitions: number): DatabaseSync {
+  closeSync(openSync(path, "a", 0o600));
   const db = new DatabaseSync(path);
   try {
     own(db, path);

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -60,6 +60,15 @@ function startWriter() {
 }
 
 describe("sqlite: who owns the file", () => {
+  it("F4: it is for its owner alone, with its log, in a folder that others may look into too", async () => {
+    await chmod(folder, 0o755);
+    const store = await open();
+    const files = (await readdir(folder)).filter((name) => name === "state.db" || name === "state.db-wal");
+    for (const name of files) expect((await stat(join(folder, name))).mode & 0o777).toBe(0o600);
+    expect(files).toHaveLength(2);
+    await store.state.close();
+  });
+
   it("F1: refuses a file that another process owns, naming it, and takes it over when that one was killed; F2: nothing is lost", async () => {
     const writer = startWriter();
     const accepted: number[] = [];
