@@ -2,7 +2,7 @@
 // Owns:          starting them, their CPU time, what they were asked.
 // Must not know: who uses them.
 
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startNats } from "@cordum/control-plane/testing/nats-servers";
@@ -65,6 +65,7 @@ export async function startMeasuredNats(jetstream: boolean): Promise<MeasuredNat
   const pidPath = join(tmpdir(), `cordum-bench-nats-${process.pid}-${monitorPort}.pid`);
   const server = await startNats({ jetstream, args: ["-m", String(monitorPort), "--pid", pidPath] });
   const pid = (await readFile(pidPath, "utf8")).trim();
+  await rm(pidPath);
   return {
     url: server.url,
     async read() {

@@ -2,4 +2,4 @@
 // A gateway of a fleet, under the name that the original's image gives it: `cordum serve --roles gateway`.
 import { launch } from "./launch.mjs";
 
-await launch("serve", "--roles", "gateway");
+launch("serve", "--roles", "gateway");

@@ -2,4 +2,4 @@
 // A scheduler of a fleet, under the name that the original's image gives it: `cordum serve --roles scheduler`.
 import { launch } from "./launch.mjs";
 
-await launch("serve", "--roles", "scheduler");
+launch("serve", "--roles", "scheduler");

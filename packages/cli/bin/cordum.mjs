@@ -2,4 +2,4 @@
 // The `cordum` command.
 import { launch } from "./launch.mjs";
 
-await launch();
+launch();

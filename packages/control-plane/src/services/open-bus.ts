@@ -1,9 +1,8 @@
 // Opening the bus that the configuration names.
-// Owns:          which adapter stands behind Bus.
+// Owns:          which adapter stands behind Bus. An adapter is loaded when it is named.
 // Must not know: what is said on it.
 
 import { inProcessBus } from "../adapters/inprocess/bus.ts";
-import { openNatsBus } from "../adapters/nats/open-nats.ts";
 import type { Bus } from "../ports/bus.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Log } from "../ports/telemetry.ts";
@@ -22,6 +21,7 @@ export async function openBus(
 ): Promise<OpenedBus> {
   if (config.kind === "in_process") return { bus: inProcessBus(parts), onGap: () => undefined };
   const { url, usesJetStream, adoptsStreams, stream, credentials, tls } = config;
+  const { openNatsBus } = await import("../adapters/nats/open-nats.ts");
   const bus = await openNatsBus({
     url,
     mode: usesJetStream ? "jetstream" : "core",

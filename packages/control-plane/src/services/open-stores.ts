@@ -1,13 +1,11 @@
 // Opening the store that the configuration names.
-// Owns:          which adapter stands behind State and Payloads, and the order in which they close.
+// Owns:          which adapter stands behind State and Payloads, and the order in which they close. An adapter is loaded when it is named.
 // Must not know: what is stored.
 
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { memoryPayloads } from "../adapters/memory/memory-payloads.ts";
 import { type MemoryStateOptions, memoryState } from "../adapters/memory/memory-state.ts";
-import { openRedis } from "../adapters/redis/open-redis.ts";
-import { openSqlite } from "../adapters/sqlite/open-sqlite.ts";
 import { readTextFile } from "../adapters/system/text-file.ts";
 import type { Clock } from "../ports/clock.ts";
 import { Fault, unreachable } from "../ports/fault.ts";
@@ -59,7 +57,8 @@ async function open(
   switch (config.kind) {
     case "memory":
       return openMemory({ partitions: config.partitions, layout, clock }, payloadBytesMax);
-    case "sqlite":
+    case "sqlite": {
+      const { openSqlite } = await import("../adapters/sqlite/open-sqlite.ts");
       await mkdir(config.folder, { recursive: true, mode: 0o700 });
       return openSqlite({
         path: join(config.folder, "cordum.db"),
@@ -68,7 +67,9 @@ async function open(
         clock,
         payloadBytesMax,
       });
+    }
     case "redis": {
+      const { openRedis } = await import("../adapters/redis/open-redis.ts");
       const tls = config.tls === undefined ? {} : { tls: await readTls(config.tls) };
       const clusterAddresses = config.clusterAddresses.map(({ host, port }) => `${host}:${port}`);
       const cluster = clusterAddresses.length === 0 ? {} : { clusterAddresses };
