@@ -11,6 +11,7 @@ import {
 import fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { openSessionScene, type SessionScene } from "../testing/session-scene.ts";
+import { REFUSALS } from "./refusal-pace.ts";
 import type { SessionSettings } from "./session-parts.ts";
 
 let stage: SessionScene;
@@ -19,6 +20,7 @@ const open = async (limits: Partial<SessionSettings> = {}): Promise<void> => {
 };
 afterEach(() => stage[Symbol.asyncDispose]());
 
+const NOTHING = new Uint8Array();
 const CODES: readonly number[] = Object.values(SESSION_CLOSE);
 const load = (id: number): WorkerFrame => ({ kind: "load", id, key: "ctx:x" });
 
@@ -148,6 +150,30 @@ describe("too much", () => {
     expect(await worker.beat({ labels: { long: "x".repeat(20_000) } })).toMatchObject({ code: "PACKET_TOO_LARGE" });
     await stage.scene.pass(10_000);
     expect(await worker.beat()).toMatchObject({ kind: "done" });
+  });
+
+  it("of what it may not have is answered at a pace, for all workers of its tenant together (F1 to F3)", async () => {
+    await open();
+    const workers = await Promise.all(["w1", "w2"].map((id) => stage.worker({ id })));
+    const other = await stage.worker({ tenant: "other" });
+    const refusals = () => workers.flatMap(({ frames }) => frames).filter(({ kind }) => kind === "refused").length;
+    for (let round = 0; round < 10; round++) {
+      for (const worker of workers)
+        for (let n = 0; n < 100; n++) worker.say({ kind: "load", id: 10_000 + round * 100 + n, key: "ctx:x" });
+      await stage.scene.clock.advance(0);
+    }
+    expect(refusals()).toBe(REFUSALS.burst);
+    const { said } = stage.scene;
+    const lines = said.length;
+    for (const worker of workers)
+      for (let n = 0; n < 100; n++) worker.say({ kind: "publish", id: 20_000 + n, subject: ">", packet: NOTHING });
+    await stage.scene.clock.advance(1_000);
+    expect(refusals()).toBe(REFUSALS.burst + REFUSALS.perSecond);
+    expect(said.length - lines).toBeLessThanOrEqual(200);
+    expect(await other.ask({ kind: "load", key: "ctx:x" })).toMatchObject({ code: "PAYLOAD_FORBIDDEN" });
+    await stage.scene.clock.advance(10_000);
+    expect(refusals()).toBe(REFUSALS.burst + 200);
+    expect(workers.map(({ closedWith }) => closedWith)).toEqual([undefined, undefined]);
   });
 
   it("of capacity is not believed", async () => {

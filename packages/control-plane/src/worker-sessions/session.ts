@@ -7,7 +7,8 @@
 //     answered alike whether it exists or not.
 // S3. The session vouches: what goes to the bus is written here, in the worker's name, about jobs that are out with it by their records.
 // S4. Payloads are read and written for jobs that are out with the worker at that moment, and for no others.
-// S5. Nothing here grows without an end: requests (requests.ts), deliveries and jobs (handover.ts), topics, presence in a second.
+// S5. Nothing here grows without an end: requests (requests.ts), deliveries and jobs (handover.ts), topics, presence in a second, refusals in
+//     a second (refusal-pace.ts).
 
 import {
   directSubject,
@@ -22,6 +23,7 @@ import {
 } from "@cordum/protocol";
 import type { Subscription } from "../ports/bus.ts";
 import { Fault } from "../ports/fault.ts";
+import type { Ms } from "../ports/time.ts";
 import { Handover, type Outlet } from "./handover.ts";
 import { Requests } from "./requests.ts";
 import type { FrameSocket, OnRefused, SessionParts } from "./session-parts.ts";
@@ -32,6 +34,8 @@ export interface SessionEvents {
   /** The worker has said who it is. What comes back is why there is no room for it. */
   welcome(session: WorkerSession, worker: SessionWorker): string | undefined;
   ended(session: WorkerSession): void;
+  /** It asked for what it may not have. For how long the answer waits. */
+  refused(): Ms;
   readonly onRefused: OnRefused;
 }
 
@@ -231,6 +235,8 @@ export class WorkerSession {
   }
 
   async #answer({ id }: Request, answer: Answer): Promise<void> {
+    const waitMs = answer.kind === "refused" && answer.isFinal ? this.#events.refused() : 0;
+    if (waitMs > 0) await this.#parts.clock.sleep(waitMs, this.#life.signal);
     if (answer.kind === "done") await this.#send({ kind: "done", id, bytes: answer.bytes ?? NOTHING });
     else await this.#send({ ...answer, id });
   }

@@ -12,6 +12,7 @@ import { parsePacket, SESSION_CLOSE, SUBJECTS } from "@cordum/protocol";
 import type { Subscription } from "../ports/bus.ts";
 import { messageOf } from "../ports/fault.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
+import { RefusalPace } from "./refusal-pace.ts";
 import type { RevocationOrder } from "./revocations.ts";
 import { Revoker } from "./revoker.ts";
 import { type SessionEvents, WorkerSession } from "./session.ts";
@@ -40,6 +41,7 @@ export class WorkerSessions {
   readonly #all = new Set<WorkerSession>();
   readonly #byWorker = new Map<string, Entry>();
   readonly #ofTenant = new Map<string, number>();
+  readonly #pace = new RefusalPace();
   #subscriptions: readonly Subscription[] = [];
   #isClosing = false;
 
@@ -77,6 +79,7 @@ export class WorkerSessions {
       onRefused,
       welcome: (session, worker) => this.#welcome(session, worker),
       ended: (session) => this.#forget(session, tenant),
+      refused: () => this.#pace.note(tenant, this.#parts.clock.mono()),
     };
     const session = new WorkerSession(socket, tenant, this.#parts, events);
     this.#all.add(session);
