@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Fault } from "../ports/fault.ts";
-import { createLog, type LogSettings } from "./log.ts";
+import { createLog, type LogSettings, WARNINGS } from "./log.ts";
 
 const KEY = `cordum_${"aB3".repeat(20)}`;
 const AT = Date.UTC(2026, 0, 2, 3, 4, 5, 6);
@@ -38,6 +38,29 @@ describe("the log", () => {
     expect(lines).toEqual([
       '2026-01-02T03:04:05.006Z WARN  job.late jobId=j1 reason="a b\\n2026 ERROR forged" n=1 service=gateway\n',
     ]);
+  });
+
+  it("is not filled by whoever causes warnings: the next line says how many there were not (L4)", () => {
+    const lines: string[] = [];
+    let now = AT;
+    const sink = { write: (line: string) => lines.push(line) };
+    const log = createLog({ format: "json", level: "info", about: {} }, sink, () => now);
+    for (let n = 0; n < 5_000; n++) {
+      log.warn("session.refused", { n });
+      log.error("request.failed", new Error("x"));
+      log.info("job.dispatched");
+    }
+    log.warn("bus.lost");
+    const of = (event: string) => lines.filter((line) => line.includes(event));
+    expect(
+      ["session.refused", "request.failed", "job.dispatched", "bus.lost"].map((event) => of(event).length),
+    ).toEqual([WARNINGS.max, WARNINGS.max, 5_000, 1]);
+    now += WARNINGS.spanMs;
+    log.warn("session.refused", { n: 5_000 });
+    expect(JSON.parse(lines.at(-1) ?? "")).toMatchObject({ n: 5_000, untoldBefore: 4_900 });
+    now -= 60_000; // a clock that was put back keeps nothing silent
+    log.warn("session.refused", { n: 5_001 });
+    expect(JSON.parse(lines.at(-1) ?? "")).not.toHaveProperty("untoldBefore");
   });
 
   it.each(["json", "text"] as const)("hides secrets in %s lines", (format) => {

@@ -2,6 +2,8 @@
 // Owns:          the form of a line (JSON or text), levels, redaction, cause chains.
 // Must not know: who logs what; the environment.
 // L1. One line per event, whatever is in the fields. L2. Secrets are hidden (redaction.ts). L3. Logging never throws.
+// L4. Strangers cause warnings: of one event there are so many lines in a span of time, the next line after that says how many there were not.
+//     What was refused is counted by metrics, whether a line tells it or not.
 
 import { pino } from "pino";
 import type { Log, LogFields } from "../ports/telemetry.ts";
@@ -22,6 +24,8 @@ export interface LogSink {
   write(line: string): unknown;
 }
 
+/** See L4. */
+export const WARNINGS = { max: 100, spanMs: 10_000 } as const;
 const CAUSES_MAX = 8;
 const ITEMS_MAX = 50;
 const RANK = { debug: 20, info: 30, warn: 40, error: 50, silent: 100 } as const satisfies {
@@ -34,13 +38,52 @@ export function createLog(settings: LogSettings, sink: LogSink, now: () => Epoch
     if (RANK[level] < RANK[settings.level]) return () => undefined;
     return (event: string, fields?: LogFields) => write(level, event, fields === undefined ? {} : visible(fields));
   };
-  const error = at("error");
+  const [warn, error, told] = [at("warn"), at("error"), new Told(now)];
   return {
     debug: at("debug"),
     info: at("info"),
-    warn: at("warn"),
-    error: (event, thrown, fields) => error(event, { ...fields, ...describe(thrown) }),
+    warn(event, fields) {
+      const more = told.before(event);
+      if (more !== undefined) warn(event, { ...fields, ...more });
+    },
+    error(event, thrown, fields) {
+      const more = told.before(event);
+      if (more !== undefined) error(event, { ...fields, ...describe(thrown), ...more });
+    },
   };
+}
+
+interface Span {
+  readonly endsAt: EpochMs;
+  lines: number;
+  untold: number;
+}
+
+/** Events are named in the code: there are not many. */
+class Told {
+  readonly #now: () => EpochMs;
+  readonly #spans = new Map<string, Span>();
+
+  constructor(now: () => EpochMs) {
+    this.#now = now;
+  }
+
+  /** What a line of the event says of lines before it that there were not; undefined: there is no line. */
+  before(event: string): LogFields | undefined {
+    const now = this.#now();
+    const known = this.#spans.get(event);
+    if (known !== undefined && now < known.endsAt && now >= known.endsAt - WARNINGS.spanMs) {
+      if (known.lines >= WARNINGS.max) {
+        known.untold++;
+        return undefined;
+      }
+      known.lines++;
+      return {};
+    }
+    this.#spans.set(event, { endsAt: now + WARNINGS.spanMs, lines: 1, untold: 0 });
+    const untoldBefore = known?.untold ?? 0;
+    return untoldBefore === 0 ? {} : { untoldBefore };
+  }
 }
 
 /** Says nothing. */
