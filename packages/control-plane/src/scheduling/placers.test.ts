@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { PLACER_TTL_MS, Placers, shareOf } from "./placers.ts";
+import { PLACER_TTL_MS, PLACERS_MAX, Placers, shareOf } from "./placers.ts";
 
 const NOW = 1_000_000;
 
@@ -36,6 +36,17 @@ describe("Placers", () => {
     for (let at = NOW + 1_000; at <= NOW + 60_000; at += 1_000) placers.excuseSilence(at);
     expect(placers.alive(NOW + 60_000)).toEqual(["a", "b"]);
     expect(placers.alive(NOW + 60_001 + PLACER_TTL_MS)).toEqual(["b"]);
+  });
+
+  it("are heard up to a number: made-up ones fill no memory, and push nobody out", () => {
+    const placers = new Placers("b");
+    expect(placers.hear("a", NOW)).toBe(true);
+    for (let n = 1; n < PLACERS_MAX; n++) expect(placers.hear(`made-up-${n}`, NOW)).toBe(true);
+    expect(placers.hear("one-too-many", NOW)).toBe(false);
+    expect(placers.alive(NOW)).toHaveLength(1 + PLACERS_MAX);
+    placers.hear("a", NOW + 5_000);
+    expect(placers.hear("c", NOW + PLACER_TTL_MS + 1)).toBe(true);
+    expect(placers.alive(NOW + PLACER_TTL_MS + 1)).toEqual(["a", "b", "c"]);
   });
 
   it("counts those that were heard of lately, and itself", () => {

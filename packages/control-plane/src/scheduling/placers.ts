@@ -10,6 +10,8 @@ import type { EpochMs, Ms } from "../ports/time.ts";
 
 /** A placer is alive for this long after its last word. */
 export const PLACER_TTL_MS: Ms = 7_000;
+/** Of others. Whoever may publish on the bus can make placers up: beyond these, one that is not known is not heard. */
+export const PLACERS_MAX = 256;
 
 export class Placers {
   readonly #self: string;
@@ -27,6 +29,7 @@ export class Placers {
   /** True when the list of living placers has changed by it. */
   hear(id: string, now: EpochMs): boolean {
     const isNew = id !== this.#self && !this.#isAlive(id, now);
+    if (isNew && this.alive(now).length > PLACERS_MAX) return false;
     this.#seenAt.set(id, now);
     if (isNew) this.#cached = undefined;
     return isNew;
