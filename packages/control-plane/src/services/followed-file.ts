@@ -2,7 +2,8 @@
 // Owns:          reading at start and every interval, and telling when a file is no good.
 // Must not know: what the files mean.
 // W1. At start a file that is named must be readable and valid: else the process does not start. W2. Later a bad file changes nothing and
-//     is said once per content.
+//     is said once per content. W3. A file that is just being written may be valid and say less than it will, such as a policy without
+//     its last rules: a change counts once the file has stayed as it is for a moment.
 
 import { readTextFile } from "../adapters/system/text-file.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -10,6 +11,8 @@ import type { Log } from "../ports/telemetry.ts";
 import type { Ms } from "../ports/time.ts";
 
 const FILE_BYTES_MAX = 1_048_576;
+/** See W3. */
+const SETTLED_MS: Ms = 250;
 
 export interface FollowedFile {
   /** Name of the setting that names the file. */
@@ -49,6 +52,9 @@ async function follow(
       continue;
     }
     if (read.text === last) continue;
+    if (!(await parts.clock.sleep(Math.min(SETTLED_MS, file.intervalMs), signal))) return;
+    const again = await readTextFile(path, FILE_BYTES_MAX);
+    if (again.kind === "unreadable" || again.text !== read.text) continue;
     last = read.text;
     const faults = use(read.text);
     if (faults.length > 0) parts.log.warn("file.refused", { setting, path, faults });
