@@ -5,7 +5,7 @@ import { realpathSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { runOnNode26, SOURCE_FLAGS } from "../packages/cli/bin/node-26.mjs";
 
-export { findNode26, NODE_MAJOR } from "../packages/cli/bin/node-26.mjs";
+export { findNode26 } from "../packages/cli/bin/node-26.mjs";
 
 const [, started = ""] = process.argv;
 if (started !== "" && realpathSync(started) === fileURLToPath(import.meta.url)) {

@@ -2,19 +2,15 @@
 // Owns:          starting it as a person does, for the first time and again.
 // Must not know: what it does meanwhile.
 
-import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { startDev } from "../../packages/cli/src/testing/dev-process.ts";
 import { middleOf } from "../campaign.ts";
 import { spread, whole } from "../report.ts";
 import type { Scale, Scenario } from "../scenario.ts";
 
-const COMMAND = fileURLToPath(new URL("../../packages/cli/bin/cordum.mjs", import.meta.url));
 const STARTS: { readonly [scale in Scale]: number } = { full: 7, quick: 3, tiny: 0 };
-const START_MS_MAX = 30_000;
-const READY = /^Cordum is ready at /m;
 
 interface Start {
   readonly readyMs: number;
@@ -24,31 +20,13 @@ interface Start {
 }
 
 async function start(cwd: string): Promise<Start> {
-  const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(CORDUM|GATEWAY|NATS|REDIS|NODE_COMPILE)_/.test(name)),
-  );
   const from = performance.now();
-  const child = spawn(process.execPath, [COMMAND, "dev", "--port", "0"], {
-    cwd,
-    env: { ...env, XDG_CACHE_HOME: join(cwd, "cache") },
-    stdio: ["ignore", "pipe", "pipe"],
+  const { child, ended } = await startDev(cwd, [], {
+    XDG_CACHE_HOME: join(cwd, "cache"),
+    NODE_COMPILE_CACHE: undefined,
   });
-  const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
-  let said = "";
+  const readyMs = performance.now() - from;
   try {
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`cordum dev is not ready after 30 s: ${said}`)), START_MS_MAX);
-      const hear = (chunk: Buffer): void => {
-        said += String(chunk);
-        if (!READY.test(said)) return;
-        clearTimeout(timer);
-        resolve();
-      };
-      child.stdout.on("data", hear);
-      child.stderr.on("data", hear);
-      child.once("exit", (code) => reject(new Error(`cordum dev ended with ${code}: ${said}`)));
-    });
-    const readyMs = performance.now() - from;
     return { readyMs, ...(await spentBy(child.pid ?? 0)) };
   } finally {
     child.kill("SIGTERM");

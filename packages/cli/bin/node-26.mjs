@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 
-export const NODE_MAJOR = 26;
+const NODE_MAJOR = 26;
 
 /** Of Node, where programs run from their sources. */
 export const SOURCE_FLAGS = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
@@ -50,7 +50,7 @@ export function findNode26() {
  * Becomes Node 26 running `args`; a Node before 22.15, and Windows, run it beside and end as it ends, and signals go through to it.
  * `flags`: of Node. `env`: beside that of this process.
  */
-export function runOnNode26(args, { flags = [], env = {} } = {}) {
+export function runOnNode26(args, { flags, env = {} }) {
   const node = findNode26();
   if (node.path === undefined) {
     console.error(node.problem);

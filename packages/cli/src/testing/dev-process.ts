@@ -1,4 +1,4 @@
-// A real `cordum dev` or `cordum serve` process for tests.
+// A real `cordum dev` or `cordum serve` process for tests and the bench.
 // Owns:          starting it in a folder of its own, waiting for its ready line, ending it.
 // Must not know: what is tested.
 
@@ -6,6 +6,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const COMMAND = fileURLToPath(new URL("../../bin/cordum.mjs", import.meta.url));
+
+const START_MS_MAX = 30_000;
 
 export interface Ran {
   readonly code: number | null;
@@ -32,7 +34,7 @@ export function runCommand(
   return start(args, at).ended;
 }
 
-/** Rejects with what was said when the process ends instead of being ready. `args` come behind `dev --port 0`. */
+/** Rejects with what was said when the process ends instead of being ready, or is not ready after START_MS_MAX. `args` come behind `dev --port 0`. */
 export async function startDev(
   cwd: string,
   args: readonly string[] = [],
@@ -61,7 +63,11 @@ function untilSaid(started: ServerProcess, pattern: RegExp): Promise<string> {
     if (found !== null) resolve(found[1] ?? "");
   });
   void started.ended.then(({ code }) => reject(new Error(`the command ended with ${code}:\n${started.said()}`)));
-  return promise;
+  const late = setTimeout(() => {
+    started.child.kill("SIGKILL");
+    reject(new Error(`the command is not ready after ${START_MS_MAX / 1_000} s:\n${started.said()}`));
+  }, START_MS_MAX);
+  return promise.finally(() => clearTimeout(late));
 }
 
 function start(

@@ -18,7 +18,7 @@ import {
 } from "@cordum/protocol";
 import type { About, Handle, Subscription, Verdict } from "../ports/bus.ts";
 import { Fault, messageOf } from "../ports/fault.ts";
-import type { Heartbeat } from "../scheduling/registry.ts";
+import { type Heartbeat, INSTANCE_LABEL, PRESENCE_BYTES_MAX } from "../scheduling/registry.ts";
 import type { Backlog } from "./backlog.ts";
 import { cancelJob } from "./cancel.ts";
 import { capText } from "./cap-text.ts";
@@ -32,10 +32,6 @@ const ACK: Verdict = { kind: "ack" };
 const IN_FLIGHT_MAX = 256;
 const WORKER_ID_CHARS_MAX = 256;
 const JOB_ID_CHARS_MAX = 256;
-/** Of a heartbeat or handshake, as over a gateway: what they say is kept as long as the worker is. */
-const PRESENCE_BYTES_MAX = 16_384;
-/** Label of a heartbeat by which our SDK tells one start of a worker from the next. */
-const INSTANCE_LABEL = "cordum.instance";
 
 type Payload = NonNullable<BusPacket["payload"]>;
 type ValueOf<K extends Payload["kind"]> = Extract<Payload, { readonly kind: K }>["value"];

@@ -12,7 +12,6 @@ import type { DeedOf } from "./job-audit.ts";
 import type { JobParts } from "./job-parts.ts";
 import { REQUEST_BYTES_MAX, RESERVED_ENV, RESERVED_LABELS, withoutKeys } from "./job-request.ts";
 import { payloadFault } from "./job-schemas.ts";
-import { ownContextKey } from "./own-payloads.ts";
 import { createJob } from "./submit.ts";
 
 export interface Repetition {
@@ -33,7 +32,9 @@ export async function repeatJob(
   const encoded = encodeJobRequest(request);
   if (encoded.byteLength > REQUEST_BYTES_MAX)
     throw new Fault("PAYLOAD_TOO_LARGE", `with its new labels the request takes more than ${REQUEST_BYTES_MAX} bytes`);
-  if (from.contextKey !== "") await copyContext(from.contextKey, contextKey(newId), parts, signal);
+  // A context that is not the job's own is not read, so that no schema can ask questions about it.
+  const context =
+    from.contextKey === "" ? undefined : await copyContext(from.contextKey, contextKey(newId), parts, signal);
   const deadlineMs = Math.max(0, Number(request.budget?.deadlineMs ?? 0));
   const { traceId, team, principal, priority } = from;
   const draft = {
@@ -41,7 +42,7 @@ export async function repeatJob(
     bodyHash: "",
     deadlineMs: Number.isSafeInteger(deadlineMs) ? deadlineMs : 0,
   };
-  const fault = await payloadFault({ ...draft, load: () => contextOf(request, parts, signal) }, parts, signal);
+  const fault = await payloadFault({ ...draft, load: async () => context }, parts, signal);
   if (fault !== undefined) throw fault;
   const created = await createJob(draft, parts, signal, deedOf);
   return created.kind === "created" ? created.job : created.seen.record;
@@ -66,18 +67,11 @@ export function requestOfRepeat(
   };
 }
 
-async function contextOf(
-  request: JobRequest,
-  { payloads, clock, settings }: JobParts,
-  signal: AbortSignal,
-): Promise<Uint8Array | undefined> {
-  const key = ownContextKey({ id: request.jobId, bodyHash: "" }, request);
-  return key === undefined ? undefined : payloads.get(key, clock.deadline(signal, settings.storeTimeoutMs));
-}
-
-async function copyContext(from: string, to: string, parts: JobParts, signal: AbortSignal): Promise<void> {
+/** What was copied. */
+async function copyContext(from: string, to: string, parts: JobParts, signal: AbortSignal): Promise<Uint8Array> {
   const within = () => parts.clock.deadline(signal, parts.settings.storeTimeoutMs);
   const bytes = await parts.payloads.get(from, within());
   if (bytes === undefined) throw new Fault("JOB_NOT_RETRYABLE", "the job's context is no longer kept");
   await parts.payloads.put(to, bytes, parts.settings.contextKeepMs, within());
+  return bytes;
 }

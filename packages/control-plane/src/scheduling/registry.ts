@@ -29,6 +29,10 @@ const RELEASED_MAX = 4_096;
 /** Labels that a gateway sets for the workers that are connected to it. */
 export const TENANT_LABEL = "cordum.tenant";
 export const SESSION_LABEL = "cordum.session";
+/** Label of a heartbeat by which our SDK tells one start of a worker from the next. */
+export const INSTANCE_LABEL = "cordum.instance";
+/** Of a packet with a heartbeat or handshake: what they say is kept as long as the worker is. */
+export const PRESENCE_BYTES_MAX = 16_384;
 /** A worker counts a job until the bus has confirmed its result, which takes long where everything is busy. */
 const CROSSING_MS: Ms = 2_000;
 

@@ -29,7 +29,7 @@ import type { Dispatch, Job } from "../jobs/job.ts";
 import { ownersOf } from "../jobs/out-with-worker.ts";
 import { WORKER_NOT_REACHED } from "../jobs/report.ts";
 import type { EpochMs } from "../ports/time.ts";
-import { SESSION_LABEL, TENANT_LABEL } from "../scheduling/registry.ts";
+import { INSTANCE_LABEL, PRESENCE_BYTES_MAX, SESSION_LABEL, TENANT_LABEL } from "../scheduling/registry.ts";
 import { isOwnName, type SessionWorker } from "./session-worker.ts";
 
 /** What a worker said, as far as it may be said by it. */
@@ -50,12 +50,10 @@ export type VouchRefusal =
 /** Which dispatch a packet about a job answers. */
 export type Answered = Pick<Dispatch, "id"> & { readonly attempt: number };
 
-const PRESENCE_BYTES_MAX = 16_384;
 const ID_CHARS_MAX = 256;
 const TRACE_CHARS_MAX = 256;
 const TOPICS_MAX = 256;
 const CAPACITY_MAX = 1_000;
-const INSTANCE_LABEL = "cordum.instance";
 const OUR_LABELS = "cordum.";
 
 /** Never throws on bytes. */
