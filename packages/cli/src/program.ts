@@ -93,9 +93,12 @@ function addDev(program: Command, machine: Machine): void {
 function addServe(program: Command, machine: Machine): void {
   program
     .command("serve")
-    .description("run one process of a control plane on NATS and Redis, with settings from the environment")
+    .description(
+      "run one process (or several) of a control plane on NATS and Redis, with settings from the environment",
+    )
     .configureHelp({ showGlobalOptions: false })
     .option("--roles <roles>", "gateway, scheduler or both, separated by commas (default: both)")
+    .option("--processes <n>", "how many behind one address, to use several cores (default 1)")
     .action(async function (this: Command) {
       const { runServe } = await import("./serve/command.ts");
       await runServe(new Given(this.optsWithGlobals()), machine);

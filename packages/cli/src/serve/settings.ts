@@ -8,6 +8,7 @@
 import { ALL_ROLES, type Config, type ConfigProblem, ROLES, type Role } from "@cordum/control-plane";
 import { CommandFailure } from "../failure.ts";
 import type { Given } from "../given.ts";
+import { withoutProcessNumber } from "./processes.ts";
 
 type Environment = { readonly [name: string]: string | undefined };
 
@@ -34,8 +35,23 @@ export function rolesOf(given: Given): ReadonlySet<Role> {
 }
 
 export function serveEnvironment(env: Environment, isLogOnScreen: boolean): Environment {
-  return { ...DEFAULTS, CORDUM_LOG_FORMAT: isLogOnScreen ? "text" : "json", ...withoutEmpty(env) };
+  const own = { ...DEFAULTS, CORDUM_LOG_FORMAT: isLogOnScreen ? "text" : "json" };
+  return { ...own, ...withoutEmpty(withoutProcessNumber(env)) };
 }
+
+/** The same for the `number`th of several processes: each has metrics of its own, at a port of its own. Throws CommandFailure USAGE. */
+export function forProcess(config: Config, number: number): Config {
+  const { metricsAddress } = config.http;
+  if (metricsAddress === "off" || metricsAddress.port === 0) return config;
+  const port = metricsAddress.port + number - 1;
+  if (port <= PORT_MAX) return { ...config, http: { ...config.http, metricsAddress: { ...metricsAddress, port } } };
+  throw new CommandFailure(
+    "USAGE",
+    `the metrics of process ${number} would be at port ${port}; there is none above ${PORT_MAX}`,
+  );
+}
+
+const PORT_MAX = 65_535;
 
 /** What is wrong although each setting is right for itself. */
 export function problemsTogether({ state }: Config): readonly ConfigProblem[] {
