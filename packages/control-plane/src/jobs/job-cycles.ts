@@ -1,5 +1,5 @@
 // What a scheduler does on its own, in cycles.
-// Owns:          writing progress, vouching for heard dispatches, noticing lost workers, looking at waiting jobs.
+// Owns:          writing progress, vouching for heard dispatches, noticing lost workers, looking at waiting jobs and at old slots.
 // Must not know: how alarms are taken (alarms.ts).
 
 import type { StopSignals } from "../alarms/stop-signals.ts";
@@ -7,6 +7,7 @@ import type { Backlog } from "./backlog.ts";
 import { changeJob } from "./change.ts";
 import { measure } from "./gauges.ts";
 import type { JobParts } from "./job-parts.ts";
+import { OldSlots } from "./old-slots.ts";
 import type { HeardDispatch } from "./outbound.ts";
 import type { Claim } from "./progress-board.ts";
 import { reviewAgain, reviewWorker } from "./review-worker.ts";
@@ -15,6 +16,7 @@ const CYCLE_MS = 1_000;
 /** A sleep that took this much longer: the machine slept, or the process was stopped. */
 const STANDSTILL_MS = 4_000;
 const MEASURE_MS = 5_000;
+const OLD_SLOTS_MS = 5_000;
 const FLUSH_MS = 200;
 const CLAIMS_AT_ONCE = 256;
 const VOUCHES_AT_ONCE = 256;
@@ -23,11 +25,13 @@ const VOUCH_MARGIN_MS = 2_000;
 
 /** Runs until `stopping` fires; then waits for what is under way. */
 export async function runCycles(parts: JobParts, backlog: Backlog, signals: StopSignals): Promise<void> {
+  const oldSlots = new OldSlots(parts, backlog);
   // Loops of their own: a long look at a lost worker must not keep a dispatch from being vouched for in time.
   await Promise.all([
     everyCycle(() => vouch(parts, signals.work), parts, signals.stopping),
     watchWorkers(parts, signals),
     everyCycle(async () => backlog.tick(), parts, signals.stopping),
+    everyCycle(() => oldSlots.turn(signals.work), parts, signals.stopping, OLD_SLOTS_MS),
     measureForever(parts, backlog, signals.stopping),
   ]);
 }
@@ -43,8 +47,13 @@ export function forgetSilentWorkers(parts: JobParts, signal: AbortSignal): Promi
   );
 }
 
-async function everyCycle(work: () => Promise<void>, parts: JobParts, signal: AbortSignal): Promise<void> {
-  while (await parts.clock.sleep(CYCLE_MS, signal)) {
+async function everyCycle(
+  work: () => Promise<void>,
+  parts: JobParts,
+  signal: AbortSignal,
+  cycleMs = CYCLE_MS,
+): Promise<void> {
+  while (await parts.clock.sleep(cycleMs, signal)) {
     try {
       await work();
     } catch (error) {
@@ -90,17 +99,14 @@ async function tryReview(
   }
 }
 
-async function measureForever(parts: JobParts, backlog: Backlog, signal: AbortSignal): Promise<void> {
+function measureForever(parts: JobParts, backlog: Backlog, signal: AbortSignal): Promise<void> {
   let shown: readonly string[] = [];
-  while (await parts.clock.sleep(MEASURE_MS, signal)) {
-    try {
-      const waiting = backlog.waitingPools();
-      await measure(new Set([...shown, ...waiting]), parts, signal);
-      shown = waiting;
-    } catch (error) {
-      if (!signal.aborted) parts.log.error("cycle.failed", error);
-    }
-  }
+  const measureOnce = async (): Promise<void> => {
+    const waiting = backlog.waitingPools();
+    await measure(new Set([...shown, ...waiting]), parts, signal);
+    shown = waiting;
+  };
+  return everyCycle(measureOnce, parts, signal, MEASURE_MS);
 }
 
 /** Writes what workers said about the jobs that are still out. Runs until `stopping` fires. */

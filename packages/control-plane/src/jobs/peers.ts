@@ -1,8 +1,8 @@
 // What placers tell each other, and overhear.
 // Owns:          presence on a subject of our own; hearing all results, whoever handles them; hearing of jobs that wait.
 // Must not know: shares (placers.ts), where a job is placed.
-// E1. Nothing here is needed for a job to end: shares correct themselves by presence and heartbeats, and jobs that wait are looked at once
-//     a second. E2. A result is overheard without group, read for its ids alone, and gives back the slot that this process holds.
+// E1. Nothing here is needed for a job to end: shares correct themselves by presence and heartbeats, slots of ends that nobody
+//     heard of by looking (old-slots.ts), and jobs that wait are looked at once a second. E2. A result is overheard without group, read for its ids alone, and gives back the slot that this process holds.
 // E3. A newcomer is answered at once, and places nothing before the answers can have come: otherwise it would take all slots for its own.
 // E4. A word that cannot be sent is the sign that none can be heard. E5. Who is alone overhears nothing: what
 //     ends or waits, it knows.

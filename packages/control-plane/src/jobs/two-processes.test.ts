@@ -1,10 +1,11 @@
 // Two processes of the control plane over one state and one bus.
 
-import { JobStatus } from "@cordum/protocol";
+import { JobResult, JobStatus } from "@cordum/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Core } from "../services/core.ts";
 import { COMMAND, type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
 import { addWorker, type SceneWorker } from "../testing/scene-worker.ts";
+import { receiveResult } from "./report.ts";
 import { submitJob } from "./submit.ts";
 
 let scene: JobScene;
@@ -70,6 +71,19 @@ describe("two processes", () => {
     await scene.quiet();
     expect(most()).toBe(4);
     for (const id of ids) await scene.until(id, "SUCCEEDED");
+  });
+
+  it("give a slot back whose job has ended without their hearing of it, and keep one whose job runs", async () => {
+    await addWorker(scene, { capacity: 4 });
+    const [ended = "", running = ""] = [(await scene.submit()).jobId, (await scene.submit()).jobId];
+    await scene.pass(30_000);
+    expect(busy(scene.core)).toBe(2);
+    const result = { ...JobResult.make(), jobId: ended, workerId: "w1", status: JobStatus.SUCCEEDED };
+    expect(await receiveResult(result, "w1", second.parts, NEVER)).toBe("accepted");
+    expect(busy(scene.core)).toBe(2);
+    await scene.pass(30_000);
+    expect(busy(scene.core)).toBe(1);
+    expect((await scene.load(running)).phase.state).toMatch(/DISPATCHED|RUNNING/);
   });
 
   it("lose a silent worker's job once", async () => {

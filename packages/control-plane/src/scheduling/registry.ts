@@ -209,6 +209,17 @@ export class Registry {
     for (const other of this.#slotsOf.get(jobId)?.keys() ?? []) if (other !== dispatchId) this.#end(jobId, other, now);
   }
 
+  /** Gives back what one dispatch holds, if it still does. */
+  endDispatch({ jobId, dispatchId }: Reservation, now: EpochMs): void {
+    if (this.#slotsOf.get(jobId)?.has(dispatchId)) this.#end(jobId, dispatchId, now);
+  }
+
+  /** The slots that this process holds, of each worker the oldest first. */
+  *held(): Iterable<Reservation> {
+    for (const [workerId, { slots }] of this.#entries)
+      for (const [dispatchId, jobId] of slots) yield { workerId, jobId, dispatchId };
+  }
+
   /** A job that is out with the worker since before this process knew it. Beside other placers it is theirs, or counted by the worker. */
   adopt(reservation: Reservation, now: EpochMs): void {
     if (this.#placers.isAlone(now) && !this.#slotsOf.has(reservation.jobId)) this.reserve(reservation);
