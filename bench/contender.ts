@@ -11,6 +11,7 @@ export type Kind =
   | "cordum dev"
   | "cordum NATS"
   | "cordum JetStream"
+  | "cordum nodes"
   | "cordum fleet"
   | "floor"
   | "BullMQ HTTP"
@@ -23,6 +24,8 @@ export interface Shape {
   readonly fsync: Fsync;
   /** Schedulers of a fleet, each a process, beside one gateway. */
   readonly schedulers?: number;
+  /** Of both roles, with callers shared out among them. */
+  readonly nodes?: number;
 }
 
 /** CPU time by process, and counts, since its start. */
@@ -60,12 +63,12 @@ export async function startContender(kind: Kind, shape: Shape): Promise<Contende
   for (const { name, program, roles = "gateway,scheduler" } of programsOf(kind, shape))
     children[name] = started.use(await Child.start(program, { ...env, BENCH_ROLES: roles }));
   const owned = started.move();
-  const system = children.system ?? children.gateway;
+  const [system, ...others] = doorsOf(children);
   if (system === undefined) throw new Error(`${kind} has no process`);
   const load = owned.use(
     await openLoad(kind === "BullMQ alone" ? "inside" : shape.load, {
-      target: { url: system.url, apiKey: KEY },
-      system,
+      systems: [system, ...others],
+      apiKey: KEY,
       connections: shape.connections,
       natsUrl: nats?.url ?? "",
       redisUrl: redis?.url ?? "",
@@ -97,7 +100,12 @@ interface Part {
 }
 
 /** Processes of each kind, in the order in which they start. */
-function programsOf(kind: Kind, { schedulers = 1 }: Shape): readonly Part[] {
+function programsOf(kind: Kind, { schedulers = 1, nodes = 1 }: Shape): readonly Part[] {
+  if (kind === "cordum nodes")
+    return [
+      ...Array.from({ length: nodes }, (_, n) => ({ name: `system ${n + 1}`, program: "cordum-node" })),
+      { name: "worker", program: "cordum-worker" },
+    ];
   if (kind === "cordum fleet")
     return [
       { name: "gateway", program: "cordum-node", roles: "gateway" },
@@ -111,7 +119,9 @@ function programsOf(kind: Kind, { schedulers = 1 }: Shape): readonly Part[] {
   return Object.entries(PROGRAMS[kind]).map(([name, program]) => ({ name, program }));
 }
 
-const PROGRAMS: { readonly [K in Exclude<Kind, "cordum fleet">]: { readonly [process: string]: string } } = {
+const PROGRAMS: {
+  readonly [K in Exclude<Kind, "cordum nodes" | "cordum fleet">]: { readonly [process: string]: string };
+} = {
   "cordum dev": { system: "cordum-node" },
   "cordum NATS": { system: "cordum-node", worker: "cordum-worker" },
   "cordum JetStream": { system: "cordum-node", worker: "cordum-worker" },
@@ -119,6 +129,12 @@ const PROGRAMS: { readonly [K in Exclude<Kind, "cordum fleet">]: { readonly [pro
   "BullMQ HTTP": { system: "bullmq-http", worker: "bullmq-worker" },
   "BullMQ alone": { system: "bullmq-alone" },
 };
+
+/** Processes that callers ask. */
+function doorsOf(children: Readonly<Record<string, Child>>): readonly Child[] {
+  const names = Object.keys(children).filter((name) => name.startsWith("system") || name === "gateway");
+  return names.flatMap((name) => children[name] ?? []);
+}
 
 /** What the programs of ./programs read. */
 export function environmentOf(

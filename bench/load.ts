@@ -13,7 +13,9 @@ export interface Target {
   readonly url: URL;
   readonly apiKey: string;
 }
-export interface Load extends Target {
+export interface Load {
+  /** Connections are shared out among them. */
+  readonly targets: readonly [Target, ...Target[]];
   readonly body: string;
   readonly requests: number;
   readonly connections: number;
@@ -27,12 +29,12 @@ export interface LoadResult {
 
 /** Sends `requests` POSTs over `connections` sockets, each waiting for its answer before the next. */
 export async function send(load: Load, path: string): Promise<LoadResult> {
-  const request = requestOf(load, "POST", path, load.body);
   let left = load.requests;
   let refused = 0;
   const latenciesMs: number[] = [];
-  const one = async (): Promise<void> => {
-    using client = await LoadClient.connect(load);
+  const one = async (target: Target): Promise<void> => {
+    const request = requestOf(target, "POST", path, load.body);
+    using client = await LoadClient.connect(target);
     while (left > 0) {
       left--;
       const sentAt = performance.now();
@@ -41,7 +43,8 @@ export async function send(load: Load, path: string): Promise<LoadResult> {
       if (!answer.startsWith("HTTP/1.1 200")) refused++;
     }
   };
-  await Promise.all(Array.from({ length: load.connections }, one));
+  const { targets, connections } = load;
+  await Promise.all(Array.from({ length: connections }, (_, n) => one(targets[n % targets.length] ?? targets[0])));
   return { accepted: load.requests - refused, refused, latenciesMs: latenciesMs.sort((a, b) => a - b) };
 }
 

@@ -17,8 +17,9 @@ export interface Load {
 }
 
 export interface LoadOptions {
-  readonly target: { readonly url: string; readonly apiKey: string };
-  readonly system: Child;
+  /** Who answers; the first of them where one is enough. */
+  readonly systems: readonly [Child, ...Child[]];
+  readonly apiKey: string;
   readonly connections: number;
   readonly natsUrl: string;
   readonly redisUrl: string;
@@ -34,14 +35,16 @@ const BUS_WINDOW = 512;
 export async function openLoad(name: LoadName | "inside", options: LoadOptions): Promise<Load & AsyncDisposable> {
   if (name === "inside") return inside(options);
   if (name === "bus") return await overBus(options);
-  const { connections, target } = options;
-  const http = { url: new URL(target.url), apiKey: target.apiKey };
+  const { connections, systems, apiKey } = options;
+  const [http, ...others] = systems.map(({ url }) => ({ url: new URL(url), apiKey }));
+  if (http === undefined) throw new Error("nobody to ask");
+  const targets = [http, ...others] as const;
   const batch = JSON.stringify({ jobs: Array.from({ length: BATCH_JOBS }, () => JSON.parse(BODY)) });
   return {
     submit: async (count) => {
-      if (name === "single") return await send({ ...http, body: BODY, requests: count, connections }, PATH);
+      if (name === "single") return await send({ targets, body: BODY, requests: count, connections }, PATH);
       const requests = Math.ceil(count / BATCH_JOBS);
-      const sent = await send({ ...http, body: batch, requests, connections: BATCH_CALLERS }, `${PATH}/batch`);
+      const sent = await send({ targets, body: batch, requests, connections: BATCH_CALLERS }, `${PATH}/batch`);
       return { ...sent, accepted: sent.accepted * BATCH_JOBS };
     },
     serial: (count) => (name === "single" ? serial(http, count) : Promise.resolve([])),
@@ -49,7 +52,7 @@ export async function openLoad(name: LoadName | "inside", options: LoadOptions):
   };
 }
 
-function inside({ system, isBatch }: LoadOptions): Load & AsyncDisposable {
+function inside({ systems: [system], isBatch }: LoadOptions): Load & AsyncDisposable {
   return {
     submit: async (count) => {
       const latenciesMs = await system.run(isBatch ? "addBulk" : "add", count);

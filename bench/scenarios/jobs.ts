@@ -71,6 +71,7 @@ const serialGoals = (rows: Rows): readonly Goal[] => [
   { goal: "serial p99 in ms", measured: rows.serial("cordum NATS", 0.99), atMost: 8 },
 ];
 
+const NODES = [1, 2, 4].map((nodes) => entrant(`${nodes} node${nodes === 1 ? "" : "s"}`, "cordum nodes", { nodes }));
 const FLEETS = [1, 2, 4].map((schedulers) =>
   entrant(`${schedulers} scheduler${schedulers === 1 ? "" : "s"}`, "cordum fleet", { schedulers }),
 );
@@ -117,6 +118,13 @@ const TABLE: readonly JobScenario[] = [
     about: "single POST to one gateway beside 1, 2 and 4 schedulers, each a process, 4 workers of 50 slots",
     isUsual: true,
     entrants: FLEETS.map((each) => ({ ...each, shape: { ...each.shape, workers: 4 } })),
+  },
+  {
+    name: "nodes",
+    about: "single POST to 1, 2 and 4 nodes of both roles, which share the 64 callers and 1 worker of 50 slots",
+    isUsual: false,
+    entrants: NODES,
+    goals: (rows) => [{ goal: "CPU of 2 nodes × CPU of one", measured: rows.cpu("2 nodes", "1 node"), atMost: 1.15 }],
   },
   {
     name: "serial",
