@@ -11,7 +11,7 @@
 //     in lists, streams, workers' jobs or answers (people.ts, readers.ts, frame-worker.ts). G22. A result that was acknowledged is in the record.
 // More: G14 and G16 in explained.ts, G18 in secrecy.ts, G19 in lock-holders.ts, G20 in key-holders.ts, G21 in readers.ts.
 // G10. Limits on jobs at once are never exceeded. G11. No time ends a job earlier than clocks may be off. G12. Workers are not given more
-//     than they can do (capacity.ts). G13. Slots of limits come back (job-world.ts).
+//     than they can do (capacity.ts). G13, G24. Slots of limits, and of workers, come back (job-world.ts).
 
 import { decodePacket, JobStatus, jobRequestBytes, parsePacket, SUBJECTS } from "@cordum/protocol";
 import { isTerminal, type Job, STRAYS_MAX } from "../../jobs/job.ts";

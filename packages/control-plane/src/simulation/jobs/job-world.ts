@@ -97,7 +97,7 @@ export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Pr
 }
 
 function newPeople(): People {
-  return { next: 0, nextFresh: 0, askedAt: new Map(), deeds: 0, reader: newReader() };
+  return { slotsHeld: () => 0, next: 0, nextFresh: 0, askedAt: new Map(), deeds: 0, reader: newReader() };
 }
 
 function workersOf(
@@ -123,6 +123,8 @@ function missing(world: World, ledger: Ledger, nodes: readonly NodeOptions[]): s
   if (!nodes.every(isAnswered)) return "G4: clients have no answer";
   const slots = slotsOut(world);
   if (slots > 0) return `G13: ${slots} slots are not given back`;
+  const holding = nodes.find(({ people }) => people.slotsHeld() > 0);
+  if (holding !== undefined) return `G24: ${holding.name} holds ${holding.people.slotsHeld()} slots of workers`;
   const readers = nodes.filter(({ habits }) => habits.readers);
   const behind = readers.map((node) => unseenBy(node)).find((says) => says !== undefined);
   if (behind !== undefined) return `G21: ${behind}`;

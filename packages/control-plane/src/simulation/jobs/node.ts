@@ -74,6 +74,7 @@ export function simNode(options: NodeOptions): SimProcess {
           drives: options.drives,
         },
       );
+      options.people.slotsHeld = () => [...core.parts.registry.held()].length;
       await core.start();
       ports.onGap(() => core.catchUp());
       const user: User = { ...options, parts: core.parts, ports };

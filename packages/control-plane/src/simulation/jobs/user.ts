@@ -34,6 +34,8 @@ export function newReader(): Reader {
 
 /** What the people at a node remember, whatever happens to it. */
 export interface People {
+  /** Slots of workers that the node holds in its present life. */
+  slotsHeld: () => number;
   next: number;
   nextFresh: number;
   /** By idempotency key: when it was first asked for. */
