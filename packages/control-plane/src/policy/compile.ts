@@ -72,9 +72,10 @@ export function ruleMatches(rule: CompiledRule, facts: Facts): boolean {
   return true;
 }
 
+/** Joined, not concatenated: every job's record holds this text, and JSON.stringify is slower where one is still in two parts. */
 function snapshotOf(document: PolicyDocument): string {
   const hash = canonicalHash({ form: CANONICAL_FORM, document });
-  return document.version === "" ? hash : `${document.version}:${hash}`;
+  return document.version === "" ? hash : [document.version, hash].join(":");
 }
 
 function compileRule(rule: Rule, snapshot: string): CompiledRule {
