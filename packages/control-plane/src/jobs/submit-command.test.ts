@@ -100,6 +100,18 @@ describe("validateCommand", () => {
 });
 
 describe("toRequest", () => {
+  it("says to the second when each was made, in whatever order they come", () => {
+    const madeAt = (now: number): unknown =>
+      JSON.parse(toRequest(COMMAND, "job-1", "redis://x", now).context).created_at;
+    expect([NOW, NOW + 543, NOW + 544, NOW - 456, NOW - 457].map(madeAt)).toEqual([
+      "2026-01-18T10:20:30Z",
+      "2026-01-18T10:20:30Z",
+      "2026-01-18T10:20:31Z",
+      "2026-01-18T10:20:30Z",
+      "2026-01-18T10:20:29Z",
+    ]);
+  });
+
   it("makes the request that workers of the original know", () => {
     const { message, context } = request({
       priority: "critical",

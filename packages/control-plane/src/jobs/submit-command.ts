@@ -67,7 +67,11 @@ type Complaint = { readonly field: string; readonly reason: string };
 
 /** Throws INVALID_REQUEST naming every field that is wrong and why. */
 export function validateCommand(command: SubmitCommand): void {
-  const complaints = [...complaintsOfText(command), ...complaintsOfLists(command), ...complaintsOfNumbers(command)];
+  const complaints: Complaint[] = [];
+  lookAtTexts(command, complaints);
+  lookAtLists(command, complaints);
+  lookAtNumbers(command, complaints);
+  lookAtStart(command, complaints);
   const [first] = complaints;
   if (first !== undefined) throw new Fault("INVALID_REQUEST", first.reason, { fields: complaints });
 }
@@ -150,11 +154,12 @@ function envOf(
   maxInputTokens: number,
   maxOutputTokens: number,
 ): Record<string, string> {
-  const env: Record<string, string> = Object.create(null);
-  env.tenant_id = command.tenant;
-  env.max_input_tokens = String(maxInputTokens);
-  env.max_output_tokens = String(maxOutputTokens);
-  env.memory_id = memoryId;
+  const env: Record<string, string> = {
+    tenant_id: command.tenant,
+    max_input_tokens: String(maxInputTokens),
+    max_output_tokens: String(maxOutputTokens),
+    memory_id: memoryId,
+  };
   if (command.team !== "") env.team_id = command.team;
   if (command.projectId !== "") env.project_id = command.projectId;
   if (command.contextMode !== "") env.context_mode = command.contextMode;
@@ -168,12 +173,21 @@ function contextBlob(command: SubmitCommand, now: EpochMs): string {
     adapter_id: command.adapterId,
     priority: command.priorityText,
     topic: command.topic,
-    created_at: `${new Date(now).toISOString().slice(0, 19)}Z`,
+    created_at: toSecond(now),
     tenant_id: command.tenant,
     context: command.context ?? undefined, // null is none
   };
   return JSON.stringify(blob);
 }
+
+/** RFC 3339. Many jobs come in the same second, and writing a time is dear. */
+function toSecond(now: EpochMs): string {
+  const second = Math.floor(now / 1_000);
+  if (second !== lately.second) lately = { second, text: `${new Date(now).toISOString().slice(0, 19)}Z` };
+  return lately.text;
+}
+
+let lately = { second: Number.NaN, text: "" };
 
 /** Short texts, by the names that callers know. */
 const TEXTS = [
@@ -194,8 +208,7 @@ const TOKENS = [
   ["max_total_tokens", "maxTotalTokens"],
 ] as const satisfies readonly (readonly [field: string, member: keyof SubmitCommand])[];
 
-function complaintsOfText(command: SubmitCommand): readonly Complaint[] {
-  const complaints: Complaint[] = [];
+function lookAtTexts(command: SubmitCommand, complaints: Complaint[]): void {
   if (command.prompt === "") complaints.push({ field: "prompt", reason: "prompt is required" });
   if (Buffer.byteLength(command.prompt) > PROMPT_BYTES_MAX)
     complaints.push({ field: "prompt", reason: "prompt too long (>100000 chars)" });
@@ -204,12 +217,12 @@ function complaintsOfText(command: SubmitCommand): readonly Complaint[] {
     complaints.push({ field: "tenant_id", reason: "tenant_id must be 1 to 128 letters, digits, '.', '_' or '-'" });
   for (const [field, member] of TEXTS) {
     const text = command[member];
+    if (text === "") continue; // as most of them are
     if (text.length > TEXT_CHARS_MAX)
       complaints.push({ field, reason: `${field} is longer than ${TEXT_CHARS_MAX} characters` });
     else if (!text.isWellFormed() || hasControls(text))
       complaints.push({ field, reason: `${field} must be text without control characters` });
   }
-  return complaints;
 }
 
 export function complaintsOfTopic(topic: string): readonly Complaint[] {
@@ -223,12 +236,18 @@ export function complaintsOfTopic(topic: string): readonly Complaint[] {
   ];
 }
 
-function complaintsOfLists(command: SubmitCommand): readonly Complaint[] {
-  const complaints: Complaint[] = [];
-  if (command.tags.length > TAGS_MAX) complaints.push({ field: "tags", reason: `too many tags (max ${TAGS_MAX})` });
-  const labels = Object.entries(command.labels);
-  if (labels.length > LABELS_MAX) complaints.push({ field: "labels", reason: `too many labels (max ${LABELS_MAX})` });
-  for (const [key, value] of labels.slice(0, LABELS_MAX)) {
+function lookAtLists({ labels, tags, riskTags, requires }: SubmitCommand, complaints: Complaint[]): void {
+  if (tags.length > TAGS_MAX) complaints.push({ field: "tags", reason: `too many tags (max ${TAGS_MAX})` });
+  lookAtLabels(labels, complaints);
+  lookAtList("risk_tags", riskTags, complaints);
+  lookAtList("requires", requires, complaints);
+  lookAtList("tags", tags.slice(0, TAGS_MAX), complaints);
+}
+
+function lookAtLabels(labels: SubmitCommand["labels"], complaints: Complaint[]): void {
+  const entries = Object.entries(labels);
+  if (entries.length > LABELS_MAX) complaints.push({ field: "labels", reason: `too many labels (max ${LABELS_MAX})` });
+  for (const [key, value] of entries.slice(0, LABELS_MAX)) {
     if (key === "" || Buffer.byteLength(key) > LABEL_KEY_BYTES_MAX || !key.isWellFormed()) {
       complaints.push({ field: "labels", reason: `a label's name must be 1 to ${LABEL_KEY_BYTES_MAX} bytes of text` });
     } else if (Buffer.byteLength(value) > LABEL_VALUE_BYTES_MAX || !value.isWellFormed()) {
@@ -238,24 +257,16 @@ function complaintsOfLists(command: SubmitCommand): readonly Complaint[] {
       });
     }
   }
-  for (const [field, list] of Object.entries({
-    risk_tags: command.riskTags,
-    requires: command.requires,
-    tags: command.tags.slice(0, TAGS_MAX),
-  })) {
-    if (list.length > LIST_MAX) complaints.push({ field, reason: `${field} has more than ${LIST_MAX} entries` });
-    else if (list.some((entry) => entry.length > TEXT_CHARS_MAX || !entry.isWellFormed())) {
-      complaints.push({
-        field,
-        reason: `an entry of ${field} is longer than ${TEXT_CHARS_MAX} characters or not text`,
-      });
-    }
-  }
-  return complaints;
 }
 
-function complaintsOfNumbers(command: SubmitCommand): readonly Complaint[] {
-  const complaints: Complaint[] = [];
+function lookAtList(field: string, list: readonly string[], complaints: Complaint[]): void {
+  if (list.length > LIST_MAX) complaints.push({ field, reason: `${field} has more than ${LIST_MAX} entries` });
+  else if (list.some((entry) => entry.length > TEXT_CHARS_MAX || !entry.isWellFormed())) {
+    complaints.push({ field, reason: `an entry of ${field} is longer than ${TEXT_CHARS_MAX} characters or not text` });
+  }
+}
+
+function lookAtNumbers(command: SubmitCommand, complaints: Complaint[]): void {
   for (const [field, member] of TOKENS) {
     const count = command[member];
     if (count < 0) complaints.push({ field, reason: "token limits must be non-negative" });
@@ -266,18 +277,15 @@ function complaintsOfNumbers(command: SubmitCommand): readonly Complaint[] {
   if (deadlineMs < 0) complaints.push({ field: "deadline_ms", reason: "deadline_ms must be non-negative" });
   else if (!Number.isSafeInteger(deadlineMs) || deadlineMs > DEADLINE_MS_MAX)
     complaints.push({ field: "deadline_ms", reason: "deadline_ms must be an integer up to ten years" });
-  complaints.push(...complaintsOfStart(command));
-  return complaints;
 }
 
-function complaintsOfStart({ notBefore, delayMs }: SubmitCommand): readonly Complaint[] {
+function lookAtStart({ notBefore, delayMs }: SubmitCommand, complaints: Complaint[]): void {
   if (notBefore !== undefined && delayMs !== undefined)
-    return [{ field: "delay_ms", reason: "delay_ms and not_before exclude each other" }];
-  if (delayMs !== undefined && (!Number.isSafeInteger(delayMs) || delayMs < 0))
-    return [{ field: "delay_ms", reason: "delay_ms must be a non-negative integer" }];
-  if (notBefore !== undefined && !Number.isSafeInteger(notBefore))
-    return [{ field: "not_before", reason: "not_before is not a moment" }];
-  return [];
+    complaints.push({ field: "delay_ms", reason: "delay_ms and not_before exclude each other" });
+  else if (delayMs !== undefined && (!Number.isSafeInteger(delayMs) || delayMs < 0))
+    complaints.push({ field: "delay_ms", reason: "delay_ms must be a non-negative integer" });
+  else if (notBefore !== undefined && !Number.isSafeInteger(notBefore))
+    complaints.push({ field: "not_before", reason: "not_before is not a moment" });
 }
 
 /** What names somebody or something: short, no control characters. */
