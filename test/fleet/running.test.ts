@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { encodePacket, SUBJECTS } from "@cordum/protocol";
 import { Client, connect, serve, type WorkerConnection, worker } from "@cordum/sdk";
+import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startNodes } from "./nodes.ts";
 import { startServers } from "./servers.ts";
@@ -25,6 +26,7 @@ const released = Promise.withResolvers<string>();
 let clients: readonly Client[];
 let urls: readonly string[];
 let connection: WorkerConnection;
+let redis: Redis;
 
 beforeAll(async () => {
   const folder = await mkdtemp(join(tmpdir(), "cordum-running-"));
@@ -33,6 +35,8 @@ beforeAll(async () => {
   await writeFile(policy, "version: v1\ndefault_decision: allow\n");
   const { env, target } = opened.use(await startServers({ state: "Redis", bus: "NATS" }, folder));
   if (target === undefined) throw new Error("a fleet has servers");
+  redis = new Redis(env.REDIS_URL ?? "");
+  opened.defer(() => redis.disconnect());
   const roles = [["gateway"], ["gateway"], ["scheduler"], ["scheduler"]] as const;
   const nodes = opened.use(
     await startNodes(roles, {
@@ -154,6 +158,19 @@ describe("a worker that is drained at one gateway", () => {
     const jobs = await Promise.all(ids.map((id) => at(0).get(id)));
     return jobs.filter((job) => job.worker_id === workerId).map(({ id }) => id);
   }
+});
+
+describe("whoever watches workers in Redis", () => {
+  it("finds all of them, by NATS and by WebSocket", async () => {
+    const ids = async (): Promise<readonly string[]> => {
+      const snapshot = JSON.parse((await redis.get("sys:workers:snapshot")) ?? '{"workers":[]}');
+      return snapshot.workers.map(({ worker_id }: { readonly worker_id: string }) => worker_id);
+    };
+    const listed = (await at(0).workers()).map(({ worker_id }) => worker_id);
+    expect(listed).toContain("acme.far");
+    await expect.poll(ids, SLOWLY).toEqual(listed);
+    expect(await redis.ttl("sys:workers:snapshot")).toBeGreaterThan(80_000);
+  });
 });
 
 describe("what is configured at one gateway", () => {

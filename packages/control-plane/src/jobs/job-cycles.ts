@@ -1,5 +1,6 @@
 // What a scheduler does on its own, in cycles.
-// Owns:          writing progress, vouching for heard dispatches, noticing lost workers, looking at waiting jobs and at old slots.
+// Owns:          writing progress, vouching for heard dispatches, noticing lost workers, looking at waiting jobs and at old slots,
+//                measuring, the snapshot of workers.
 // Must not know: how alarms are taken (alarms.ts).
 
 import type { StopSignals } from "../alarms/stop-signals.ts";
@@ -11,6 +12,7 @@ import { OldSlots } from "./old-slots.ts";
 import type { HeardDispatch } from "./outbound.ts";
 import type { Claim } from "./progress-board.ts";
 import { reviewAgain, reviewWorker } from "./review-worker.ts";
+import { writeWorkersSnapshot } from "./write-workers-snapshot.ts";
 
 const CYCLE_MS = 1_000;
 /** A sleep that took this much longer: the machine slept, or the process was stopped. */
@@ -33,6 +35,12 @@ export async function runCycles(parts: JobParts, backlog: Backlog, signals: Stop
     everyCycle(async () => backlog.tick(), parts, signals.stopping),
     everyCycle(() => oldSlots.turn(signals.work), parts, signals.stopping, OLD_SLOTS_MS),
     measureForever(parts, backlog, signals.stopping),
+    everyCycle(
+      () => writeWorkersSnapshot(parts, signals.work),
+      parts,
+      signals.stopping,
+      parts.settings.workersSnapshotMs,
+    ),
   ]);
 }
 

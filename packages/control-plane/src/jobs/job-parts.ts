@@ -52,6 +52,8 @@ export interface JobSettings extends JobLimits {
   readonly allowsSelfApproval: boolean;
   readonly schemaEnforcement: SchemaEnforcement;
   readonly submitRates: SubmitRates;
+  /** How often the snapshot of workers is written. */
+  readonly workersSnapshotMs: Ms;
 }
 
 export interface JobParts {
@@ -103,4 +105,5 @@ export const DEFAULT_JOB_SETTINGS: JobSettings = {
   allowsSelfApproval: false,
   schemaEnforcement: "enforce",
   submitRates: NO_SUBMIT_RATES,
+  workersSnapshotMs: 5_000,
 };

@@ -1,7 +1,8 @@
 // Payloads: opaque bytes behind pointers, with a time to live.
 // Owns:          the contract for contexts, results, artifacts and memory parts.
 // Must not know: what the bytes mean; which job they belong to; how a pointer is spelled (protocol's pointer codec gives the key).
-// P1. Keys are exactly those that CAP workers use: `ctx:<id>`, `res:<id>`, `art:<id>`, `mem:<id>:<part>`.
+// P1. Keys are exactly those that CAP workers use: `ctx:<id>`, `res:<id>`, `art:<id>`, `mem:<id>:<part>`; and one that observers of the
+//     original read, `sys:workers:snapshot`.
 // P2. `put` replaces bytes and time to live. P3. After `keep(key, ttlMs)` a payload lives at least ttlMs; one without an end gets
 //     exactly that; one that lives longer stays. P4. A put above `bytesMax` is PAYLOAD_TOO_LARGE and changes nothing.
 // P5. `inspect` tells what lies at a key in whatever form others have stored it, and no more than it was allowed to: items end before they

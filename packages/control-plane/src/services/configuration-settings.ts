@@ -203,6 +203,12 @@ export const SETTINGS = {
       "30s",
       "How long a worker has to say what became of a job that was cancelled or ended under its hands, before its outcome counts as unknown.",
     ),
+    workersSnapshotMs: preset(
+      "WORKER_SNAPSHOT_INTERVAL",
+      duration({ min: "1s", max: "1h" }),
+      "5s",
+      "How often `sys:workers:snapshot` in Redis is written, for programs that watch workers there.",
+    ),
     drainTimeoutMs: preset(
       "CORDUM_DRAIN_TIMEOUT",
       duration({ min: "0s", max: "1h" }),

@@ -67,6 +67,7 @@ describe("configuration", () => {
         approvalTtlMs: 30 * 86_400_000,
         backlogMaxMs: 86_400_000,
         stopGraceMs: 30_000,
+        workersSnapshotMs: 5_000,
         drainTimeoutMs: 15_000,
       },
       state: { kind: "sqlite", partitions: 1, folder: ".cordum" },

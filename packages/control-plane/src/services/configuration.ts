@@ -50,6 +50,7 @@ export interface Config {
     readonly approvalTtlMs: Ms;
     readonly backlogMaxMs: Ms;
     readonly stopGraceMs: Ms;
+    readonly workersSnapshotMs: Ms;
     readonly drainTimeoutMs: Ms;
   };
   readonly state: StateConfig;
@@ -250,6 +251,7 @@ function readScheduling(reader: Reader): Config["scheduling"] {
     approvalTtlMs: reader.read(settings.approvalTtlMs),
     backlogMaxMs: reader.read(settings.backlogMaxMs),
     stopGraceMs: reader.read(settings.stopGraceMs),
+    workersSnapshotMs: reader.read(settings.workersSnapshotMs),
     drainTimeoutMs: reader.read(settings.drainTimeoutMs),
   };
 }

@@ -209,6 +209,7 @@ function coreConfigOf(config: Config): Omit<CoreConfig, "drives"> {
       approvalTtlMs: scheduling.approvalTtlMs,
       backlogMaxMs: scheduling.backlogMaxMs,
       stopGraceMs: scheduling.stopGraceMs,
+      workersSnapshotMs: scheduling.workersSnapshotMs,
       contextKeepMs: retention.payloadMs,
       resultKeepMs: retention.payloadMs,
       upkeepMs: Math.min(defaults.upkeepMs, retention.payloadMs / 2),
