@@ -12,12 +12,14 @@ import { messageOf, type WorkerLog } from "../worker/log.ts";
 import { loadOptional } from "./optional-package.ts";
 import { type RedisPlace, textOf } from "./target.ts";
 import { readTls } from "./tls.ts";
+import { type CommandMaker, commandMaker, head, request, requestWithBytes, textPart } from "./written-command.ts";
 
 /** The three commands, alike on a server and on a cluster. */
 export interface RedisClient {
-  getrangeBuffer(key: string, from: number, to: number): Promise<Buffer>;
+  getrange(key: string, from: number, to: number): Promise<Buffer>;
   exists(key: string): Promise<number>;
-  set(key: string, bytes: Buffer, px: "PX", ttlMs: number): Promise<unknown>;
+  /** `bytes` are copied. */
+  set(key: string, bytes: Uint8Array, ttlMs: number): Promise<unknown>;
   /** The sockets that are open now. */
   streams(): readonly Corkable[];
   /** Resolves when the server knows that we are gone, at the latest after three seconds. */
@@ -43,7 +45,9 @@ const CLOSE_TIMEOUT_MS = 3_000;
 
 /** Rejects with a sentence when Redis does not answer or does not let us in. */
 export async function openRedisClient(place: RedisPlace, parts: ClientParts): Promise<RedisClient> {
-  const { Cluster, Redis } = await loadOptional("ioredis", () => import("ioredis"));
+  const client = await loadOptional("ioredis", () => import("ioredis"));
+  const { Cluster, Redis } = client;
+  const make = commandMaker(client);
   const tls = place.tls === undefined ? undefined : await readTls("Redis", place.tls);
   const options = {
     ...(place.username === undefined ? {} : { username: place.username }),
@@ -70,7 +74,8 @@ export async function openRedisClient(place: RedisPlace, parts: ClientParts): Pr
       retryStrategy: pause,
       lazyConnect: true,
     };
-    return aloneClient(await open(new Redis({ ...options, ...alone }), place, parts), parts.runtime);
+    const redis = await open(new Redis({ ...options, ...alone }), place, parts);
+    return { ...commandsOf(redis, make), streams: () => [redis.stream], close: () => end(redis, parts.runtime) };
   }
   const cluster = new Cluster([...place.seeds], {
     redisOptions: options,
@@ -80,7 +85,14 @@ export async function openRedisClient(place: RedisPlace, parts: ClientParts): Pr
     // Certificates carry names: addresses that were looked up would not match.
     ...(tls === undefined ? {} : { dnsLookup: (name, found) => found(null, name) }),
   });
-  return clusterClient(await open(cluster, place, parts), parts.runtime);
+  await open(cluster, place, parts);
+  return {
+    ...commandsOf(cluster, make),
+    // A node that is not connected yet has no stream, whatever its type says.
+    streams: () =>
+      cluster.nodes("master").flatMap(({ stream }: { readonly stream: Corkable | undefined }) => stream ?? []),
+    close: () => end(cluster, parts.runtime),
+  };
 }
 
 async function open<T extends Redis | Cluster>(
@@ -128,24 +140,15 @@ function reasonOf(error: unknown): string {
   return messageOf(inner ?? error);
 }
 
-function aloneClient(redis: Redis, runtime: Runtime): RedisClient {
+function commandsOf(client: Redis | Cluster, make: CommandMaker): Omit<RedisClient, "streams" | "close"> {
+  const send = <T>(name: string, key: string, written: string | Buffer) =>
+    client.sendCommand(make(name, key, written)) as Promise<T>;
   return {
-    getrangeBuffer: (key, from, to) => redis.getrangeBuffer(key, from, to),
-    exists: (key) => redis.exists(key),
-    set: (key, bytes, px, ttlMs) => redis.set(key, bytes, px, ttlMs),
-    streams: () => [redis.stream],
-    close: () => end(redis, runtime),
-  };
-}
-
-function clusterClient(cluster: Cluster, runtime: Runtime): RedisClient {
-  return {
-    getrangeBuffer: (key, from, to) => cluster.getrangeBuffer(key, from, to),
-    exists: (key) => cluster.exists(key),
-    set: (key, bytes, px, ttlMs) => cluster.set(key, bytes, px, ttlMs),
-    // A node that is not connected yet has no stream, whatever its type says.
-    streams: () =>
-      cluster.nodes("master").flatMap(({ stream }: { readonly stream: Corkable | undefined }) => stream ?? []),
-    close: () => end(cluster, runtime),
+    getrange: (key, from, to) => send("getrange", key, request("getrange", key, String(from), String(to))),
+    exists: (key) => send("exists", key, request("exists", key)),
+    set: (key, bytes, ttlMs) => {
+      const before = `${head(5)}${textPart("set")}${textPart(key)}`;
+      return send("set", key, requestWithBytes(before, bytes, `${textPart("PX")}${textPart(String(ttlMs))}`));
+    },
   };
 }

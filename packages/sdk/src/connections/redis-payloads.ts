@@ -2,14 +2,14 @@
 // Owns:          repeating what Redis did not answer; the bounds of what is read, written and under way.
 // Must not know: what a payload means; which server holds it.
 // P1. A call is repeated until its deadline: both commands may be repeated. Nothing begins after it, so that the result of an attempt
-//     that was given up does not come up much later and overwrite that of the next one.
+//     that was given up does not come up much later and overwrite that of the next one. The client ends an attempt that is not
+//     answered (silenceMsMax), so none needs a deadline of its own.
 // P2. Commands of one turn of the event loop leave in one write; none waits for the answer of another.
 // P3. No more than `payloadBytesMax` bytes are read or written, whatever lies in Redis.
 
 import { backoffMs } from "../backoff.ts";
 import type { Runtime } from "../runtime.ts";
 import { PayloadTooLarge } from "../worker/connection.ts";
-import { DeadlinePassed, Deadlines } from "../worker/deadlines.ts";
 import { messageOf } from "../worker/log.ts";
 import type { Corkable, RedisClient } from "./redis-client.ts";
 
@@ -29,7 +29,6 @@ const PASSING = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|NOREPLI
 export class RedisPayloads {
   readonly #client: RedisClient;
   readonly #parts: PayloadParts;
-  readonly #deadlines: Deadlines;
   readonly #closed = new AbortController();
   #calls = 0;
   #storedBytes = 0;
@@ -38,14 +37,13 @@ export class RedisPayloads {
   constructor(client: RedisClient, parts: PayloadParts) {
     this.#client = client;
     this.#parts = parts;
-    this.#deadlines = new Deadlines(parts.runtime);
   }
 
   /** Rejects with PayloadTooLarge, or when Redis did not answer in time. */
   async load(key: string): Promise<Uint8Array | undefined> {
     const { payloadBytesMax } = this.#parts;
     // One byte more than allowed tells that there is more; GET would bring all of it.
-    const bytes = await this.#call(() => this.#client.getrangeBuffer(key, 0, payloadBytesMax));
+    const bytes = await this.#call(() => this.#client.getrange(key, 0, payloadBytesMax));
     if (bytes.length > payloadBytesMax) throw new PayloadTooLarge(`more than ${payloadBytesMax} bytes lie there`);
     if (bytes.length > 0) return bytes;
     const isThere = await this.#call(() => this.#client.exists(key));
@@ -60,10 +58,9 @@ export class RedisPayloads {
       throw new PayloadTooLarge(`the payload has ${length} bytes, at most ${payloadBytesMax} are kept`);
     if (this.#storedBytes + length > STORED_BYTES_MAX)
       throw new Error(`${this.#storedBytes} bytes of payloads wait for Redis already`);
-    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, length);
     this.#storedBytes += length;
     try {
-      await this.#call(() => this.#client.set(key, buffer, "PX", Math.max(1, Math.ceil(ttlMs))));
+      await this.#call(() => this.#client.set(key, bytes, Math.max(1, Math.ceil(ttlMs))));
     } finally {
       this.#storedBytes -= length;
     }
@@ -75,46 +72,61 @@ export class RedisPayloads {
     await this.#client.close();
   }
 
-  async #call<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#closed.signal.aborted) throw new Error("the connection to Redis is closed");
-    if (this.#calls >= CALLS_MAX) throw new Error(`${this.#calls} calls wait for Redis already`);
-    const { runtime, ioTimeoutMs } = this.#parts;
-    const endsAt = runtime.mono() + ioTimeoutMs;
+  #call<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closed.signal.aborted) return Promise.reject(new Error("the connection to Redis is closed"));
+    if (this.#calls >= CALLS_MAX) return Promise.reject(new Error(`${this.#calls} calls wait for Redis already`));
+    const endsAt = this.#parts.runtime.mono() + this.#parts.ioTimeoutMs;
     this.#calls++;
-    try {
-      for (let attempt = 1; ; attempt++) {
-        try {
-          return await this.#deadlines.within(endsAt - runtime.mono(), "a call of Redis", () => this.#send(work));
-        } catch (error) {
-          if (!mayPass(error)) throw hinted(error);
-          const pauseMs = backoffMs(attempt, PAUSE, runtime.random());
-          const inTime = runtime.mono() + pauseMs < endsAt && (await runtime.sleep(pauseMs, this.#closed.signal));
-          if (!inTime)
-            throw new Error(`Redis gave no answer, tries: ${attempt}: ${messageOf(error)}`, { cause: error });
-        }
+    return this.#send(work).then(
+      (value) => {
+        this.#calls--;
+        return value;
+      },
+      (error: unknown) => this.#repeat(work, endsAt, error).finally(() => this.#calls--),
+    );
+  }
+
+  /** `problem`: of the first attempt. */
+  async #repeat<T>(work: () => Promise<T>, endsAt: number, problem: unknown): Promise<T> {
+    const { runtime } = this.#parts;
+    let error = problem;
+    for (let attempt = 1; ; attempt++) {
+      if (!mayPass(error)) throw hinted(error);
+      const pauseMs = backoffMs(attempt, PAUSE, runtime.random());
+      const inTime = runtime.mono() + pauseMs < endsAt && (await runtime.sleep(pauseMs, this.#closed.signal));
+      if (!inTime) throw new Error(`Redis gave no answer, tries: ${attempt}: ${messageOf(error)}`, { cause: error });
+      try {
+        return await this.#send(work);
+      } catch (next) {
+        error = next;
       }
-    } finally {
-      this.#calls--;
     }
   }
 
   #send<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#corked === undefined) {
-      const streams = this.#client.streams();
-      this.#corked = streams;
-      for (const stream of streams) stream.cork();
-      process.nextTick(() => {
-        this.#corked = undefined;
-        for (const stream of streams) stream.uncork();
-      });
+    try {
+      this.#cork();
+      return work();
+    } catch (error) {
+      // A client that throws counts as one that rejects.
+      return Promise.reject(error);
     }
-    return work();
+  }
+
+  #cork(): void {
+    if (this.#corked !== undefined) return;
+    const streams = this.#client.streams();
+    this.#corked = streams;
+    for (const stream of streams) stream.cork();
+    process.nextTick(() => {
+      this.#corked = undefined;
+      for (const stream of streams) stream.uncork();
+    });
   }
 }
 
 /** May the same command succeed a moment later? A server's definite no may not; a connection that is away may. */
 function mayPass(error: unknown): boolean {
-  if (error instanceof DeadlinePassed) return false;
   if (!(error instanceof Error) || error.name !== "ReplyError") return true;
   return PASSING.test(error.message);
 }
