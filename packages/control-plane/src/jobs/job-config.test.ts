@@ -142,6 +142,27 @@ describe("a limit on open jobs", () => {
     expect(await sent({ team: "red" })).toBe('{"limits":{"max_concurrent_jobs":10},"rate_limits":{"queue_size":0}}');
   });
 
+  it("counts for jobs from the bus: one beyond it is a dead letter, and one that is there already is left alone", async () => {
+    await open();
+    await set("org", { limits: { max_concurrent_jobs: 1 } });
+    const put = async (jobId: string): Promise<string> => {
+      const value = { jobId, topic: "job.echo", tenantId: "acme" };
+      const packet = { senderId: "client", protocolVersion: 1, payload: { kind: "jobRequest", value } } as const;
+      await scene.bus.publish(SUBJECTS.jobSubmit, encodePacket(packet), NEVER);
+      await scene.quiet();
+      return (await scene.load(jobId)).phase.state;
+    };
+    expect(await put("one")).toBe("DISPATCHED");
+    expect(await put("two")).toBe("FAILED");
+    expect((await scene.load("two")).phase).toMatchObject({
+      outcome: { code: "backpressure", message: "1 jobs of the tenant are open, at most 1 are allowed" },
+    });
+    expect(await put("one")).toBe("DISPATCHED");
+    await worker.result({ jobId: "one", status: JobStatus.SUCCEEDED });
+    await scene.until("one", "SUCCEEDED");
+    expect(await put("three")).toBe("DISPATCHED");
+  });
+
   it("lets a repeat of a submit through: its job is there already", async () => {
     await open();
     await set("org", { limits: { max_concurrent_jobs: 1 } });

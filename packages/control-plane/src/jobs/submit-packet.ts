@@ -8,7 +8,9 @@
 
 import { type BusPacket, encodeJobRequest, type JobRequest, JobPriority as PriorityOnWire } from "@cordum/protocol";
 import type { Verdict } from "../ports/bus.ts";
+import { Fault } from "../ports/fault.ts";
 import type { EpochMs } from "../ports/time.ts";
+import { makeRoom } from "./backpressure.ts";
 import { capText } from "./cap-text.ts";
 import { changeSeen } from "./change.ts";
 import type { Job, JobPriority } from "./job.ts";
@@ -58,11 +60,8 @@ export async function submitPacket(received: RequestPacket, parts: JobParts, sig
     deadlineMs: Number.isSafeInteger(deadlineMs) ? deadlineMs : 0,
     patienceMs: parts.settings.longPatienceMs,
   } as const;
-  const created = await createJob(
-    await withTurn(await withRefusal(draft, parts, signal), parts, signal),
-    parts,
-    signal,
-  );
+  const checked = await withRoom(await withRefusal(draft, parts, signal), parts, signal);
+  const created = await createJob(await withTurn(checked, parts, signal), parts, signal);
   if (created.kind === "created") return { kind: "ack" };
   const { record } = created.seen;
   if (record.tenant !== tenant || record.hash !== hashRequest(clean, encoded))
@@ -87,10 +86,22 @@ async function withRefusal(draft: JobDraft, parts: JobParts, signal: AbortSignal
   return fault === undefined ? draft : { ...draft, refusal: { code: codeOf(fault), message: fault.message } };
 }
 
+/** A job beyond what its tenant may have open is a dead letter, from where it can be retried. One that is there already stays what it is. */
+async function withRoom(draft: JobDraft, parts: JobParts, signal: AbortSignal): Promise<JobDraft> {
+  if (draft.refusal !== undefined) return draft;
+  try {
+    await makeRoom(draft, parts, signal);
+    return draft;
+  } catch (error) {
+    if (!(error instanceof Fault) || error.code !== "BACKPRESSURE") throw error;
+    return { ...draft, refusal: { code: "backpressure", message: error.message } };
+  }
+}
+
 async function withTurn(draft: JobDraft, parts: JobParts, signal: AbortSignal): Promise<JobDraft> {
   const { submitLimiter, settings, clock, jobs, meter } = parts;
   const { tenant, jobId } = draft;
-  if (!submitLimiter.limits(tenant)) return draft;
+  if (draft.refusal !== undefined || !submitLimiter.limits(tenant)) return draft;
   const seen = await jobs.load(jobId, clock.deadline(signal, settings.storeTimeoutMs));
   if (seen !== undefined) return draft;
   const turn = await submitLimiter.queue(tenant, settings.backlogMaxMs, signal);
