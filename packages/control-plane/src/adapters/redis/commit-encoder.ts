@@ -4,7 +4,7 @@
 // E1. A batch is refused when it is prepared (adapters/state/admission.ts); encoding cannot fail.
 
 import { Fault, unreachable } from "../../ports/fault.ts";
-import type { Batch, Change, Check, IndexKey, LogKey, RecordKey } from "../../ports/state.ts";
+import type { Batch, Change, Check, CommitId, IndexKey, LogKey, RecordKey } from "../../ports/state.ts";
 import type { EpochMs } from "../../ports/time.ts";
 import type { Admission, Texts } from "../state/admission.ts";
 import { BATCH_HEADER_WIDTH, OP_WIDTH } from "./commit-script.ts";
@@ -47,19 +47,20 @@ export function prepareBatch(batch: Batch, admission: Admission): PreparedBatch 
   return { batch, texts, bytes };
 }
 
-/** Collects the batches of one call. */
+/** Collects the batches of one call. Only what is known to come again is looked up, by texts that are made once: to look up a new text costs
+ *  more than to send it again. */
 export class CallEncoder {
   readonly #admission: Admission;
   readonly #keys: string[] = [];
-  readonly #keyRefs = new Map<string, number>();
+  readonly #sharedRefs = new Map<string, number>();
   readonly #constants: string[] = [];
-  readonly #memberRefs = new Map<string, number>();
+  readonly #numberRefs = new Map<number, number>();
   readonly #preamble = new ByteWriter(1_024);
   readonly #program = new ByteWriter(16_384);
   #lastRecord: RecordKey | undefined;
   #lastRecordRef = 0;
-  #lastNumber = Number.NaN;
-  #lastNumberRef = 0;
+  #lastMember: string | undefined;
+  #lastMemberRef = 0;
 
   constructor(admission: Admission) {
     this.#admission = admission;
@@ -76,12 +77,12 @@ export class CallEncoder {
     const { batch, texts } = prepared;
     const program = this.#program;
     const start = program.length;
-    const version = `${batch.id} `;
-    program.reference(this.#constant(version));
     program.reference(recognisesItself(batch) ? 0 : this.#key(markName(batch.partition, batch.id)));
     program.skip(3);
     for (const check of batch.checks) this.#addCheck(check);
-    for (const [at, change] of batch.changes.entries()) this.#addChange(change, version, texts[at] ?? "");
+    batch.changes.forEach((change, at) => {
+      this.#addChange(change, batch.id, texts[at] ?? "");
+    });
     for (const index of batch.tell ?? []) {
       program.byte(OP.T);
       program.reference(this.#index(index));
@@ -124,10 +125,10 @@ export class CallEncoder {
     }
   }
 
-  #addChange(change: Change, version: string, text: string): void {
+  #addChange(change: Change, version: CommitId, text: string): void {
     switch (change.do) {
       case "put":
-        this.#addPut(change, version + text);
+        this.#addPut(change, `${version} ${text}`);
         return;
       case "delete":
         this.#addDelete(change.key);
@@ -143,7 +144,7 @@ export class CallEncoder {
         this.#program.byte(OP.X);
         this.#program.reference(this.#key(change.key));
         this.#program.reference(this.#constant(text));
-        this.#program.reference(this.#member(String(Math.ceil(change.keepMs))));
+        this.#program.reference(this.#number(Math.ceil(change.keepMs)));
         return;
       default:
         unreachable(change);
@@ -151,19 +152,19 @@ export class CallEncoder {
   }
 
   #addPut(put: Extract<Change, { do: "put" }>, stored: string): void {
-    const alarms = this.#key(alarmsName(put.key.partition));
+    const alarms = this.#shared(alarmsName(put.key.partition));
     const key = this.#record(put.key);
     const program = this.#program;
     program.byte(OP.P);
     program.reference(key);
     program.reference(this.#constant(stored));
-    program.reference(put.keepMs === undefined ? 0 : this.#member(String(put.keepMs)));
+    program.reference(put.keepMs === undefined ? 0 : this.#number(put.keepMs));
     program.reference(alarms);
     program.reference(put.wakeAt === "never" ? 0 : this.#number(put.wakeAt));
   }
 
   #addDelete(deleted: RecordKey): void {
-    const alarms = this.#key(alarmsName(deleted.partition));
+    const alarms = this.#shared(alarmsName(deleted.partition));
     const key = this.#key(recordName(deleted));
     this.#program.byte(OP.D);
     this.#program.reference(key);
@@ -185,20 +186,20 @@ export class CallEncoder {
     this.#program.reference(this.#key(logName(log)));
     this.#program.reference(this.#constant(text));
     this.#program.reference(this.#number(rule.entriesMax));
-    this.#program.reference(this.#member(String(rule.keepMs)));
+    this.#program.reference(this.#number(rule.keepMs));
   }
 
   #index(index: IndexKey): number {
     const name = indexName(index);
-    const known = this.#keyRefs.get(name);
+    const known = this.#sharedRefs.get(name);
     if (known !== undefined) return known;
-    const key = this.#key(name);
+    const key = this.#shared(name);
     const rule = this.#admission.index(index);
     if (rule.score === "time" && rule.keepMs !== "forever") {
-      const names = this.#key(namesName(index.partition));
+      const names = this.#shared(namesName(index.partition));
       this.#preamble.byte(OP.K);
       this.#preamble.reference(key);
-      this.#preamble.reference(this.#member(String(rule.keepMs)));
+      this.#preamble.reference(this.#number(rule.keepMs));
       this.#preamble.reference(names);
     }
     return key;
@@ -212,28 +213,33 @@ export class CallEncoder {
     return this.#lastRecordRef;
   }
 
+  /** Keys that several batches of a call have in common; the script tells them apart by their references. */
+  #shared(name: string): number {
+    const known = this.#sharedRefs.get(name);
+    if (known !== undefined) return known;
+    const reference = this.#key(name);
+    this.#sharedRefs.set(name, reference);
+    return reference;
+  }
+
   #key(name: string): number {
-    const known = this.#keyRefs.get(name);
-    if (known !== undefined) return known;
-    const reference = this.#keys.push(name);
-    this.#keyRefs.set(name, reference);
-    return reference;
+    return this.#keys.push(name);
   }
 
+  /** Most changes of a batch are about the same member. */
   #member(text: string): number {
-    const known = this.#memberRefs.get(text);
-    if (known !== undefined) return known;
-    const reference = this.#constant(text);
-    this.#memberRefs.set(text, reference);
-    return reference;
+    if (text === this.#lastMember) return this.#lastMemberRef;
+    this.#lastMember = text;
+    this.#lastMemberRef = this.#constant(text);
+    return this.#lastMemberRef;
   }
 
-  /** Most changes of a batch have the same score. */
   #number(value: number): number {
-    if (value === this.#lastNumber) return this.#lastNumberRef;
-    this.#lastNumber = value;
-    this.#lastNumberRef = this.#constant(String(value));
-    return this.#lastNumberRef;
+    const known = this.#numberRefs.get(value);
+    if (known !== undefined) return known;
+    const reference = this.#constant(String(value));
+    this.#numberRefs.set(value, reference);
+    return reference;
   }
 
   /** References into ARGV, behind the program and the time. */

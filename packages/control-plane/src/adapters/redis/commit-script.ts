@@ -15,7 +15,7 @@
 // ARGV[1] is the program, ARGV[2] the time after which it is too late ("": never), ARGV[3…] the constants. References are two bytes of base 128 (all bytes < 128, so that the program is valid
 // UTF-8), keys into KEYS, everything else into ARGV; 0 means none.
 //   call     = { K key keep names } batch…           K: an index whose entries expire; names: where its name is kept for sweeping
-//   batch    = id mark length(3) check… change… T…    length counts from the first byte of the batch
+//   batch    = mark length(3) check… change… T…       length counts from the first byte of the batch
 //   checks     a key version | n key 0 | i key member | o key member | f key than
 //   changes    P key value keep alarms wake | D key alarms | E key member score | L key member | A key entry max keep |
 //              X key text keep                        X: a payload, outside the partition, so on a single Redis alone
@@ -39,13 +39,13 @@ export const OP_WIDTH = {
   T: 3,
   X: 7,
 } as const;
-export const BATCH_HEADER_WIDTH = 7;
+export const BATCH_HEADER_WIDTH = 5;
 /** A mark outlives every resend, whose deadline is seconds. Longer would cost: 5,000 such batches a second make 300,000 marks a minute. */
 export const MARK_KEEP_MS = 60_000;
 
 export const COMMIT_SCRIPT = `
 local K, A, P = KEYS, ARGV, ARGV[1]
-local byte, sub, call, unpack, min = string.byte, string.sub, redis.call, unpack, math.min
+local byte, sub, find, call, unpack, min = string.byte, string.sub, string.find, redis.call, unpack, math.min
 local width = {[75]=7,[97]=5,[110]=5,[105]=5,[111]=5,[102]=5,[80]=11,[68]=5,[69]=7,[76]=5,[65]=9,[84]=3,[88]=7}
 local adds, addn, rems, touched, touchedn = {}, {}, {}, {}, 0
 local keep, names, low, due = {}, {}, {}, {}
@@ -135,11 +135,14 @@ local function startsWith(k, text)
   return call('GETRANGE', K[k], '0', #text - 1) == text
 end
 
-local function wasApplied(from, stop, id, mark)
+local function wasApplied(from, stop, mark)
   if mark > 0 then return call('EXISTS', K[mark]) == 1 end
   while from < stop do
-    local op, x, y = byte(P, from, from + 2)
-    if op == 80 and startsWith(x * 128 + y, id) then return true end
+    local op, x, y, u, v = byte(P, from, from + 4)
+    if op == 80 then
+      local stored = A[u * 128 + v]
+      if startsWith(x * 128 + y, sub(stored, 1, find(stored, ' ', 1, true))) then return true end
+    end
     from = from + width[op]
   end
   return false
@@ -160,10 +163,10 @@ end
 
 local out, outn = {}, 0
 while i <= n do
-  local h1, h2, h3, h4, h5, h6, h7 = byte(P, i, i + 6)
-  local id, mark = A[h1 * 128 + h2], h3 * 128 + h4
-  local stop = i + h5 * 16384 + h6 * 128 + h7
-  i = i + 7
+  local h1, h2, h3, h4, h5 = byte(P, i, i + 4)
+  local mark = h1 * 128 + h2
+  local stop = i + h3 * 16384 + h4 * 128 + h5
+  i = i + 5
   local check, failed, found = 0, false, false
   local answer = 0
   while i < stop do
@@ -188,7 +191,7 @@ while i <= n do
     end
     i = i + 5
   end
-  if failed and not wasApplied(i, stop, id, mark) then
+  if failed and not wasApplied(i, stop, mark) then
     answer = {check, found}
     i = stop
   end
