@@ -7,21 +7,29 @@
 import { Command } from "ioredis";
 
 const HEADS_MAX = 2_048;
-const heads: string[] = Array.from({ length: HEADS_MAX }, (_, length) => `$${length}\r\n`);
+const heads: string[] = Array.from({ length: HEADS_MAX }, (_, length) => `\r\n$${length}\r\n`);
 
+export type FlatArgument = string | number;
+
+/** The client's own list of arguments stays empty: it would be copied and looked through, for keys that nobody asks for. */
 export class FlatCommand extends Command {
-  override toWritable(socket: object): string | Buffer {
-    const parts: string[] = [`*${this.args.length + 1}\r\n`];
+  readonly #flat: readonly FlatArgument[];
+
+  constructor(name: string, args: readonly FlatArgument[], replyEncoding: BufferEncoding | null) {
+    super(name, [], { replyEncoding });
+    this.#flat = args;
+  }
+
+  override toWritable(): string {
+    const parts: string[] = [`*${this.#flat.length + 1}`];
     addPart(parts, this.name);
-    for (const arg of this.args) {
-      if (typeof arg !== "string") return super.toWritable(socket);
-      addPart(parts, arg);
-    }
+    for (const arg of this.#flat) addPart(parts, typeof arg === "string" ? arg : String(arg));
+    parts.push("\r\n");
     return parts.join("");
   }
 }
 
 function addPart(parts: string[], text: string): void {
   const bytes = Buffer.byteLength(text);
-  parts.push(heads[bytes] ?? `$${bytes}\r\n`, text, "\r\n");
+  parts.push(heads[bytes] ?? `\r\n$${bytes}\r\n`, text);
 }

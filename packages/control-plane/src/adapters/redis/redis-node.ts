@@ -6,10 +6,10 @@
 // N3. Commands of one turn of the event loop leave in one write.
 
 import type { ConnectionOptions } from "node:tls";
-import { type Command, Redis, ReplyError } from "ioredis";
+import { Command, Redis, ReplyError } from "ioredis";
 import type { Log } from "../../ports/telemetry.ts";
 import type { Ms } from "../../ports/time.ts";
-import { FlatCommand } from "./flat-command.ts";
+import { type FlatArgument, FlatCommand } from "./flat-command.ts";
 
 export type Reply = string | number | null | Buffer | readonly Reply[];
 export type Argument = string | number | Buffer;
@@ -84,15 +84,14 @@ export class RedisNode {
     return this.#lastError;
   }
 
-  // Command copies its arguments, so they may be read-only.
   /** Replies are strings, numbers, null and arrays of these. */
   send(command: string, args: readonly Argument[]): Promise<Answer> {
-    return this.#send(new FlatCommand(command, args as Argument[], { replyEncoding: "utf8" }));
+    return this.#send(commandOf(command, args, "utf8"));
   }
 
   /** As `send`, with byte strings as they are. */
   sendForBytes(command: string, args: readonly Argument[]): Promise<Answer> {
-    return this.#send(new FlatCommand(command, args as Argument[], {}));
+    return this.#send(commandOf(command, args, null));
   }
 
   /** Cuts the connection and makes a new one: for a server that has changed its role. */
@@ -126,4 +125,14 @@ export class RedisNode {
       stream.uncork();
     });
   }
+}
+
+function commandOf(name: string, args: readonly Argument[], replyEncoding: BufferEncoding | null): Command {
+  return args.every(isFlat)
+    ? new FlatCommand(name, args, replyEncoding)
+    : new Command(name, [...args], { replyEncoding });
+}
+
+function isFlat(arg: Argument): arg is FlatArgument {
+  return typeof arg !== "object";
 }
