@@ -6,8 +6,7 @@
 // T2. A batch whose answer was lost is sent again as it is: the script recognises it (S1). A resend that loses against later work of
 //     others would be told "conflict" although it won; that is why it is repeated at once, and never after the call's deadline.
 // T3. STATE_UNAVAILABLE is said only when the batch was certainly not carried out; STATE_OUTCOME_UNKNOWN otherwise.
-// T4. What waits is bounded by `waitingMax`. A signal that fires is noticed within WATCH_MS, by one look at everything that waits
-//     instead of a listener per commit, which would cost more than encoding the batch.
+// T4. What waits is bounded by `waitingMax`. A signal that fires is noticed as in watch.ts.
 // T5. No batch is carried out after its call's deadline (S10): Redis is told until when, by its own clock, and says when it was too late.
 
 import { Fault } from "../../ports/fault.ts";
@@ -20,6 +19,7 @@ import { slotOfPartition } from "./keys.ts";
 import { type Command, type Next, nodeAsked, type RedisLink, script, scriptCommand } from "./redis-link.ts";
 import type { Answer, RedisNode, Reply } from "./redis-node.ts";
 import { parseStored } from "./stored.ts";
+import { Watch } from "./watch.ts";
 
 export interface LaneSettings {
   readonly batchesPerCallMax: number;
@@ -31,8 +31,6 @@ export interface LaneSettings {
   /** Replicas that must have a commit before it is answered, and how long to wait for them. */
   readonly wait?: { readonly replicas: number; readonly timeoutMs: Ms };
 }
-
-const WATCH_MS = 50;
 
 interface Ticket {
   readonly prepared: PreparedBatch;
@@ -63,7 +61,7 @@ export class CommitLanes {
   readonly #script = script(COMMIT_SCRIPT);
   readonly #lanes = new Map<number, Lane>();
   #pending = 0;
-  #isWatching = false;
+  readonly #watch: Watch;
   #isClosed = false;
   #idle: (() => void) | undefined;
 
@@ -71,6 +69,7 @@ export class CommitLanes {
     this.#link = link;
     this.#admission = admission;
     this.#settings = settings;
+    this.#watch = new Watch(link, (now) => this.#giveUpLate(now));
   }
 
   commit(batch: Batch, signal: AbortSignal): Promise<Outcome> {
@@ -87,7 +86,7 @@ export class CommitLanes {
       lane.waiting.push({ prepared, signal, giveUpAt, resolve, reject, isUncertain: false, isSettled: false });
       this.#pending++;
       this.#callSoon(lane);
-      if (!this.#isWatching) void this.#watch();
+      this.#watch.start();
     });
   }
 
@@ -185,7 +184,9 @@ export class CommitLanes {
   #deliver(tickets: readonly Ticket[], reply: Reply, replicas: Answer | undefined): void {
     const outcomes = Array.isArray(reply) ? reply : [];
     const lacksReplicas = this.#settings.wait !== undefined && !hasEnough(replicas, this.#settings.wait.replicas);
-    for (const [at, ticket] of tickets.entries()) this.#deliverOne(ticket, outcomes[at], lacksReplicas);
+    tickets.forEach((ticket, at) => {
+      this.#deliverOne(ticket, outcomes[at], lacksReplicas);
+    });
   }
 
   #deliverOne(ticket: Ticket, told: Reply | undefined, lacksReplicas: boolean): void {
@@ -194,13 +195,13 @@ export class CommitLanes {
       outcome = outcomeOf(ticket.prepared.batch, told);
     } catch (error) {
       // What another program wrote under our keys is the trouble of this batch alone.
-      this.#settle(ticket, () => ticket.reject(error));
+      if (this.#settle(ticket)) ticket.reject(error);
       return;
     }
     if (outcome === undefined) this.#fail(ticket, "Redis answered in a way that is not expected", true);
     else if (lacksReplicas && outcome.kind === "committed")
       this.#fail(ticket, "not enough replicas have the change yet", true);
-    else this.#settle(ticket, () => ticket.resolve(outcome));
+    else if (this.#settle(ticket)) ticket.resolve(outcome);
   }
 
   async #settleOrRepeat(
@@ -224,31 +225,27 @@ export class CommitLanes {
     lane.isPausing = false;
   }
 
-  #settle(ticket: Ticket, end: () => void): void {
-    if (ticket.isSettled) return;
+  /** True for the one who may end it. */
+  #settle(ticket: Ticket): boolean {
+    if (ticket.isSettled) return false;
     ticket.isSettled = true;
     this.#pending--;
-    end();
     if (this.#pending === 0) this.#idle?.();
+    return true;
   }
 
   #fail(ticket: Ticket, detail: string, isUncertain: boolean, cause?: unknown): void {
     const code = isUncertain ? "STATE_OUTCOME_UNKNOWN" : "STATE_UNAVAILABLE";
-    this.#settle(ticket, () => ticket.reject(new Fault(code, detail, cause === undefined ? {} : { cause })));
+    if (this.#settle(ticket)) ticket.reject(new Fault(code, detail, cause === undefined ? {} : { cause }));
   }
 
   /** Gives up what waits for too long or is no longer wanted. */
-  async #watch(): Promise<void> {
-    this.#isWatching = true;
-    while (this.#pending > 0) {
-      await this.#link.clock.sleep(WATCH_MS, this.#link.closed);
-      const now = this.#link.closed.aborted ? Number.POSITIVE_INFINITY : this.#link.clock.mono();
-      for (const lane of this.#lanes.values()) {
-        for (const ticket of lane.waiting) this.#giveUp(ticket, now, ticket.isUncertain);
-        for (const tickets of lane.underWay) for (const ticket of tickets) this.#giveUp(ticket, now, true);
-      }
+  #giveUpLate(now: Ms): boolean {
+    for (const lane of this.#lanes.values()) {
+      for (const ticket of lane.waiting) this.#giveUp(ticket, now, ticket.isUncertain);
+      for (const tickets of lane.underWay) for (const ticket of tickets) this.#giveUp(ticket, now, true);
     }
-    this.#isWatching = false;
+    return this.#pending > 0;
   }
 
   #giveUp(ticket: Ticket, now: Ms, isUncertain: boolean): void {

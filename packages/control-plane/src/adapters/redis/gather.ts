@@ -3,13 +3,13 @@
 // Must not know: what is asked. Only for what may be repeated, as RedisLink.run.
 // G1. A lane is what one command can carry: everything on a single Redis, one slot of a cluster.
 // G2. What waits is bounded by `waitingMax`, what a command carries by `weightMax`: one command must not keep Redis from others for long.
-// G3. A caller waits until its own signal fires; the command goes on for the others.
+// G3. A caller waits until its own signal fires, which is noticed as in watch.ts; the command goes on for the others.
 
 import { Fault, type FaultCode } from "../../ports/fault.ts";
 import type { Ms } from "../../ports/time.ts";
 import type { Command, RedisLink } from "./redis-link.ts";
 import type { Reply } from "./redis-node.ts";
-import { untilAborted } from "./until-aborted.ts";
+import { Watch } from "./watch.ts";
 
 const COMMANDS_UNDER_WAY_MAX = 4;
 
@@ -25,10 +25,22 @@ export interface GatherSettings<Asked> {
   commandFor(asked: readonly Asked[]): Command;
 }
 
+/** One `ask`: it ends with the last of its calls, or with the first that fails. */
+interface Caller {
+  readonly signal: AbortSignal;
+  /** On the monotonic clock. */
+  readonly giveUpAt: Ms;
+  readonly replies: Reply[];
+  missing: number;
+  readonly resolve: (replies: readonly Reply[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 interface Call<Asked> {
   readonly asked: Asked;
-  readonly resolve: (reply: Reply) => void;
-  readonly reject: (error: unknown) => void;
+  readonly caller: Caller;
+  /** Among the caller's replies. */
+  readonly at: number;
 }
 
 interface Lane<Asked> {
@@ -42,33 +54,38 @@ export class Gather<Asked> {
   readonly #link: RedisLink;
   readonly #settings: GatherSettings<Asked>;
   readonly #lanes = new Map<number, Lane<Asked>>();
+  readonly #callers = new Set<Caller>();
+  readonly #watch: Watch;
 
   constructor(link: RedisLink, settings: GatherSettings<Asked>) {
     this.#link = link;
     this.#settings = settings;
+    this.#watch = new Watch(link, (now) => this.#giveUp(now));
   }
 
   /** The replies in the order of `asked`; each is carried by whatever command has room. */
-  async ask(asked: readonly (readonly [slot: number, asked: Asked])[], signal: AbortSignal): Promise<readonly Reply[]> {
-    if (asked.length === 0) return [];
-    const { code } = this.#settings;
-    if (signal.aborted) throw new Fault(code, "the call was given up before it was sent");
-    const deadline = this.#link.clock.deadline(signal, this.#link.settings.callMsMax);
-    const replies = await untilAborted(Promise.all(asked.map(([slot, one]) => this.#add(slot, one))), deadline);
-    if (replies === undefined) throw new Fault(code, "Redis did not answer in time");
-    return replies;
+  ask(asked: readonly (readonly [slot: number, asked: Asked])[], signal: AbortSignal): Promise<readonly Reply[]> {
+    if (asked.length === 0) return Promise.resolve([]);
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) throw new Fault(this.#settings.code, "the call was given up before it was sent");
+      const giveUpAt = this.#link.clock.mono() + this.#link.settings.callMsMax;
+      const caller: Caller = { signal, giveUpAt, replies: [], missing: asked.length, resolve, reject };
+      this.#callers.add(caller);
+      asked.forEach(([slot, one], at) => {
+        this.#add(slot, { asked: one, caller, at });
+      });
+      this.#watch.start();
+    });
   }
 
-  #add(slot: number, asked: Asked): Promise<Reply> {
+  #add(slot: number, call: Call<Asked>): void {
     const lane = this.#laneOf(slot);
     if (lane.waiting.length >= this.#settings.waitingMax) {
-      const fault = new Fault(this.#settings.code, `${lane.waiting.length} calls wait for Redis already`);
-      return Promise.reject(fault);
+      this.#fail(call.caller, new Fault(this.#settings.code, `${lane.waiting.length} calls wait for Redis already`));
+      return;
     }
-    return new Promise((resolve, reject) => {
-      lane.waiting.push({ asked, resolve, reject });
-      this.#sendSoon(lane);
-    });
+    lane.waiting.push(call);
+    this.#sendSoon(lane);
   }
 
   #laneOf(slot: number): Lane<Asked> {
@@ -99,13 +116,32 @@ export class Gather<Asked> {
       const command = this.#settings.commandFor(calls.map(({ asked }) => asked));
       const options = { signal: this.#link.closed, code: this.#settings.code } as const;
       const reply = await this.#link.run(lane.slot, command, options);
-      for (const [at, call] of calls.entries()) call.resolve(elementOf(reply, at));
+      calls.forEach((call, at) => {
+        this.#hear(call, elementOf(reply, at));
+      });
     } catch (error) {
-      for (const call of calls) call.reject(error);
+      for (const { caller } of calls) this.#fail(caller, error);
     } finally {
       lane.underWay--;
       this.#sendSoon(lane);
     }
+  }
+
+  #hear({ caller, at }: Call<Asked>, reply: Reply): void {
+    caller.replies[at] = reply;
+    caller.missing--;
+    if (caller.missing === 0 && this.#callers.delete(caller)) caller.resolve(caller.replies);
+  }
+
+  #fail(caller: Caller, error: unknown): void {
+    if (this.#callers.delete(caller)) caller.reject(error);
+  }
+
+  #giveUp(now: Ms): boolean {
+    for (const caller of this.#callers)
+      if (caller.signal.aborted || now >= caller.giveUpAt)
+        this.#fail(caller, new Fault(this.#settings.code, "Redis did not answer in time"));
+    return this.#callers.size > 0;
   }
 
   /** Takes from the lane what the next command carries: at least one call. */
