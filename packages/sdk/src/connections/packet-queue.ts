@@ -29,13 +29,14 @@ interface Queued {
   readonly bytes: Uint8Array;
   readonly isLight: boolean;
   readonly sent: PromiseWithResolvers<void>;
+  /** Written, not confirmed. */
+  isUnderWay: boolean;
 }
 
 export class PacketQueue {
   readonly #carrier: Carrier;
   readonly #limits: QueueLimits;
   readonly #kept = new Map<Uint8Array, Queued>();
-  readonly #underWay = new Set<Queued>();
   #next: Queued[] = [];
   #keptBytes = 0;
   #unansweredBytes = 0;
@@ -62,7 +63,7 @@ export class PacketQueue {
     const { packetsMax, bytesMax } = this.#limits;
     if (this.#kept.size >= packetsMax || this.#keptBytes + bytes.length > bytesMax)
       return Promise.reject(new Error(`${this.#kept.size} packets (${this.#keptBytes} bytes) wait for NATS already`));
-    const kept: Queued = { subject, bytes, isLight: false, sent: Promise.withResolvers() };
+    const kept: Queued = { subject, bytes, isLight: false, sent: Promise.withResolvers(), isUnderWay: false };
     this.#kept.set(bytes, kept);
     this.#keptBytes += bytes.length;
     return this.#enqueue(kept);
@@ -72,7 +73,7 @@ export class PacketQueue {
   sendLight(subject: string, bytes: Uint8Array): Promise<void> {
     if (this.#closedBy !== undefined) return Promise.reject(this.#closedBy);
     if (!this.#isConnected) return Promise.reject(noConnection());
-    return this.#enqueue({ subject, bytes, isLight: true, sent: Promise.withResolvers() });
+    return this.#enqueue({ subject, bytes, isLight: true, sent: Promise.withResolvers(), isUnderWay: false });
   }
 
   /** The connection broke. */
@@ -84,7 +85,7 @@ export class PacketQueue {
   resume(): void {
     this.#isConnected = true;
     this.#unansweredBytes = 0;
-    const kept = [...this.#kept.values()].filter((packet) => !this.#underWay.has(packet));
+    const kept = [...this.#kept.values()].filter(({ isUnderWay }) => !isUnderWay);
     this.#next = [...kept, ...this.#next.filter(({ isLight }) => isLight)];
     this.#schedule();
   }
@@ -144,7 +145,7 @@ export class PacketQueue {
       for (const packet of packets) this.#settle(packet);
     } catch {
       // Nobody knows what arrived. While the break is not noticed, or noticed and over, it is sent again now; else by `resume`.
-      for (const packet of packets) this.#underWay.delete(packet);
+      for (const packet of packets) packet.isUnderWay = false;
       refuseLight(packets);
       if (!this.#isConnected) return;
       this.#next.unshift(...packets.filter(({ isLight }) => !isLight));
@@ -161,7 +162,7 @@ export class PacketQueue {
       this.#settle(packet, error);
       return false;
     }
-    if (!packet.isLight) this.#underWay.add(packet);
+    packet.isUnderWay = !packet.isLight;
     this.#unansweredBytes += packet.bytes.length;
     return true;
   }
@@ -170,7 +171,7 @@ export class PacketQueue {
     if (problem === undefined) packet.sent.resolve();
     else packet.sent.reject(problem);
     if (packet.isLight || !this.#kept.delete(packet.bytes)) return;
-    this.#underWay.delete(packet);
+    packet.isUnderWay = false;
     this.#keptBytes -= packet.bytes.length;
     if (this.#kept.size > 0) return;
     const waiters = this.#onEmpty;

@@ -8,10 +8,20 @@ import type { Runtime } from "../runtime.ts";
 
 const TICK_MS = 50;
 
-interface Open {
+/** Something that happens unless it is called off. */
+export class Alarm {
   readonly endsAt: number;
   /** Undefined once nobody waits any more: whatever it holds on to is let go at once, the entry itself with the next tick. */
   end: (() => void) | undefined;
+
+  constructor(endsAt: number, end: () => void) {
+    this.endsAt = endsAt;
+    this.end = end;
+  }
+
+  callOff(): void {
+    this.end = undefined;
+  }
 }
 
 export class DeadlinePassed extends Error {
@@ -23,43 +33,36 @@ export class DeadlinePassed extends Error {
 
 export class Deadlines {
   readonly #runtime: Runtime;
-  #open: Open[] = [];
+  #open: Alarm[] = [];
   #isTicking = false;
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
   }
 
-  /** Calls `run` after `ms`, or up to a tick later. Gives back what calls that off. */
-  after(ms: number, run: () => void): () => void {
-    const open = this.#watch(ms, run);
-    return () => {
-      open.end = undefined;
-    };
+  /** Calls `run` after `ms`, or up to a tick later. */
+  after(ms: number, run: () => void): Alarm {
+    const alarm = new Alarm(this.#runtime.mono() + ms, run);
+    this.#open.push(alarm);
+    if (!this.#isTicking) void this.#tick();
+    return alarm;
   }
 
   /** What `work` gives, or DeadlinePassed `ms` (and up to a tick) later. */
   within<T>(ms: number, what: string, work: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const open = this.#watch(ms, () => reject(new DeadlinePassed(what, ms)));
+      const alarm = this.after(ms, () => reject(new DeadlinePassed(what, ms)));
       call(work).then(
         (value) => {
-          open.end = undefined;
+          alarm.callOff();
           resolve(value);
         },
         (error: unknown) => {
-          open.end = undefined;
+          alarm.callOff();
           reject(error);
         },
       );
     });
-  }
-
-  #watch(ms: number, end: () => void): Open {
-    const open: Open = { endsAt: this.#runtime.mono() + ms, end };
-    this.#open.push(open);
-    if (!this.#isTicking) void this.#tick();
-    return open;
   }
 
   async #tick(): Promise<void> {
@@ -67,10 +70,12 @@ export class Deadlines {
     while (this.#open.length > 0) {
       await this.#runtime.sleep(TICK_MS, never);
       const now = this.#runtime.mono();
-      const due = this.#open.filter(({ endsAt, end }) => end !== undefined && endsAt <= now);
-      this.#open = this.#open.filter(({ endsAt, end }) => end !== undefined && endsAt > now);
+      const due: Alarm[] = [];
+      const later: Alarm[] = [];
+      for (const alarm of this.#open) if (alarm.end !== undefined) (alarm.endsAt <= now ? due : later).push(alarm);
+      this.#open = later;
       // One that ends may call off others.
-      for (const open of due) open.end?.();
+      for (const alarm of due) alarm.end?.();
     }
     this.#isTicking = false;
   }

@@ -9,14 +9,15 @@
 import { backoffMs } from "../backoff.ts";
 import type { Runtime } from "../runtime.ts";
 import { PayloadTooLarge, type WorkerConnection } from "./connection.ts";
-import type { ConstraintsReader, JobConstraints } from "./constraints.ts";
-import type { Deadlines } from "./deadlines.ts";
+import type { ConstraintsReader } from "./constraints.ts";
+import type { Alarm, Deadlines } from "./deadlines.ts";
 import { FailureError, failureOf } from "./failure.ts";
 import { parseInput } from "./input.ts";
-import type { JobContext, TopicHandler } from "./job-context.ts";
+import type { TopicHandler } from "./job-context.ts";
 import { inJobSpan } from "./job-span.ts";
-import { messageOf, type WorkerLog, withFields } from "./log.ts";
+import { messageOf, type WorkerLog } from "./log.ts";
 import { JobStopped, type Outcome, type Stop, stoppedOutcome } from "./outcome.ts";
+import { RunContext } from "./run-context.ts";
 import { type JobOffer, type ProgressFacts, parsePointer, resultPlace } from "./wire.ts";
 
 export interface ExecutionLimits {
@@ -66,11 +67,10 @@ export class Execution {
   #controller: AbortController | undefined;
   #over: AbortController | undefined;
   #isOver = false;
-  #forgetRuntime = (): void => undefined;
+  #timeOver: Alarm | undefined;
   #stop: Stop | undefined;
   #percent = 0;
-  /** Settles when the handler has ended, which may be after the outcome. */
-  handlerEnded: Promise<unknown> = Promise.resolve();
+  #handled: Promise<Handled> | undefined;
 
   constructor(parts: ExecutionParts, run: RunSpec) {
     this.#parts = parts;
@@ -85,6 +85,13 @@ export class Execution {
   get percent(): number {
     return this.#percent;
   }
+  get log(): WorkerLog {
+    return this.#parts.log;
+  }
+  /** Settles when the handler has ended, which may be after the outcome. Undefined while and where none is running. */
+  get handlerEnded(): Promise<unknown> | undefined {
+    return this.#handled;
+  }
 
   /** Tells the handler to stop. The first reason counts, except that nothing takes a superseded run back. */
   stop(stop: Stop): void {
@@ -96,13 +103,12 @@ export class Execution {
   /** Runs to the end. Never rejects. */
   async outcome(): Promise<Outcome> {
     try {
-      const handled = await this.#handle();
-      return await this.#conclude(handled, this.#stop);
+      return await this.#conclude(await this.#handle());
     } catch (error) {
       return this.#failed(error);
     } finally {
       this.#isOver = true;
-      this.#forgetRuntime();
+      this.#timeOver?.callOff();
       this.#over?.abort(OVER);
     }
   }
@@ -125,15 +131,15 @@ export class Execution {
     const { offer } = this;
     const constraints = this.#parts.constraints.read(offer.env.CORDUM_POLICY_CONSTRAINTS);
     this.#watchRuntime(constraints.budgets?.maxRuntimeMs);
-    const input = parseInput(await this.#loadContext(), offer.topic);
+    const bytes = offer.contextPtr === "" ? undefined : this.#checked(await this.#loadContext());
+    const input = parseInput(bytes, offer.topic);
     if (this.#stop !== undefined) throw new JobStopped(this.#stop);
-    const context = this.#context(input.raw, constraints);
+    const context = new RunContext(this, constraints, input.raw);
     const handled = inJobSpan(offer, () => this.#definition.invoke(input, context)).then(
-      (value): Handled => ({ kind: "returned", value }),
-      (thrown: unknown): Handled => ({ kind: "threw", thrown }),
+      (value) => this.#end({ kind: "returned", value }),
+      (thrown: unknown) => this.#end({ kind: "threw", thrown }),
     );
-    this.handlerEnded = handled;
-    void handled.then(this.#first.resolve);
+    this.#handled = handled;
     const first = await this.#first.promise;
     if (first !== "stopped") return first;
     const grace = this.#parts.runtime
@@ -142,23 +148,14 @@ export class Execution {
     return Promise.race([handled, grace]);
   }
 
-  #context(rawContext: unknown, constraints: JobConstraints): JobContext {
-    const { jobId, topic, attempt, env, labels, traceId, tenant } = this.offer;
-    const signal = () => this.signal;
-    const log = () => withFields(this.#parts.log, { jobId, topic, attempt, traceId });
-    return {
-      ...{ jobId, topic, attempt, constraints, env, labels, traceId, tenant, rawContext },
-      get signal() {
-        return signal();
-      },
-      get log() {
-        return log();
-      },
-      progress: (percent, message = "") => this.#progress(percent, message),
-    };
+  #end(handled: Handled): Handled {
+    this.#handled = undefined;
+    this.#first.resolve(handled);
+    return handled;
   }
 
-  #progress(percent: number, message: string): void {
+  /** What the handler tells. */
+  progress(percent: number, message: string): void {
     if (this.#isOver) return;
     if (Number.isFinite(percent)) this.#percent = Math.round(Math.min(100, Math.max(0, percent)));
     this.#tell({ percent: this.#percent, message });
@@ -167,16 +164,20 @@ export class Execution {
   /** Policy's maximum counts from the start of the run, loading included. */
   #watchRuntime(maxRuntimeMs: number | undefined): void {
     if (maxRuntimeMs === undefined || maxRuntimeMs === 0) return;
-    this.#forgetRuntime = this.#parts.deadlines.after(maxRuntimeMs, () =>
-      this.stop({ kind: "time_over", maxRuntimeMs }),
-    );
+    this.#timeOver = this.#parts.deadlines.after(maxRuntimeMs, () => this.stop({ kind: "time_over", maxRuntimeMs }));
   }
 
-  /** `stop`: what was ordered before the handler ended. An order that comes while its result is stored is too late. */
-  async #conclude(handled: Handled | "still running", stop: Stop | undefined): Promise<Outcome> {
+  async #conclude(handled: Handled | "still running"): Promise<Outcome> {
+    // What was ordered before the handler ended. An order that comes while its result is stored is too late.
+    const stop = this.#stop;
     if (handled === "still running") return stoppedOutcome(stop ?? { kind: "worker_stopping" }, "still running");
     if (handled.kind === "threw") return this.#failed(handled.thrown);
-    const resultPtr = this.isSuperseded ? "" : await this.#store(handled.value);
+    let resultPtr = "";
+    if (handled.value !== undefined && !this.isSuperseded) {
+      const place = resultPlace(this.offer.jobId);
+      await this.#store(place.key, handled.value);
+      resultPtr = place.pointer;
+    }
     // Nobody wanted the job itself to end when its worker was told to stop: done is done, and to repeat it would do it twice.
     if (stop === undefined || stop.kind === "worker_stopping") return { status: "SUCCEEDED", resultPtr };
     return stoppedOutcome(stop, "finished", resultPtr);
@@ -187,30 +188,33 @@ export class Execution {
     return { ...failureOf(thrown), resultPtr: "" };
   }
 
-  async #loadContext(): Promise<Uint8Array | undefined> {
-    const { connection, limits } = this.#parts;
-    if (this.offer.contextPtr === "") return undefined;
+  #loadContext(): Promise<Uint8Array | undefined> {
+    const { connection } = this.#parts;
     const pointer = parsePointer(this.offer.contextPtr);
     if (pointer.kind === "refused")
       throw new FailureError("INVALID_POINTER", `context pointer refused: ${pointer.reason}`);
     const { key, fallbackKey } = pointer;
-    const bytes = await this.#tryIo("CONTEXT_UNAVAILABLE", "load of the context", async () => {
-      const found = await connection.loadPayload(key);
-      return found ?? (fallbackKey === undefined ? undefined : connection.loadPayload(fallbackKey));
-    });
-    if (bytes === undefined)
-      throw new FailureError("CONTEXT_NOT_FOUND", "the context of the job is not there (any more)");
-    if (bytes.length > limits.inputBytesMax) {
-      throw new FailureError(
-        "CONTEXT_TOO_LARGE",
-        `the context has ${bytes.length} bytes, this worker takes ${limits.inputBytesMax}`,
-      );
-    }
-    return bytes;
+    const load =
+      fallbackKey === undefined
+        ? () => connection.loadPayload(key)
+        : async () => (await connection.loadPayload(key)) ?? connection.loadPayload(fallbackKey);
+    return this.#tryIo("CONTEXT_UNAVAILABLE", "load of the context", load);
   }
 
-  async #store(value: unknown): Promise<string> {
-    if (value === undefined) return "";
+  #checked(context: Uint8Array | undefined): Uint8Array {
+    const { inputBytesMax } = this.#parts.limits;
+    if (context === undefined)
+      throw new FailureError("CONTEXT_NOT_FOUND", "the context of the job is not there (any more)");
+    if (context.length > inputBytesMax) {
+      throw new FailureError(
+        "CONTEXT_TOO_LARGE",
+        `the context has ${context.length} bytes, this worker takes ${inputBytesMax}`,
+      );
+    }
+    return context;
+  }
+
+  #store(key: string, value: unknown): Promise<void> {
     const { connection, limits } = this.#parts;
     const bytes = encodeResult(value);
     if (bytes.length > limits.resultBytesMax) {
@@ -219,11 +223,9 @@ export class Execution {
         `the result has ${bytes.length} bytes, at most ${limits.resultBytesMax} are kept`,
       );
     }
-    const place = resultPlace(this.offer.jobId);
-    await this.#tryIo("RESULT_NOT_STORED", "store of the result", () =>
-      connection.storePayload(place.key, bytes, limits.resultTtlMs),
+    return this.#tryIo("RESULT_NOT_STORED", "store of the result", () =>
+      connection.storePayload(key, bytes, limits.resultTtlMs),
     );
-    return place.pointer;
   }
 
   async #tryIo<T>(code: keyof typeof TOO_LARGE, what: string, work: () => Promise<T>): Promise<T> {

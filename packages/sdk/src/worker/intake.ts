@@ -30,9 +30,15 @@ export interface IntakeParts extends ExecutionParts {
   readonly intake: IntakeLimits;
 }
 
+/** The jobs of one topic. */
+interface Lane {
+  readonly definition: TopicHandler;
+  running: number;
+}
+
 interface Held {
   readonly offer: JobOffer;
-  readonly definition: TopicHandler;
+  readonly lane: Lane;
   readonly outbox: JobOutbox;
   execution: Execution | undefined;
 }
@@ -46,7 +52,7 @@ export class Intake {
   readonly #parts: IntakeParts;
   readonly #held = new Map<string, Held>();
   readonly #waiting: Held[] = [];
-  readonly #runningByTopic = new Map<string, number>();
+  readonly #lanes = new Map<TopicHandler, Lane>();
   readonly #remembered: RememberedResults;
   readonly #answers = new Set<Promise<unknown>>();
   readonly #givingUp = new AbortController();
@@ -71,7 +77,7 @@ export class Intake {
     else if (held !== undefined && offer.attempt === held.offer.attempt) this.#repeatClaim(held);
     else {
       if (held !== undefined) this.#supersede(held);
-      this.#hold({ offer, definition, outbox: this.#parts.outbox.forJob(), execution: undefined });
+      this.#hold({ offer, lane: this.#laneOf(definition), outbox: this.#parts.outbox.forJob(), execution: undefined });
     }
   }
 
@@ -123,10 +129,8 @@ export class Intake {
   }
 
   #startWaiting(): void {
-    while (this.#running < this.#parts.intake.concurrency) {
-      const at = this.#waiting.findIndex(
-        ({ definition }) => this.#runningOf(definition.topic) < definition.concurrency,
-      );
+    while (this.#waiting.length > 0 && this.#running < this.#parts.intake.concurrency) {
+      const at = this.#waiting.findIndex(({ lane }) => lane.running < lane.definition.concurrency);
       const [next] = at === -1 ? [] : this.#waiting.splice(at, 1);
       if (next === undefined) return;
       void this.#run(next);
@@ -135,51 +139,42 @@ export class Intake {
 
   /** Never rejects: whatever goes wrong here, the slot comes back. */
   async #run(held: Held): Promise<void> {
-    const { offer, definition, outbox } = held;
-    const forgetClaim = this.#parts.deadlines.after(CLAIM_AFTER_MS, () => this.#repeatClaim(held));
+    const { runtime, deadlines, log } = this.#parts;
+    const { offer, lane, outbox } = held;
+    const startedAt = runtime.mono();
+    const claim = deadlines.after(CLAIM_AFTER_MS, () => this.#repeatClaim(held));
     const tell = (facts: ProgressFacts) => {
-      forgetClaim();
+      claim.callOff();
       this.#tell(held, facts.percent, facts.message);
     };
-    const execution = new Execution(this.#parts, { offer, definition, tell });
+    const execution = new Execution(this.#parts, { offer, definition: lane.definition, tell });
     held.execution = execution;
-    this.#take(definition.topic, 1);
+    this.#take(lane, 1);
     try {
-      await this.#report(held, execution);
+      const outcome = await execution.outcome();
+      if (!execution.isSuperseded) await this.#report(held, outcome, Math.round(runtime.mono() - startedAt));
     } catch (error) {
-      this.#parts.log.error("job.not_reported", error, {
-        jobId: offer.jobId,
-        topic: offer.topic,
-        attempt: offer.attempt,
-      });
+      log.error("job.not_reported", error, { jobId: offer.jobId, topic: offer.topic, attempt: offer.attempt });
     }
-    forgetClaim();
+    claim.callOff();
     outbox.close();
     if (this.#held.get(offer.jobId) === held) this.#held.delete(offer.jobId);
     this.#noticeIdle();
-    await execution.handlerEnded;
-    this.#take(definition.topic, -1);
+    if (execution.handlerEnded !== undefined) await execution.handlerEnded;
+    this.#take(lane, -1);
     this.#startWaiting();
   }
 
-  async #report({ offer, outbox }: Held, execution: Execution): Promise<void> {
-    const { runtime, log, writer } = this.#parts;
-    const startedAt = runtime.mono();
-    const outcome = await execution.outcome();
-    const executionMs = Math.round(runtime.mono() - startedAt);
-    if (execution.isSuperseded) return;
-    if (outcome.status !== "FAILED_RETRYABLE" || offer.attemptSaid)
-      this.#remembered.remember(offer.jobId, offer.attempt, { outcome, executionMs });
-    const about = {
-      jobId: offer.jobId,
-      topic: offer.topic,
-      attempt: offer.attempt,
-      traceId: offer.traceId,
-      executionMs,
-    };
-    if (outcome.status === "SUCCEEDED") log.debug("job.ended", { ...about, status: outcome.status });
-    else log.info("job.ended", { ...about, status: outcome.status, code: outcome.code });
-    await outbox.result(SUBJECTS.result, writer.result(offer, outcome, executionMs), this.#givingUp.signal);
+  #report({ offer, outbox }: Held, outcome: Outcome, executionMs: number): Promise<boolean> {
+    const { log, writer } = this.#parts;
+    const { jobId, topic, attempt, traceId } = offer;
+    const { status } = outcome;
+    if (status !== "FAILED_RETRYABLE" || offer.attemptSaid)
+      this.#remembered.remember(jobId, attempt, { outcome, executionMs });
+    const about = { jobId, topic, attempt, traceId, executionMs, status };
+    if (status === "SUCCEEDED") log.debug("job.ended", about);
+    else log.info("job.ended", { ...about, code: outcome.code });
+    return outbox.result(SUBJECTS.result, writer.result(offer, outcome, executionMs), this.#givingUp.signal);
   }
 
   #tell(held: Held, percent: number, message: string): void {
@@ -235,13 +230,17 @@ export class Intake {
     for (const resolve of waiters) resolve();
   }
 
-  #runningOf(topic: string): number {
-    return this.#runningByTopic.get(topic) ?? 0;
+  #laneOf(definition: TopicHandler): Lane {
+    const known = this.#lanes.get(definition);
+    if (known !== undefined) return known;
+    const lane: Lane = { definition, running: 0 };
+    this.#lanes.set(definition, lane);
+    return lane;
   }
 
-  #take(topic: string, by: 1 | -1): void {
+  #take(lane: Lane, by: 1 | -1): void {
     this.#running += by;
-    this.#runningByTopic.set(topic, this.#runningOf(topic) + by);
+    lane.running += by;
   }
 
   #describeLoad(): string {

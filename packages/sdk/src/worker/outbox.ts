@@ -59,7 +59,8 @@ export class Outbox {
 export class JobOutbox {
   readonly #outbox: Outbox;
   readonly #log: WorkerLog;
-  #last: Promise<void> = Promise.resolve();
+  /** Settles when the packets before have left; undefined while there were none. */
+  #last: Promise<void> | undefined;
   #waiting: (() => Uint8Array) | undefined;
   #isClosed = false;
 
@@ -74,28 +75,30 @@ export class JobOutbox {
     const alreadyQueued = this.#waiting !== undefined;
     this.#waiting = write;
     if (alreadyQueued) return;
-    this.#last = this.#last.then(async () => {
-      const newest = this.#waiting;
-      this.#waiting = undefined;
-      if (newest === undefined) return;
-      try {
-        await this.#outbox.send(subject, newest());
-      } catch (error) {
-        this.#log.warn("progress.not_sent", { subject, reason: messageOf(error) });
-      }
-    });
+    this.#last = (this.#last ?? Promise.resolve()).then(() => this.#sendNewest(subject));
   }
 
   /** The last packet: nothing leaves after it. */
-  async result(subject: string, bytes: Uint8Array, stopped: AbortSignal): Promise<boolean> {
+  result(subject: string, bytes: Uint8Array, stopped: AbortSignal): Promise<boolean> {
     this.#isClosed = true;
-    await this.#last;
-    return this.#outbox.sendSurely(subject, bytes, stopped);
+    const send = () => this.#outbox.sendSurely(subject, bytes, stopped);
+    return this.#last === undefined ? send() : this.#last.then(send);
   }
 
   /** No packet leaves any more. */
   close(): void {
     this.#isClosed = true;
     this.#waiting = undefined;
+  }
+
+  async #sendNewest(subject: string): Promise<void> {
+    const newest = this.#waiting;
+    this.#waiting = undefined;
+    if (newest === undefined) return;
+    try {
+      await this.#outbox.send(subject, newest());
+    } catch (error) {
+      this.#log.warn("progress.not_sent", { subject, reason: messageOf(error) });
+    }
   }
 }

@@ -28,9 +28,9 @@ export class RememberedResults {
   remember(jobId: string, attempt: number, ended: Ended): void {
     if (this.#max === 0) return;
     const key = runKey(jobId, attempt);
-    const isNew = !this.#byRun.has(key);
+    const before = this.#byRun.size;
     this.#byRun.set(key, ended);
-    if (!isNew) return;
+    if (this.#byRun.size === before) return;
     const oldest = this.#ring[this.#next];
     if (oldest !== undefined) this.#byRun.delete(oldest);
     this.#ring[this.#next] = key;
@@ -38,7 +38,7 @@ export class RememberedResults {
   }
 }
 
-/** Job ids hold no blanks. */
+/** Job ids hold no blanks. Nearly all runs are first attempts, and a text that is made anew has to be hashed anew. */
 function runKey(jobId: string, attempt: number): string {
-  return `${attempt} ${jobId}`;
+  return attempt === 1 ? jobId : `${attempt} ${jobId}`;
 }
