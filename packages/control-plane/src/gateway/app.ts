@@ -82,11 +82,12 @@ export function createApp(parts: AppParts): App {
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.decorateRequest("caller", undefined);
+  app.decorateRequest("route", undefined);
   app.decorateRequest("isRefused", false);
   readJsonBodies(app);
   app.addHook("onRequest", createDoorman(parts));
   app.addHook("onSend", (request, _, payload, done) => {
-    const isOurs = typeof payload === "string" && request.routeOptions.config.showsReferences !== true;
+    const isOurs = typeof payload === "string" && request.route?.showsReferences !== true;
     done(null, isOurs ? redactJson(payload) : payload);
   });
   const measure = createMeasure(parts.meter);
@@ -134,12 +135,17 @@ function watchRoute(route: RouteOptions, flight: Flight): void {
     throw new Error(`route ${String(route.method)} ${route.url} names no permission in its config`);
   }
   const { handler } = route;
-  route.handler = async function watched(request, reply) {
+  const leave = (): void => flight.leave();
+  route.handler = function watched(request, reply) {
     flight.enter();
     try {
-      return await handler.call(this, request, reply);
-    } finally {
-      flight.leave();
+      const answering: unknown = handler.call(this, request, reply);
+      // Before the framework's own listener: a drain does not wait for the socket.
+      void Promise.resolve(answering).then(leave, leave);
+      return answering;
+    } catch (error) {
+      leave();
+      throw error;
     }
   };
 }
@@ -190,7 +196,7 @@ function tellError(error: unknown, problem: Problem, request: FastifyRequest, pa
   const about = {
     requestId: request.id,
     method: request.method,
-    route: request.routeOptions?.url ?? "",
+    route: request.route?.url ?? "",
     keyId: request.caller?.identity.keyId ?? "",
   };
   const { caller } = request;
@@ -207,7 +213,7 @@ function tellError(error: unknown, problem: Problem, request: FastifyRequest, pa
 function createMeasure(meter: Meter): (request: FastifyRequest, reply: FastifyReply) => void {
   const templates = new Map<string, string>();
   return (request, reply) => {
-    const { url } = request.routeOptions;
+    const url = request.route?.url;
     if (request.isRefused || url === undefined) return;
     let route = templates.get(url);
     if (route === undefined) {

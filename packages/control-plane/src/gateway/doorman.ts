@@ -38,6 +38,8 @@ declare module "fastify" {
   interface FastifyRequest {
     /** Undefined on routes that need no key. */
     caller: Caller | undefined;
+    /** Of its route; undefined where no hook has run. The framework puts `routeOptions` together anew each time. */
+    route: FastifyRequest["routeOptions"]["config"] | undefined;
     /** No handler was reached. */
     isRefused: boolean;
   }
@@ -66,12 +68,14 @@ export const SECURITY_HEADERS = {
 
 export function createDoorman(parts: DoormanParts): Doorman {
   const { addressesMax, rateLimit, tenantRateLimit, publicRateLimit } = parts.settings;
-  const limits: Limits = {
+  const house: House = {
+    ...parts,
     byCredential: new TokenBuckets(rateLimit, addressesMax),
     byTenant: new TokenBuckets(tenantRateLimit, addressesMax),
     byAddress: new TokenBuckets(publicRateLimit, addressesMax),
   };
   return (request, reply, done) => {
+    request.route = request.routeOptions.config;
     reply.headers(SECURITY_HEADERS).header("x-request-id", request.id);
     const refuse = (error: unknown): void =>
       done(error instanceof Error ? error : new Error("thrown by the doorman", { cause: error }));
@@ -82,7 +86,7 @@ export function createDoorman(parts: DoormanParts): Doorman {
         void reply.code(204).send();
         return;
       }
-      admitting = admit({ request, reply, parts, limits });
+      admitting = admit(request, reply, house);
     } catch (error) {
       refuse(error);
       return;
@@ -92,7 +96,7 @@ export function createDoorman(parts: DoormanParts): Doorman {
   };
 }
 
-interface Limits {
+interface House extends DoormanParts {
   readonly byCredential: TokenBuckets;
   readonly byTenant: TokenBuckets;
   readonly byAddress: TokenBuckets;
@@ -110,48 +114,40 @@ function judgeOrigin(request: FastifyRequest, reply: FastifyReply, parts: Doorma
 interface Knock {
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
-  readonly parts: DoormanParts;
-  readonly limits: Limits;
-}
-
-/** Undefined: let in at once. */
-function admit(knock: Knock): Promise<void> | undefined {
-  const { request, reply, parts, limits } = knock;
-  const permission = permissionOf(request);
-  if (permission === "probe") return undefined;
-  if (parts.flight.isLanding) {
-    reply.header("connection", "close");
-    throw new Fault("SHUTTING_DOWN", "this process takes no new requests; another one will");
-  }
-  const mono = parts.clock.mono();
-  // A socket that has just closed has no address any more, whatever the type says.
-  const address = bucketOfAddress(request.ip ?? "");
-  if (permission === "public") {
-    spend(limits.byAddress.take(address, mono), reply);
-    return undefined;
-  }
-  spend(limits.byAddress.look(address, mono), reply);
-  const identity = recall(knock, () => {
-    limits.byAddress.take(address, mono);
-  });
-  if (identity !== undefined) {
-    welcome(identity, { ...knock, permission, address, mono });
-    return undefined;
-  }
-  spend(limits.byAddress.take(address, mono), reply);
-  return identify(knock, () => limits.byAddress.giveBack(address)).then((found) =>
-    welcome(found, { ...knock, permission, address, mono }),
-  );
-}
-
-interface KnownKnock extends Knock {
+  readonly house: House;
   readonly permission: Permission | "any";
   readonly address: string;
   readonly mono: Ms;
 }
 
-function welcome(identity: Identity, { request, reply, parts, limits, permission, address, mono }: KnownKnock): void {
-  spend(limits.byCredential.take(identity.keyId === "" ? address : identity.keyId, mono), reply);
+/** Undefined: let in at once. */
+function admit(request: FastifyRequest, reply: FastifyReply, house: House): Promise<void> | undefined {
+  const permission = permissionOf(request);
+  if (permission === "probe") return undefined;
+  if (house.flight.isLanding) {
+    reply.header("connection", "close");
+    throw new Fault("SHUTTING_DOWN", "this process takes no new requests; another one will");
+  }
+  const mono = house.clock.mono();
+  // A socket that has just closed has no address any more, whatever the type says.
+  const address = bucketOfAddress(request.ip ?? "");
+  if (permission === "public") {
+    spend(house.byAddress.take(address, mono), reply);
+    return undefined;
+  }
+  spend(house.byAddress.look(address, mono), reply);
+  const knock: Knock = { request, reply, house, permission, address, mono };
+  const identity = recall(knock);
+  if (identity !== undefined) {
+    welcome(identity, knock);
+    return undefined;
+  }
+  spend(house.byAddress.take(address, mono), reply);
+  return identify(knock).then((found) => welcome(found, knock));
+}
+
+function welcome(identity: Identity, { request, reply, house, permission, address, mono }: Knock): void {
+  spend(house.byCredential.take(identity.keyId === "" ? address : identity.keyId, mono), reply);
   try {
     if (permission !== "any" && !mayDo(identity.roles, permission))
       throw new Fault("FORBIDDEN", `the role ${identity.roles.join(", ")} does not include ${permission}`);
@@ -160,32 +156,32 @@ function welcome(identity: Identity, { request, reply, parts, limits, permission
       cordumTenant: headerText(request, "x-cordum-tenant"),
       principalId: headerText(request, "x-principal-id"),
     });
-    spend(limits.byTenant.take(caller.tenant, mono), reply);
+    spend(house.byTenant.take(caller.tenant, mono), reply);
     request.caller = caller;
   } catch (error) {
-    if (error instanceof Fault) parts.denials.note({ fault: error, identity, address, route: routeOf(request) });
+    if (error instanceof Fault) house.denials.note({ fault: error, identity, address, route: routeOf(request) });
     throw error;
   }
 }
 
 /** `any`: a valid key is enough. */
 function permissionOf(request: FastifyRequest): RoutePermission | "any" {
-  const { config } = request.routeOptions;
-  if (!request.is404 && config.isFallback !== true) {
-    if (config.permission === undefined) throw new Error("a route without a permission was reached");
-    return config.permission;
+  const { route } = request;
+  if (!request.is404 && route !== undefined && route.isFallback !== true) {
+    if (route.permission === undefined) throw new Error("a route without a permission was reached");
+    return route.permission;
   }
   return request.url.startsWith("/api/") ? "any" : "public";
 }
 
 /** From memory; undefined: State has to be asked. */
-function recall({ request, parts }: Knock, onFailure: () => void): Identity | undefined {
-  const now = parts.clock.now();
+function recall({ request, house, address, mono }: Knock): Identity | undefined {
+  const now = house.clock.now();
   let isOpen = false;
   let refused: unknown;
   for (const presented of presentedKeys(request.headers)) {
     try {
-      const identity = parts.auth.recall(presented, now);
+      const identity = house.auth.recall(presented, now);
       if (identity !== undefined) return identity;
       isOpen = true;
     } catch (error) {
@@ -193,17 +189,17 @@ function recall({ request, parts }: Knock, onFailure: () => void): Identity | un
     }
   }
   if (isOpen) return undefined;
-  onFailure();
-  noteFailure(refused, request, parts);
+  house.byAddress.take(address, mono);
+  noteFailure(refused, request, house);
   throw refused;
 }
 
-async function identify({ request, parts }: Knock, onInnocence: () => void): Promise<Identity> {
+async function identify({ request, house, address }: Knock): Promise<Identity> {
   let refused: unknown;
   for (const presented of presentedKeys(request.headers)) {
     try {
-      const identity = await parts.auth.identify(presented, parts.clock.now());
-      onInnocence();
+      const identity = await house.auth.identify(presented, house.clock.now());
+      house.byAddress.giveBack(address);
       return identity;
     } catch (error) {
       refused = error;
@@ -211,8 +207,8 @@ async function identify({ request, parts }: Knock, onInnocence: () => void): Pro
       if (!(error instanceof Unauthenticated)) break;
     }
   }
-  if (!(refused instanceof Unauthenticated)) onInnocence();
-  noteFailure(refused, request, parts);
+  if (!(refused instanceof Unauthenticated)) house.byAddress.giveBack(address);
+  noteFailure(refused, request, house);
   throw refused;
 }
 
@@ -224,8 +220,7 @@ function noteFailure(error: unknown, request: FastifyRequest, { denials }: Doorm
 
 /** By its template: what a stranger writes into a path is no route. */
 function routeOf(request: FastifyRequest): string {
-  const { url } = request.routeOptions;
-  return `${request.method} ${url ?? "unknown"}`;
+  return `${request.method} ${request.route?.url ?? "unknown"}`;
 }
 
 function spend(waitMs: number, reply: FastifyReply): void {

@@ -30,6 +30,6 @@ export interface RouteParts extends GatewayParts {
 /** The caller of a route that needs a key. */
 export function callerOf(request: FastifyRequest): Caller {
   const { caller } = request;
-  assert(caller !== undefined, "the doorman has let a known caller in", { route: request.routeOptions.url });
+  assert(caller !== undefined, "the doorman has let a known caller in", { route: request.route?.url });
   return caller;
 }
