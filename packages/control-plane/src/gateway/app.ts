@@ -25,12 +25,13 @@ import { refuseBrokenRequest } from "./broken-request.ts";
 import type { Denials } from "./denials.ts";
 import { createDoorman, SECURITY_HEADERS } from "./doorman.ts";
 import type { Flight } from "./flight.ts";
-import { asFault } from "./framework-fault.ts";
+import { asFault, bodyFault } from "./framework-fault.ts";
 import type { GatewaySettings } from "./parts.ts";
 import { PROBLEM_CONTENT_TYPE, type Problem, retryAfterS, toProblem } from "./problem.ts";
 import { bucketOfAddress } from "./rate-limit.ts";
 import { asksForSocket } from "./sockets.ts";
 import { validatorCompiler } from "./validation.ts";
+import { readWhole, WholeMessage } from "./whole-body.ts";
 
 export interface AppParts {
   readonly auth: Auth;
@@ -65,6 +66,7 @@ export function createApp(parts: AppParts): App {
     // A socket on which nothing moves for that long has a client that does not read its answer.
     connectionTimeout: settings.handlerMs + settings.requestReadMs,
     http: {
+      IncomingMessage: WholeMessage,
       headersTimeout: settings.headReadMs,
       connectionsCheckingInterval: Math.min(settings.headReadMs, 5_000),
       // Without anybody who takes upgrades, they are ordinary requests.
@@ -154,10 +156,15 @@ function readJsonBodies(app: App): void {
   const parse = app.getDefaultJsonParser("error", "error");
   app.removeAllContentTypeParsers();
   // What most clients say is named beside "everything", which the framework would look up anew, by reading the header, for each request.
-  app.addContentTypeParser(["application/json", "*"], { parseAs: "string" }, (request, body, done) => {
-    const text = typeof body === "string" ? body : body.toString("utf8");
-    if (text.trim() === "") done(null, undefined);
-    else parse(request, text, done);
+  app.addContentTypeParser(["application/json", "*"], (request, payload, done) => {
+    const { bodyLimit } = request.routeOptions;
+    if (Number(request.headers["content-length"]) > bodyLimit) return done(bodyFault("too large"));
+    readWhole(payload, bodyLimit, (failure, body) => {
+      if (failure !== undefined) return done(bodyFault(failure));
+      const text = body.toString("utf8");
+      if (text.trim() === "") done(null, undefined);
+      else parse(request, text, done);
+    });
   });
 }
 

@@ -3,6 +3,7 @@
 // Must not know: how a fault is rendered.
 
 import { Fault } from "../ports/fault.ts";
+import type { BodyFailure } from "./whole-body.ts";
 
 /** What the original says of a body that is not what a route takes: routes whose body may be left out say it otherwise. */
 export function bodyComplaint(schema: unknown): "invalid json" | "invalid body" {
@@ -17,8 +18,6 @@ export function asFault(error: unknown, bodySchema: unknown): unknown {
   const statusCode = Reflect.get(error, "statusCode");
   if (typeof statusCode !== "number" || statusCode < 400 || statusCode >= 500) return error;
   switch (Reflect.get(error, "code")) {
-    case "FST_ERR_CTP_BODY_TOO_LARGE":
-      return new Fault("BODY_TOO_LARGE", TOO_LARGE, { cause: error, fields: [{ field: "body", reason: TOO_LARGE }] });
     case "FST_ERR_CTP_INVALID_JSON_BODY":
       return invalid(
         bodyComplaint(bodySchema),
@@ -31,10 +30,18 @@ export function asFault(error: unknown, bodySchema: unknown): unknown {
     case "FST_ERR_MAX_PARAM_LENGTH":
       return new Fault("ROUTE_NOT_FOUND", "a part of the path is too long", { cause: error });
     default:
-      return new Fault("INVALID_REQUEST", "the request could not be read", { cause: error });
+      return new Fault("INVALID_REQUEST", UNREADABLE, { cause: error });
   }
 }
 
+/** Why a body cannot be had. */
+export function bodyFault(failure: BodyFailure): Fault {
+  return failure === "too large"
+    ? new Fault("BODY_TOO_LARGE", TOO_LARGE, { fields: [{ field: "body", reason: TOO_LARGE }] })
+    : new Fault("INVALID_REQUEST", UNREADABLE);
+}
+
+const UNREADABLE = "the request could not be read";
 const TOO_LARGE = "the request body is larger than this route accepts";
 
 function invalid(detail: string, field: string, reason: string, cause: Error): Fault {
