@@ -63,7 +63,8 @@ export async function changeSeen(
     );
     if (saved === "unchanged") return { job: before.record, moved: false };
     if (saved.kind === "committed") {
-      await followThrough(moved, parts, signal);
+      const following = followThrough(moved, parts, signal);
+      if (following !== undefined) await following;
       return { job: moved.next, moved: true };
     }
     if (attempt === parts.settings.conflictsMax)
@@ -74,20 +75,33 @@ export async function changeSeen(
 }
 
 /** Carries out what a committed move set off, and what follows from that. The move itself is done: whatever fails here is not for who
- *  caused it (a client would ask again for a job that it has); it is logged, and the job's alarm repeats it. */
-export async function followThrough(
+ *  caused it (a client would ask again for a job that it has); it is logged, and the job's alarm repeats it. Undefined: it set nothing off
+ *  that is to be waited for. */
+export function followThrough(
   moved: Transition,
   parts: JobParts,
   signal: AbortSignal,
-  history: DeliveryHistory = { maybeBefore: false },
+  history: DeliveryHistory = NOT_BEFORE,
+): undefined | Promise<void> {
+  const carrying = carryOut(moved, parts, signal, history);
+  return carrying === undefined ? undefined : follow(moved.next.id, carrying, parts, signal);
+}
+
+const NOT_BEFORE: DeliveryHistory = { maybeBefore: false };
+
+async function follow(
+  jobId: string,
+  carrying: Promise<JobEvent | undefined>,
+  parts: JobParts,
+  signal: AbortSignal,
 ): Promise<void> {
-  const follows = await carryOut(moved, parts, signal, history);
+  const follows = await carrying;
   if (follows === undefined) return;
   try {
-    await changeJob(moved.next.id, follows, parts, signal);
+    await changeJob(jobId, follows, parts, signal);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    parts.log.error("follow_up.not_written", error, { jobId: moved.next.id, event: follows.kind });
+    parts.log.error("follow_up.not_written", error, { jobId, event: follows.kind });
   }
 }
 
@@ -107,8 +121,8 @@ export async function settleAndCommit<S extends { readonly kind: "committed" | "
   signal: AbortSignal,
   commit: (next: Job) => Promise<S>,
 ): Promise<{ readonly moved: Transition; readonly saved: S | "unchanged" }> {
-  const known = parts.drives ? configOf(before, parts) : undefined;
-  const config = known === undefined && mayBePlaced(before, event, parts) ? await meetConfig(before, parts) : known;
+  const known = mayBePlaced(before, event, parts) ? (configOf(before, parts) ?? meetConfig(before, parts)) : undefined;
+  const config = known instanceof Promise ? await known : known;
   const startedAt = parts.clock.now();
   const now = Math.max(startedAt, after + 1);
   const until = (): AbortSignal =>

@@ -33,20 +33,34 @@ export interface DeliveryHistory {
   readonly maybeBefore: boolean;
 }
 
-/** Never throws for what the bus does. What follows for the job, if anything: nobody listened, or nobody could be told. */
-export async function carryOut(
-  moved: Transition,
+/** Never throws for what the bus does. What follows for the job, if anything: nobody listened, or nobody could be told. Without a promise
+ *  where nothing is to be published, as with most results. */
+export function carryOut(
+  { next, effects }: Transition,
+  parts: JobParts,
+  signal: AbortSignal,
+  history: DeliveryHistory,
+): undefined | Promise<JobEvent | undefined> {
+  keepResult(next, parts, signal);
+  const [first] = effects;
+  if (first === undefined) return undefined;
+  if (first.kind === "deliver" && effects.length === 1) return deliver(first.dispatch, next, parts, signal, history);
+  return carryOutAll(effects, next, parts, signal, history);
+}
+
+async function carryOutAll(
+  effects: readonly Effect[],
+  job: Job,
   parts: JobParts,
   signal: AbortSignal,
   history: DeliveryHistory,
 ): Promise<JobEvent | undefined> {
   let follows: JobEvent | undefined;
-  for (const effect of moved.effects) {
-    if (effect.kind === "deliver") follows = await deliver(effect.dispatch, moved.next, parts, signal, history);
-    else if (!(await publish(effect, moved.next, parts, signal)) && effect.kind === "stop_worker")
+  for (const effect of effects) {
+    if (effect.kind === "deliver") follows = await deliver(effect.dispatch, job, parts, signal, history);
+    else if (!(await publish(effect, job, parts, signal)) && effect.kind === "stop_worker")
       follows = { kind: "stop_unsent" };
   }
-  keepResult(moved.next, parts, signal);
   return follows;
 }
 

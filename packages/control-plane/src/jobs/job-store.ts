@@ -53,6 +53,7 @@ export class JobStore {
       entriesOf: entriesOfJob,
       alarmOf,
       keepMsOf: (job) => (isTerminal(job) ? retention.jobKeepMs : undefined),
+      noteSaved: (id, saved) => this.#remember(id, saved),
     });
   }
 
@@ -74,19 +75,18 @@ export class JobStore {
   }
 
   /** Conflict when the id is taken; the conflict brings the job that has it. */
-  async create(job: Job, signal: AbortSignal, { attached = [], deedOf }: CreateOptions = {}): Promise<SavedJob> {
+  create(job: Job, signal: AbortSignal, { attached = [], deedOf }: CreateOptions = {}): Promise<SavedJob> {
     const also = [...this.#alsoFor(undefined, job, deedOf), ...attached];
-    return this.#remember(await this.#records.create(job, { also }, signal), job.id);
+    return this.#records.create(job, { also }, signal);
   }
 
   /** `deedOf`: whose doing the change is, for the audit; absent where it is nobody's. */
-  async replace(seen: SeenJob, next: Job, signal: AbortSignal, deedOf?: DeedOf): Promise<SavedJob> {
+  replace(seen: SeenJob, next: Job, signal: AbortSignal, deedOf?: DeedOf): Promise<SavedJob> {
     const also = this.#alsoFor(seen.record, next, deedOf);
-    return this.#remember(await this.#records.replace(seen, next, { also }, signal), next.id);
+    return this.#records.replace(seen, next, { also }, signal);
   }
 
-  #remember(saved: SavedJob, id: string): SavedJob {
-    const { seen } = saved;
+  #remember(id: string, { seen }: SavedJob): void {
     this.#sent.delete(id);
     const isSmall = (seen?.record.request.length ?? 0) <= SENT_CHARS_MAX;
     if (seen !== undefined && isSmall && "dispatch" in seen.record.phase) this.#sent.set(id, seen);
@@ -95,7 +95,6 @@ export class JobStore {
         this.#sent.delete(oldest);
         break;
       }
-    return saved;
   }
 
   #alsoFor(before: Job | undefined, next: Job, deedOf: DeedOf | undefined): readonly Change[] {

@@ -15,6 +15,7 @@ import { place } from "../scheduling/placement.ts";
 import { limitsFor } from "../scheduling/routing.ts";
 import { type Limit, ruleLimit, tenantLimit } from "../scheduling/slots.ts";
 import { isTerminal, type Job } from "./job.ts";
+import { configOf } from "./job-config.ts";
 import type { Effect, JobEvent } from "./job-event.ts";
 import type { Transition } from "./job-moves.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -27,7 +28,7 @@ const ROUNDS_MAX = 8;
 export interface Settling {
   readonly now: EpochMs;
   readonly parts: JobParts;
-  /** What is configured for the job; undefined: not known now. */
+  /** What is configured for the job; undefined: what is in memory, if it comes to that. */
   readonly config: Effective | undefined;
   /** A limit that is reached: then the job is held back instead of placed. */
   readonly full?: Limit | undefined;
@@ -91,12 +92,13 @@ function pulled(job: Job, now: EpochMs): Job {
 }
 
 function nextEvent(job: Job, settling: Settling, isItsTurn: boolean): JobEvent | undefined {
-  const { now, parts, config } = settling;
+  const { now, parts } = settling;
   if (isTerminal(job)) return undefined;
   const isToJudge = job.phase.state === "PENDING" && isDue(job, "decide", now);
   const isToPlace = job.phase.state === "SCHEDULED" && isDue(job, "place", now);
   if (!isToJudge && !isToPlace) return undefined;
   if (!parts.drives) return isToJudge ? { kind: "handed_over", ringAgainMs: parts.settings.doorbellMs } : undefined;
+  const config = settling.config ?? configOf(job, parts);
   if (config === undefined) return { kind: "policy_unavailable", retryAfterMs: policyRetryMs(job, now, parts) };
   if (isToJudge) return judge(job, config, settling);
   const decision = standingDecision(job, parts.policy.snapshot());

@@ -44,80 +44,55 @@ export async function submitJob(
   patienceMs = parts.settings.patienceMs,
 ): Promise<Submitted> {
   validateCommand(command);
-  const { tenant, idempotencyKey } = command;
-  if (idempotencyKey === "")
-    return createFrom({ command, jobId: newUuid(parts.clock), bodyHash: "", patienceMs }, parts, signal);
-  const bodyHash = fingerprint(command);
-  const jobId = derivedUuid("job", tenant, idempotencyKey);
-  const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
-  if (seen !== undefined) return repeatOf(seen.record, bodyHash);
-  return createFrom({ command, jobId, bodyHash, patienceMs }, parts, signal);
-}
-
-interface NewJob {
-  readonly command: SubmitCommand;
-  readonly jobId: string;
-  readonly bodyHash: string;
-  readonly patienceMs: Ms;
-}
-
-async function createFrom(
-  { command, jobId, bodyHash, patienceMs }: NewJob,
-  parts: JobParts,
-  signal: AbortSignal,
-): Promise<Submitted> {
+  const { jobId, bodyHash } = nameOf(command, parts);
+  if (bodyHash !== "") {
+    const seen = await parts.jobs.load(jobId, parts.clock.deadline(signal, parts.settings.storeTimeoutMs));
+    if (seen !== undefined) return repeatOf(seen.record, bodyHash);
+  }
   const key = contextKeyFor(jobId, bodyHash);
   const now = parts.clock.now();
   const notBefore = startOf(command, now);
-  const request = toRequest(command, jobId, pointerTo(key), now);
-  const encoded = encodeJobRequest(request.message);
+  const { message: request, context } = toRequest(command, jobId, pointerTo(key), now);
+  const encoded = encodeJobRequest(request);
   if (encoded.byteLength > REQUEST_BYTES_MAX)
     throw tooLarge("labels", `labels, tags and the like take more than ${REQUEST_BYTES_MAX} bytes together`);
   const { tenant, team, topic, principal, priority, deadlineMs } = command;
-  const room = makeRoom({ tenant, team, request: request.message }, parts, signal);
+  const room = makeRoom({ tenant, team, request }, parts, signal);
   if (room !== undefined) await room;
-  const load = async (): Promise<Uint8Array> => Buffer.from(request.context);
-  const checking = payloadFault({ jobId, tenant, team, topic, request: request.message, load }, parts, signal);
+  const load = async (): Promise<Uint8Array> => Buffer.from(context);
+  const checking = payloadFault({ jobId, tenant, team, topic, request, load }, parts, signal);
   const fault = checking === undefined ? undefined : await checking;
   if (fault !== undefined) throw fault;
-  const attached = await placeContext(key, request.context, parts, signal);
-  const draft: JobDraft = {
-    jobId,
-    tenant,
-    topic,
-    traceId: jobId,
-    team,
-    principal,
-    priority,
-    request: request.message,
-    encoded,
-    bodyHash,
-    deadlineMs,
-    notBefore,
-    attached,
-    patienceMs,
-  };
+  const attached = attachable(key, context, parts);
+  if (attached.length === 0) await storeContext(key, context, parts, signal);
+  const about = { jobId, tenant, topic, traceId: jobId, team, principal, priority, request, encoded };
+  const draft: JobDraft = { ...about, bodyHash, deadlineMs, notBefore, attached, patienceMs };
   const created = await createJob(draft, parts, signal);
   return created.kind === "created" ? answerOf(created.job, false) : repeatOf(created.seen.record, bodyHash);
+}
+
+/** See B2. */
+function nameOf(command: SubmitCommand, { clock }: JobParts): { readonly jobId: string; readonly bodyHash: string } {
+  const { tenant, idempotencyKey } = command;
+  if (idempotencyKey === "") return { jobId: newUuid(clock), bodyHash: "" };
+  return { jobId: derivedUuid("job", tenant, idempotencyKey), bodyHash: fingerprint(command) };
 }
 
 /** Larger ones would keep the store from its other batches. */
 const ATTACHED_BYTES_MAX = 16_384;
 
-/** See B3: what is to be committed with the record. */
-async function placeContext(
-  key: string,
-  text: string,
-  { payloads, state, settings, clock }: JobParts,
-  signal: AbortSignal,
-): Promise<readonly Attachment[]> {
+/** See B3: the context where it is to be committed with the record; nothing where it must be stored before. */
+function attachable(key: string, text: string, { payloads, state, settings }: JobParts): readonly Attachment[] {
   const { bytesMax } = payloads.traits;
   const bytes = Buffer.byteLength(text);
   if (bytes > bytesMax) throw tooLarge("context", `context and prompt take more than ${bytesMax} bytes together`);
-  const keepMs = settings.contextKeepMs;
-  if (state.traits.attaches && bytes <= ATTACHED_BYTES_MAX) return [{ do: "attach", key, text, keepMs }];
-  await payloads.put(key, Buffer.from(text), keepMs, clock.deadline(signal, settings.storeTimeoutMs));
-  return [];
+  if (!state.traits.attaches || bytes > ATTACHED_BYTES_MAX) return [];
+  return [{ do: "attach", key, text, keepMs: settings.contextKeepMs }];
+}
+
+function storeContext(key: string, text: string, parts: JobParts, signal: AbortSignal): Promise<void> {
+  const { payloads, settings, clock } = parts;
+  return payloads.put(key, Buffer.from(text), settings.contextKeepMs, clock.deadline(signal, settings.storeTimeoutMs));
 }
 
 /** What ends as a dead letter at once is kept for as long as the letter. */
@@ -218,7 +193,8 @@ export async function createJob(
     throw new Fault("JOB_CONTENDED", "the job with this id was removed while it was being submitted again");
   }
   parts.meter.count("cordum_scheduler_jobs_received_total", { topic: draft.topic });
-  await followThrough(moved, parts, signal);
+  const following = followThrough(moved, parts, signal);
+  if (following !== undefined) await following;
   return { kind: "created", job: moved.next };
 }
 

@@ -8,7 +8,7 @@ import type { Clock } from "../ports/clock.ts";
 import { Fault } from "../ports/fault.ts";
 import type { Json } from "../ports/json.ts";
 import { partitionOf } from "../ports/partition.ts";
-import type { Change, Check, IndexKey, RecordKey, State, Stored } from "../ports/state.ts";
+import type { Change, Check, IndexKey, Outcome, RecordKey, State, Stored } from "../ports/state.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
 
 export interface Entry {
@@ -27,6 +27,8 @@ export interface RecordShape<R> {
   alarmOf(record: R): EpochMs | "never";
   /** How long the record is kept from this save on; undefined: until it is changed. */
   keepMsOf(record: R): Ms | undefined;
+  /** Told of each save that the store has answered, before whoever waits for it goes on. */
+  noteSaved?(id: string, saved: Saved<R>): void;
 }
 
 export interface Seen<R> {
@@ -129,9 +131,18 @@ export class RecordStore<R> {
       },
       signal,
     );
-    if (outcome.kind === "committed") return { kind: "committed", seen: { record: next, version } };
-    if (outcome.check === 0) return { kind: "conflict", seen: this.#read(outcome.found) };
+    const saved = this.#savedBy(outcome, { record: next, version });
+    if (saved !== undefined) {
+      shape.noteSaved?.(id, saved);
+      return saved;
+    }
     throw new Fault("STATE_REFUSED", `a condition on ${shape.kind} ${id} no longer holds`);
+  }
+
+  /** Undefined: a condition beside the record's own does not hold. */
+  #savedBy(outcome: Outcome, written: Seen<R>): Saved<R> | undefined {
+    if (outcome.kind === "committed") return { kind: "committed", seen: written };
+    return outcome.check === 0 ? { kind: "conflict", seen: this.#read(outcome.found) } : undefined;
   }
 
   #read(stored: Stored | undefined): Seen<R> | undefined {
