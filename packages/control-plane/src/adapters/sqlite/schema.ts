@@ -51,7 +51,7 @@ export function openFile(path: string, partitions: number): DatabaseSync {
     db.close();
     throw error;
   }
-  writeFileSync(lockPath(path), `${process.pid}\n`);
+  writeFileSync(lockPath(path), `${process.pid}\n`, { mode: 0o600 });
   return db;
 }
 
