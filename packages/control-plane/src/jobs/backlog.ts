@@ -2,8 +2,9 @@
 // Owns:          when a pool is looked at, and in which order its waiting jobs are tried.
 // Must not know: how a worker is chosen (placement.ts), how lanes are named (backlog-lanes.ts), for how long what was seen is believed
 //                (backlog-memory.ts).
-// W1. A pool is looked at when one of its workers appears, has a slot again or announces a topic, when a job of it ends, and while slots
-//     are free: once a second where jobs are known to wait, else every ten seconds. A missed hint costs at most that. W2. One look at a pool at a time in a process; who loses a job to another process takes the next.
+// W1. A pool is looked at when one of its workers appears, has a slot again or announces a topic, when a job of it ends, when the slots
+//     are shared among others than before, and while slots are free: once a second where jobs are known to wait, else every ten seconds.
+//     A missed hint costs at most that. W2. One look at a pool at a time in a process; who loses a job to another process takes the next.
 // W3. Jobs that nobody can take block nobody: a look goes on behind them, and for a moment later looks begin there.
 // W4. Slots that are free at once are shared among the tenants that wait; of one tenant the oldest job comes first, in whatever partition.
 // W5. A slot that comes free where many wait takes one of the jobs that were read ahead. That nobody waits any more is said by State alone.
@@ -61,6 +62,7 @@ export class Backlog {
   readonly #waiting = new Set<string>();
   readonly #memory = new BacklogMemory();
   #ticks = 0;
+  #placers: readonly string[] = [];
   /** Lanes that begin with jobs which found no place, and where the next look begins. */
   readonly #skips = new Map<string, { readonly after: Position; readonly at: EpochMs }>();
 
@@ -130,7 +132,10 @@ export class Backlog {
     }
     this.#memory.forgetStale(now);
     for (const [name, { at }] of this.#skips) if (now - at >= SKIP_MS) this.#skips.delete(name);
-    const isForAll = this.#ticks++ % TICKS_PER_SWEEP === 0;
+    const before = this.#placers;
+    this.#placers = this.#parts.placers.alive(now);
+    const isSharedAnew = before.join() !== this.#placers.join();
+    const isForAll = this.#ticks++ % TICKS_PER_SWEEP === 0 || isSharedAnew;
     for (const pool of this.#freePools()) if (isForAll || this.#waiting.has(pool)) this.pull(pool);
   }
 

@@ -8,11 +8,11 @@ import type { Backlog } from "./backlog.ts";
 import { changeJob } from "./change.ts";
 import { measure } from "./gauges.ts";
 import type { JobParts } from "./job-parts.ts";
+import type { WorkersSnapshot } from "./keep-workers-snapshot.ts";
 import { OldSlots } from "./old-slots.ts";
 import type { HeardDispatch } from "./outbound.ts";
 import type { Claim } from "./progress-board.ts";
 import { reviewAgain, reviewWorker } from "./review-worker.ts";
-import { writeWorkersSnapshot } from "./write-workers-snapshot.ts";
 
 const CYCLE_MS = 1_000;
 /** A sleep that took this much longer: the machine slept, or the process was stopped. */
@@ -25,8 +25,13 @@ const VOUCHES_AT_ONCE = 256;
 /** Vouch well before the doorbell alarm is due. */
 const VOUCH_MARGIN_MS = 2_000;
 
+export interface Cycled {
+  readonly backlog: Backlog;
+  readonly snapshot: WorkersSnapshot;
+}
+
 /** Runs until `stopping` fires; then waits for what is under way. */
-export async function runCycles(parts: JobParts, backlog: Backlog, signals: StopSignals): Promise<void> {
+export async function runCycles(parts: JobParts, { backlog, snapshot }: Cycled, signals: StopSignals): Promise<void> {
   const oldSlots = new OldSlots(parts, backlog);
   // Loops of their own: a long look at a lost worker must not keep a dispatch from being vouched for in time.
   await Promise.all([
@@ -35,12 +40,7 @@ export async function runCycles(parts: JobParts, backlog: Backlog, signals: Stop
     everyCycle(async () => backlog.tick(), parts, signals.stopping),
     everyCycle(() => oldSlots.turn(signals.work), parts, signals.stopping, OLD_SLOTS_MS),
     measureForever(parts, backlog, signals.stopping),
-    everyCycle(
-      () => writeWorkersSnapshot(parts, signals.work),
-      parts,
-      signals.stopping,
-      parts.settings.workersSnapshotMs,
-    ),
+    everyCycle(() => snapshot.turn(signals.work), parts, signals.stopping, parts.settings.workersSnapshotMs),
   ]);
 }
 

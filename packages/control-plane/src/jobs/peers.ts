@@ -24,25 +24,31 @@ const ID_CHARS_MAX = 64;
 const ACK = { kind: "ack" } as const;
 const IN_FLIGHT_MAX = 1_024;
 
+export interface PeersAbout {
+  readonly backlog: Backlog;
+  /** Hears of each placer that has come. Must not reject. */
+  onNewcomer(signal: AbortSignal): Promise<void>;
+}
+
 /** On a bus that only this process uses there is nobody to hear. */
-export async function listenToPeers(parts: JobParts, backlog: Backlog): Promise<Peers> {
-  const peers = new Peers(parts, backlog);
+export async function listenToPeers(parts: JobParts, about: PeersAbout): Promise<Peers> {
+  const peers = new Peers(parts, about);
   if (parts.bus.traits.shared) await peers.listen();
   return peers;
 }
 
 export class Peers implements Subscription {
   readonly #parts: JobParts;
-  readonly #backlog: Backlog;
+  readonly #about: PeersAbout;
   #presence: Subscription | undefined;
   /** See E5. */
   #overheard: readonly Subscription[] = [];
   #following: Promise<void> = Promise.resolve();
   #isLeaving = false;
 
-  constructor(parts: JobParts, backlog: Backlog) {
+  constructor(parts: JobParts, about: PeersAbout) {
     this.#parts = parts;
-    this.#backlog = backlog;
+    this.#about = about;
   }
 
   async listen(): Promise<void> {
@@ -87,7 +93,7 @@ export class Peers implements Subscription {
     else if (placers.hear(word.id, clock.now())) {
       log.info("placer.appeared", { placer: word.id });
       await say({ id: placers.self }, this.#parts, signal);
-      await this.#follow();
+      await Promise.all([this.#about.onNewcomer(signal), this.#follow()]);
     }
     return ACK;
   };
@@ -106,8 +112,8 @@ export class Peers implements Subscription {
     const about = { keep: false, inFlightMax: IN_FLIGHT_MAX };
     try {
       if (left.length === 0) {
-        const onResult = overhearResult(this.#parts, this.#backlog);
-        const onNews = hearNews(this.#parts, this.#backlog);
+        const onResult = overhearResult(this.#parts, this.#about.backlog);
+        const onNews = hearNews(this.#parts, this.#about.backlog);
         const results = await bus.subscribe({ ...about, subject: SUBJECTS.jobResult }, onResult);
         this.#overheard = [results];
         this.#overheard = [results, await bus.subscribe({ ...about, subject: JOB_NEWS_SUBJECT }, onNews)];

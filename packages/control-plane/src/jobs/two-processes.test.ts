@@ -2,9 +2,15 @@
 
 import { JobResult, JobStatus } from "@cordum/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Payloads } from "../ports/payloads.ts";
+import { PLACER_TTL_MS, shareOf } from "../scheduling/placers.ts";
+import { NO_TIMEOUTS, OPEN_ROUTING } from "../scheduling/routing.ts";
 import type { Core } from "../services/core.ts";
 import { COMMAND, type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
+import { withPayloads } from "../testing/scene-ports.ts";
 import { addWorker, type SceneWorker } from "../testing/scene-worker.ts";
+import { WORKERS_SNAPSHOT_KEY } from "./keep-workers-snapshot.ts";
+import { PLACER_SUBJECT } from "./peers.ts";
 import { receiveResult } from "./report.ts";
 import { submitJob } from "./submit.ts";
 
@@ -36,6 +42,27 @@ async function slowWorker(capacity: number) {
     },
   });
   return { worker, most: () => most };
+}
+function withoutSnapshot(real: Payloads): Payloads {
+  return withPayloads(real, {
+    get: async (key, signal) => (key === WORKERS_SNAPSHOT_KEY ? undefined : real.get(key, signal)),
+  });
+}
+/** A placer that has the worker's slot and never uses it, until it is killed. */
+async function uselessPlacer(workerId: string): Promise<() => void> {
+  const { self } = scene.parts.placers;
+  const ids = Array.from({ length: 1_000 }, (_, n) => `placer-${n}`);
+  const id = ids.find((one) => shareOf({ self: one, placers: [self, one], workerId, capacity: 1 }) === 1);
+  const word = Buffer.from(JSON.stringify({ id }));
+  const speak = (): Promise<void> => scene.bus.publish(PLACER_SUBJECT, word, NEVER);
+  const about = { subject: PLACER_SUBJECT, keep: false, inFlightMax: 10 };
+  const listening = await scene.bus.subscribe(about, async (bytes) => {
+    if (!Buffer.from(bytes).equals(word)) await speak();
+    return { kind: "ack" };
+  });
+  await speak();
+  await scene.quiet();
+  return () => void listening.drain(NEVER);
 }
 const busy = (core: Core): number | undefined => core.parts.registry.find("w1", scene.clock.now())?.busy;
 
@@ -84,6 +111,32 @@ describe("two processes", () => {
     await scene.pass(30_000);
     expect(busy(scene.core)).toBe(1);
     expect((await scene.load(running)).phase.state).toMatch(/DISPATCHED|RUNNING/);
+  });
+
+  it.each([
+    { seed: 1, remembers: true },
+    { seed: 5, remembers: true },
+    { seed: 1, remembers: false },
+    { seed: 5, remembers: false },
+  ])("share one slot with who starts later and who dies: whoever has it uses it (%o)", async ({ seed, remembers }) => {
+    await scene.settle();
+    const routing = { ...OPEN_ROUTING, topics: new Map([["job.echo", ["p"]]]) };
+    const forgetful = { scheduling: { routing, timeouts: NO_TIMEOUTS }, payloads: withoutSnapshot };
+    scene = await openJobScene({ shared: true, seed, ...(remembers ? {} : forgetful) });
+    await slowWorker(1);
+    await scene.pass(6_000);
+    const kill = await uselessPlacer("w1");
+    const waiting = await scene.submit();
+    await scene.pass(3_000);
+    await scene.addCore();
+    kill();
+    expect((await scene.load(waiting.jobId)).phase.state).toBe("SCHEDULED");
+    await scene.until(waiting.jobId, "SUCCEEDED", PLACER_TTL_MS + 2_000);
+    await scene.pass(PLACER_TTL_MS); // now all know that it has died
+    for (const { parts } of scene.cores) {
+      const { jobId } = await submitJob(COMMAND, parts, NEVER);
+      await scene.until(jobId, "SUCCEEDED", 2_500);
+    }
   });
 
   it("lose a silent worker's job once", async () => {

@@ -6,20 +6,19 @@
 //     two heartbeats does not go to one worker. A heartbeat may have been written before the last results: jobs that ended within
 //     CROSSING_MS before it came are not believed to be out because it counts them. It would be five seconds until the next one.
 //     Of several placers each has a share of a worker's slots (placers.ts).
-// G3. Absence of an announcement is not "not ready": only a worker that announced topics is limited to them. What a worker announced
-//     outlives its silence: it may come back without saying it again.
+// G3. Absence of an announcement is not "not ready": only a worker that announced topics is limited to them (announcements.ts).
 // G4. A worker whose heartbeat names a tenant works for that tenant alone. The label can only narrow: it is set by gateways, for workers
 //     that connect with a key, and whoever has credentials of the bus and sets it itself gets less, not more. Such a worker listens on its
 //     own subject or nowhere: what goes to a topic may go to anybody. A new session label says that it is within reach (again).
+// G5. What others say of a worker (recall) counts until it speaks itself, and never for longer than its own word would have: who starts
+//     knows a fleet at once, and brings nobody back to life.
 
 import type { EpochMs, Ms } from "../ports/time.ts";
+import { Announcements } from "./announcements.ts";
 import type { Placers } from "./placers.ts";
 import { virtualPool } from "./routing.ts";
 
 export const WORKER_TTL_MS: Ms = 30_000;
-/** Announcements of workers that send no heartbeat (any more). */
-const ANNOUNCED_KEEP_MS: Ms = 3_600_000;
-const ANNOUNCED_MAX = 10_000;
 /** Whoever may publish on the bus can make up workers: beyond these, one that is not known is not taken in. */
 export const WORKERS_MAX = 10_000;
 /** Slots of a worker that does not say how many it has. */
@@ -71,9 +70,12 @@ export interface Worker {
 
 export type Listens = "directly" | "on_topic" | "nowhere";
 
-interface Announcement {
-  readonly topics: ReadonlySet<string>;
-  readonly at: EpochMs;
+/** A worker as another process has known it. */
+export interface Recalled {
+  readonly heartbeat: Heartbeat;
+  readonly seenAt: EpochMs;
+  /** Announced; none: it announced nothing. */
+  readonly topics: readonly string[];
 }
 
 /** A slot of a worker that a dispatch takes. */
@@ -86,6 +88,8 @@ export interface Reservation {
 interface Entry {
   heartbeat: Heartbeat;
   seenAt: EpochMs;
+  /** It has not spoken to this process yet, see G5. */
+  isHearsay: boolean;
   topics: ReadonlySet<string> | undefined;
   pools: ReadonlySet<string>;
   listens: Listens;
@@ -101,7 +105,7 @@ interface Entry {
 export class Registry {
   readonly #placers: Placers;
   readonly #entries = new Map<string, Entry>();
-  readonly #announced = new Map<string, Announcement>();
+  readonly #announcements = new Announcements();
   /** Workers of which a job holds a slot, by dispatch: more than one while commits for the same job race. */
   readonly #slotsOf = new Map<string, Map<string, string>>();
   /** Jobs whose slot was given back lately, because this process handled their result before it overheard it. */
@@ -144,26 +148,16 @@ export class Registry {
   hear(heartbeat: Heartbeat, now: EpochMs): boolean {
     const id = heartbeat.workerId;
     const known = this.#entries.get(id);
-    const topics = this.#announced.get(id)?.topics;
+    const topics = this.#announcements.topicsOf(id);
     const pools = poolsOf(heartbeat.pool, topics);
     if (known === undefined) {
-      this.#entries.set(id, {
-        heartbeat,
-        seenAt: now,
-        topics,
-        pools,
-        listens: "directly",
-        misses: 0,
-        tryAgainAt: 0,
-        slots: new Map(),
-        ended: [],
-      });
+      this.#entries.set(id, newEntry({ heartbeat, seenAt: now, isHearsay: false, topics, pools }));
       return true;
     }
-    const wasGone = this.#isSilent(known, now) || known.heartbeat.instance !== heartbeat.instance;
+    const wasGone = known.isHearsay || known.heartbeat.instance !== heartbeat.instance || this.#isSilent(known, now);
     const ended = wasGone ? [] : known.ended.filter((at) => now - at < CROSSING_MS);
     const isBack = known.heartbeat.labels[SESSION_LABEL] !== heartbeat.labels[SESSION_LABEL];
-    Object.assign(known, { heartbeat, seenAt: now, topics, pools, ended });
+    Object.assign(known, { heartbeat, seenAt: now, isHearsay: false, topics, pools, ended });
     if (isBack) Object.assign(known, { listens: "directly", misses: 0 });
     if (wasGone || (known.listens === "nowhere" && now >= known.tryAgainAt)) known.listens = "directly";
     return wasGone;
@@ -171,22 +165,30 @@ export class Registry {
 
   /** A handshake: the worker says which topics it serves. True when that is news. */
   announce(workerId: string, topics: readonly string[], now: EpochMs): boolean {
-    if (topics.length === 0) return false;
-    const before = this.#announced.get(workerId)?.topics;
+    if (topics.length === 0 || !this.#announcements.note(workerId, topics, now, this.#isKnown)) return false;
     const announced = new Set(topics);
-    this.#announced.delete(workerId);
-    this.#announced.set(workerId, { topics: announced, at: now });
-    if (this.#announced.size > ANNOUNCED_MAX) this.#dropOldestAnnouncement();
-    if (before?.size === announced.size && topics.every((topic) => before.has(topic))) return false;
     const entry = this.#entries.get(workerId);
-    if (entry !== undefined)
-      Object.assign(entry, {
-        topics: announced,
-        pools: poolsOf(entry.heartbeat.pool, announced),
-        listens: "directly",
-        misses: 0,
-      });
+    if (entry !== undefined) {
+      const pools = poolsOf(entry.heartbeat.pool, announced);
+      Object.assign(entry, { topics: announced, pools, listens: "directly", misses: 0 });
+    }
     return true;
+  }
+
+  /** What another process knew of a worker, see G5: false when this process knows better, or it is too old. */
+  recall({ heartbeat, seenAt }: Recalled, now: EpochMs): boolean {
+    const { workerId, pool } = heartbeat;
+    const isOld = now - seenAt > WORKER_TTL_MS;
+    if (isOld || this.#entries.has(workerId) || !this.hasRoomFor(workerId)) return false;
+    const topics = this.#announcements.topicsOf(workerId);
+    const about = { heartbeat, seenAt: Math.min(seenAt, now), isHearsay: true, topics, pools: poolsOf(pool, topics) };
+    this.#entries.set(workerId, newEntry(about));
+    return true;
+  }
+
+  /** The topics that another process heard a worker announce, which may do so only once. False when this process has heard it, too. */
+  recallTopics({ heartbeat: { workerId }, topics }: Recalled, now: EpochMs): boolean {
+    return this.#announcements.topicsOf(workerId) === undefined && this.announce(workerId, topics, now);
   }
 
   /** Takes a slot before the dispatch is committed. The caller has chosen a worker that is alive. */
@@ -326,28 +328,25 @@ export class Registry {
     const lost: string[] = [];
     for (const [id, entry] of this.#entries) {
       if (!this.#isSilent(entry, now)) continue;
-      lost.push(id);
+      // Whoever has heard it looks at its jobs.
+      if (!entry.isHearsay || entry.slots.size > 0) lost.push(id);
       this.#entries.delete(id);
       for (const [dispatchId, jobId] of entry.slots) this.#drop(jobId, dispatchId);
     }
-    for (const [id, { at }] of this.#announced) {
-      if (now - at <= ANNOUNCED_KEEP_MS) break;
-      if (!this.#entries.has(id)) this.#announced.delete(id);
-    }
+    this.#announcements.expire(now, this.#isKnown);
     return lost;
   }
 
-  #dropOldestAnnouncement(): void {
-    for (const [id] of this.#announced) {
-      if (this.#entries.has(id)) continue;
-      this.#announced.delete(id);
-      return;
-    }
-  }
+  readonly #isKnown = (workerId: string): boolean => this.#entries.has(workerId);
 
   #isSilent(entry: Entry, now: EpochMs): boolean {
-    return now - Math.max(entry.seenAt, this.#listeningSince ?? entry.seenAt) > WORKER_TTL_MS;
+    const since = entry.isHearsay ? entry.seenAt : Math.max(entry.seenAt, this.#listeningSince ?? entry.seenAt);
+    return now - since > WORKER_TTL_MS;
   }
+}
+
+function newEntry(about: Pick<Entry, "heartbeat" | "seenAt" | "isHearsay" | "topics" | "pools">): Entry {
+  return { ...about, listens: "directly", misses: 0, tryAgainAt: 0, slots: new Map(), ended: [] };
 }
 
 function missDelayMs(misses: number): Ms {

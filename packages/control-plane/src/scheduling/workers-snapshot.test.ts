@@ -3,7 +3,7 @@ import { HEARTBEAT } from "../testing/blanks.ts";
 import { Placers } from "./placers.ts";
 import { type Heartbeat, Registry, type Worker } from "./registry.ts";
 import { OPEN_ROUTING, type Routing } from "./routing.ts";
-import { snapshotOf } from "./workers-snapshot.ts";
+import { readSnapshot, snapshotOf } from "./workers-snapshot.ts";
 
 const NOW = Date.parse("2026-01-18T10:00:00Z");
 const PLAIN: Partial<Heartbeat> = { pool: "default", activeJobs: 2, capacity: 4, capabilities: ["echo"], cpuLoad: 3.5 };
@@ -24,8 +24,9 @@ const routing = (topics: { readonly [topic: string]: readonly string[] }, isOpen
 });
 
 describe("the snapshot of workers", () => {
-  it("is the original's, member by member", () => {
-    const snapshot = snapshotOf(alive({}), routing({ "job.default": ["default"] }), NOW);
+  it("is the original's, member by member, and ours", () => {
+    const said = { region: "eu", type: "gpu", labels: { zone: "a" }, memoryLoad: 40, gpuUtilization: 7 };
+    const snapshot = snapshotOf(alive(said), routing({ "job.default": ["default"] }), NOW);
     expect(JSON.parse(JSON.stringify(snapshot))).toEqual({
       captured_at: "2026-01-18T10:00:00.000Z",
       pools: { default: { workers: 1, active_jobs: 2, capacity: 4 } },
@@ -38,9 +39,22 @@ describe("the snapshot of workers", () => {
           max_parallel_jobs: 4,
           capabilities: ["echo"],
           cpu_load: 3.5,
+          region: "eu",
+          type: "gpu",
+          labels: { zone: "a" },
+          memory_load: 40,
+          gpu_utilization: 7,
+          seen_at: "2026-01-18T10:00:00.000Z",
         },
       ],
     });
+  });
+
+  it("is read as it was written", () => {
+    const labels = JSON.parse('{"cordum.instance":"i1","__proto__":"x"}');
+    const [worker] = alive({ topics: ["job.echo"], instance: "i1", labels, region: "eu", type: "gpu", memoryLoad: 40 });
+    const read = readSnapshot(JSON.stringify(snapshotOf(worker === undefined ? [] : [worker], routing({}), NOW)));
+    expect(read).toEqual([{ heartbeat: worker?.heartbeat, seenAt: NOW, topics: ["job.echo"] }]);
   });
 
   it("sums pools, and over the pools of a topic; says which topics nobody serves", () => {

@@ -207,7 +207,7 @@ export const SETTINGS = {
       "WORKER_SNAPSHOT_INTERVAL",
       duration({ min: "1s", max: "1h" }),
       "5s",
-      "How often `sys:workers:snapshot` in Redis is written, for programs that watch workers there.",
+      "How often `sys:workers:snapshot` in Redis is written, for programs that watch workers there and for processes that start.",
     ),
     drainTimeoutMs: preset(
       "CORDUM_DRAIN_TIMEOUT",

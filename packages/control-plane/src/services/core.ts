@@ -19,6 +19,7 @@ import { jobLayout } from "../jobs/job-indexes.ts";
 import { DEFAULT_JOB_SETTINGS, type JobParts, type JobSettings, type SchedulingConfig } from "../jobs/job-parts.ts";
 import { wakeSlot } from "../jobs/job-slots.ts";
 import { JOB_KIND, type JobRetention, JobStore } from "../jobs/job-store.ts";
+import { WorkersSnapshot } from "../jobs/keep-workers-snapshot.ts";
 import { LimitHints } from "../jobs/limit-hints.ts";
 import { Outbound } from "../jobs/outbound.ts";
 import { listenToPackets, listenToWorkers } from "../jobs/packet-intake.ts";
@@ -146,6 +147,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
   const scheduling = { current: config.scheduling };
   const parts = partsOf(ports, config, scheduling, work.signal);
   const backlog = new Backlog(parts, signals);
+  const snapshot = new WorkersSnapshot(parts, backlog);
   leadHints(parts, backlog);
   const keys = openKeys(ports.state, ports.clock);
   const handlers = new Map([
@@ -162,27 +164,27 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
       const workers = [...(await listenToSettings(parts)), ...(await listenToWorkers(parts, backlog))];
       await parts.drains.refresh();
       parts.registry.startListening(ports.clock.now());
-      if (!config.drives) {
-        subscriptions = workers;
-        cycles = Promise.all([
-          forgetSilentWorkers(parts, stopping.signal),
-          parts.drains.run(stopping.signal),
-          parts.configs.run(stopping.signal),
-          watchBus(ports, stopping.signal),
-        ]);
-        return;
-      }
-      peers = await listenToPeers(parts, backlog);
-      await peers.meet(stopping.signal);
-      subscriptions = [...workers, peers, ...(await listenToPackets(parts, backlog))];
-      cycles = Promise.all([
-        runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, signals),
-        runCycles(parts, backlog, signals),
-        runProgress(parts, signals),
-        peers.run(stopping.signal),
+      const settings = [
         parts.drains.run(stopping.signal),
         parts.configs.run(stopping.signal),
         watchBus(ports, stopping.signal),
+      ];
+      if (!config.drives) {
+        await snapshot.read(stopping.signal);
+        subscriptions = workers;
+        cycles = Promise.all([...settings, forgetSilentWorkers(parts, stopping.signal)]);
+        return;
+      }
+      peers = await listenToPeers(parts, { backlog, onNewcomer: (signal) => snapshot.newcomer(signal) });
+      await peers.meet(stopping.signal);
+      await snapshot.start(stopping.signal);
+      subscriptions = [...workers, peers, ...(await listenToPackets(parts, backlog))];
+      cycles = Promise.all([
+        runAlarms({ ...ports, handlers }, DEFAULT_ALARM_SETTINGS, signals),
+        runCycles(parts, { backlog, snapshot }, signals),
+        runProgress(parts, signals),
+        peers.run(stopping.signal),
+        ...settings,
       ]);
     },
     catchUp() {

@@ -113,7 +113,9 @@ export interface JobScene extends AsyncDisposable {
   readonly payloads: Payloads;
   readonly bus: Bus;
   readonly policy: PolicySource;
+  /** The first of `cores`. */
   readonly core: Core;
+  readonly cores: readonly Core[];
   readonly parts: JobParts;
   readonly said: readonly Said[];
   readonly counts: ReadonlyMap<string, number>;
@@ -170,6 +172,10 @@ class Stage implements JobScene {
   get core(): Core {
     if (this.#first === undefined) throw new Error("the scene has no core yet");
     return this.#first;
+  }
+
+  get cores(): readonly Core[] {
+    return this.#cores;
   }
 
   get parts(): JobParts {

@@ -3,6 +3,7 @@
 // Must not know: jobs.
 
 import type { Bus } from "../ports/bus.ts";
+import type { Payloads } from "../ports/payloads.ts";
 import type { Batch, Outcome, State } from "../ports/state.ts";
 import type { Log, LogFields, Meter } from "../ports/telemetry.ts";
 
@@ -32,6 +33,21 @@ export function recording(real: Bus, sent: Sent[], shared = real.traits.shared):
     answer: (subject, reply) => real.answer(subject, reply),
     status: () => real.status(),
     drain: (signal) => real.drain(signal),
+  };
+}
+
+/** The payloads with some of their calls done otherwise. */
+export function withPayloads(real: Payloads, over: Partial<Payloads>): Payloads {
+  return {
+    traits: real.traits,
+    put: (...call) => real.put(...call),
+    get: (...call) => real.get(...call),
+    inspect: (...call) => real.inspect(...call),
+    keep: (...call) => real.keep(...call),
+    delete: (...call) => real.delete(...call),
+    sweep: (...call) => real.sweep(...call),
+    close: () => real.close(),
+    ...over,
   };
 }
 
