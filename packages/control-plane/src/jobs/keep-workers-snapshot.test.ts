@@ -5,6 +5,7 @@ import type { Payloads } from "../ports/payloads.ts";
 import { COMMAND, type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
 import { withPayloads } from "../testing/scene-ports.ts";
 import { addWorker } from "../testing/scene-worker.ts";
+import { uselessPlacer } from "../testing/useless-placer.ts";
 import { WORKERS_SNAPSHOT_KEY } from "./keep-workers-snapshot.ts";
 import { submitJob } from "./submit.ts";
 
@@ -73,6 +74,20 @@ describe("the snapshot of workers", () => {
     expect(next.parts.registry.find(worker.id, scene.clock.now())?.topics).toEqual(new Set(["job.echo"]));
     const { jobId } = await submitJob(COMMAND, next.parts, NEVER);
     await scene.until(jobId, "SUCCEEDED", 3_000);
+  });
+
+  it.each([1, 2, 3, 4])("tells topics to whoever writes it, if another process has heard them (%i)", async (seed) => {
+    scene = await openJobScene({ shared: true, seed });
+    const kill = await uselessPlacer(scene, WORKERS_SNAPSHOT_KEY);
+    const worker = await addWorker(scene);
+    await scene.pass(6_000);
+    const second = await scene.addCore();
+    kill();
+    await scene.pass(1_000);
+    const known = () => second.parts.registry.find(worker.id, scene.clock.now())?.topics;
+    expect(known()).toBeUndefined();
+    await scene.pass(42_000);
+    expect(known()).toEqual(new Set(["job.echo"]));
   });
 
   it("brings nobody back to life, and takes nothing from what cannot be read", async () => {

@@ -3,7 +3,8 @@
 // Must not know: what it says (scheduling/workers-snapshot.ts).
 // K1. Of several processes one writes, by rank; when it is gone the next does, a few seconds later. `captured_at` tells how old it is.
 // K2. Workers of the official libraries say only once which topics they serve, when they start. Whoever starts later, or has missed it,
-//     learns it here: it may be the only one that may use a worker's last slot. A writer that is new, too, reads before it writes.
+//     learns it here: it may be the only one that may use a worker's last slot. That may be the writer, too: it reads before it writes,
+//     and whoever finds that the snapshot lacks topics that it has heard of writes once itself.
 // K3. What a worker has in hand is known by the processes that are there. Who is alone waits for the worker's own word before it places
 //     anything with it: the last snapshot may be older than the last jobs it got.
 
@@ -33,14 +34,13 @@ export class WorkersSnapshot {
     this.#wasWriter = this.#isWriter();
   }
 
-  /** Writes it or, now and then, reads it. Never rejects: what cannot be done now is done with the next turn. */
+  /** Reads it, now and then where others write, and writes it. Never rejects: what cannot be done now is done with the next turn. */
   async turn(signal: AbortSignal): Promise<void> {
     if (!isOfUse(this.#parts)) return;
-    const isWriter = this.#isWriter();
+    this.#wasWriter = this.#isWriter();
     const isDue = this.#turns++ % TURNS_PER_READ === 0;
-    if (isWriter ? !this.#wasWriter : isDue) await this.read(signal);
-    this.#wasWriter = isWriter;
-    if (isWriter) await this.#write(signal);
+    const found = this.#wasWriter || isDue ? await this.read(signal) : "all topics";
+    if (this.#wasWriter || found === "not all topics") await this.#write(signal);
   }
 
   /** Another process has started, and will read. Never rejects. */
@@ -53,23 +53,27 @@ export class WorkersSnapshot {
     return registry.isKeeperOf(WORKERS_SNAPSHOT_KEY, clock.now());
   }
 
-  /** Never rejects: whatever is not learnt here, workers say in time. */
-  async read(signal: AbortSignal): Promise<void> {
-    if (!isOfUse(this.#parts)) return;
+  /** Whether it has all topics that this process has heard of. Never rejects: whatever is not learnt here, workers say in time. */
+  async read(signal: AbortSignal): Promise<"all topics" | "not all topics"> {
+    if (!isOfUse(this.#parts)) return "all topics";
     const { payloads, registry, placers, clock, settings, drives, log } = this.#parts;
+    let lacks = false;
     try {
       const bytes = await payloads.get(WORKERS_SNAPSHOT_KEY, clock.deadline(signal, settings.storeTimeoutMs));
-      if (bytes === undefined || bytes.length > BYTES_MAX) return;
+      if (bytes === undefined || bytes.length > BYTES_MAX) return "all topics";
       const now = clock.now();
       const mayPlace = !drives || !placers.isAlone(now);
       for (const recalled of readSnapshot(Buffer.from(bytes).toString("utf8"))) {
+        const { workerId } = recalled.heartbeat;
         const isNews = registry.recallTopics(recalled, now);
         if ((mayPlace && registry.recall(recalled, now)) || isNews)
-          this.#backlog.hint(drives ? registry.find(recalled.heartbeat.workerId, now) : undefined);
+          this.#backlog.hint(drives ? registry.find(workerId, now) : undefined);
+        lacks ||= recalled.topics.length === 0 && registry.find(workerId, now)?.topics !== undefined;
       }
     } catch (error) {
       if (!signal.aborted) log.warn("workers.snapshot_not_read", { reason: messageOf(error) });
     }
+    return lacks ? "not all topics" : "all topics";
   }
 
   async #write(signal: AbortSignal): Promise<void> {

@@ -3,14 +3,14 @@
 import { JobResult, JobStatus } from "@cordum/protocol";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Payloads } from "../ports/payloads.ts";
-import { PLACER_TTL_MS, shareOf } from "../scheduling/placers.ts";
+import { PLACER_TTL_MS } from "../scheduling/placers.ts";
 import { NO_TIMEOUTS, OPEN_ROUTING } from "../scheduling/routing.ts";
 import type { Core } from "../services/core.ts";
 import { COMMAND, type JobScene, NEVER, openJobScene } from "../testing/job-scene.ts";
 import { withPayloads } from "../testing/scene-ports.ts";
 import { addWorker, type SceneWorker } from "../testing/scene-worker.ts";
+import { uselessPlacer } from "../testing/useless-placer.ts";
 import { WORKERS_SNAPSHOT_KEY } from "./keep-workers-snapshot.ts";
-import { PLACER_SUBJECT } from "./peers.ts";
 import { receiveResult } from "./report.ts";
 import { submitJob } from "./submit.ts";
 
@@ -47,22 +47,6 @@ function withoutSnapshot(real: Payloads): Payloads {
   return withPayloads(real, {
     get: async (key, signal) => (key === WORKERS_SNAPSHOT_KEY ? undefined : real.get(key, signal)),
   });
-}
-/** A placer that has the worker's slot and never uses it, until it is killed. */
-async function uselessPlacer(workerId: string): Promise<() => void> {
-  const { self } = scene.parts.placers;
-  const ids = Array.from({ length: 1_000 }, (_, n) => `placer-${n}`);
-  const id = ids.find((one) => shareOf({ self: one, placers: [self, one], workerId, capacity: 1 }) === 1);
-  const word = Buffer.from(JSON.stringify({ id }));
-  const speak = (): Promise<void> => scene.bus.publish(PLACER_SUBJECT, word, NEVER);
-  const about = { subject: PLACER_SUBJECT, keep: false, inFlightMax: 10 };
-  const listening = await scene.bus.subscribe(about, async (bytes) => {
-    if (!Buffer.from(bytes).equals(word)) await speak();
-    return { kind: "ack" };
-  });
-  await speak();
-  await scene.quiet();
-  return () => void listening.drain(NEVER);
 }
 const busy = (core: Core): number | undefined => core.parts.registry.find("w1", scene.clock.now())?.busy;
 
@@ -125,7 +109,7 @@ describe("two processes", () => {
     scene = await openJobScene({ shared: true, seed, ...(remembers ? {} : forgetful) });
     await slowWorker(1);
     await scene.pass(6_000);
-    const kill = await uselessPlacer("w1");
+    const kill = await uselessPlacer(scene, "w1");
     const waiting = await scene.submit();
     await scene.pass(3_000);
     await scene.addCore();

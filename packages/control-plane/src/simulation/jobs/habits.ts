@@ -29,6 +29,8 @@ export interface Habits {
   readonly restarts: boolean;
   /** Pools and timeouts change under way. */
   readonly reroutes: boolean;
+  /** Workers announce their topics once, as those of the official libraries; others say them again and again, as ours. */
+  readonly terse: boolean;
 }
 
 const NODES_MAX = 3;
@@ -51,5 +53,6 @@ export function drawHabits(seed: number): Habits {
     readers: chance.once(3),
     restarts: chance.once(3),
     reroutes: chance.once(3),
+    terse: chance.once(2),
   };
 }

@@ -257,6 +257,14 @@ export function checkVerdict(subject: string, bytes: Uint8Array, verdict: Verdic
     fail(`G22: the result of ${jobId} from ${workerId} was acknowledged and is not in the record`);
 }
 
+/** Notes what a scheduler has learnt. `drives`: it is one. */
+export function noteAnnounced(subject: string, bytes: Uint8Array, drives: boolean, ledger: Ledger): void {
+  if (subject !== SUBJECTS.handshake || !drives || !ledger.isHealed) return;
+  const parsed = parsePacket(bytes);
+  const payload = parsed.kind === "packet" ? parsed.packet.payload : undefined;
+  if (payload?.kind === "handshake") ledger.announced.add(payload.value.componentId);
+}
+
 const SAYS_AN_END = new Set<number>([JobStatus.SUCCEEDED, JobStatus.FAILED_FATAL, JobStatus.CANCELLED]);
 
 export function jobInvariants(ledger: Ledger): readonly Invariant[] {

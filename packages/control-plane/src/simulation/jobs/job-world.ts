@@ -15,7 +15,15 @@ import type { RunSummary, SimRun } from "../run.ts";
 import { World } from "../world.ts";
 import { simFrameWorker } from "./frame-worker.ts";
 import { drawHabits, type Habits } from "./habits.ts";
-import { checkCommit, checkPublish, checkVerdict, forget, jobInvariants, type Observed } from "./invariants.ts";
+import {
+  checkCommit,
+  checkPublish,
+  checkVerdict,
+  forget,
+  jobInvariants,
+  noteAnnounced,
+  type Observed,
+} from "./invariants.ts";
 import { Ledger } from "./ledger.ts";
 import { type Mutation, type NodeOptions, simNode } from "./node.ts";
 import { FRESH } from "./people.ts";
@@ -77,7 +85,11 @@ export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Pr
       checkPublish(subject, bytes, observed(who));
       failIf(leakInPacket(subject, bytes));
     },
-    onVerdict: (subject, bytes, verdict, who) => checkVerdict(subject, bytes, verdict, observed(who)),
+    onVerdict: (subject, bytes, verdict, who) => {
+      checkVerdict(subject, bytes, verdict, observed(who));
+      const drives = nodes.some((node) => node.drives && who.startsWith(`${node.name}#`));
+      noteAnnounced(subject, bytes, drives, ledger);
+    },
     onLog: (line) => failIf(leakInText("a log line", line)),
     onFailover: (kept, gone) => forget(kept, gone, ledger),
     replay: `npm run sim -- --seed ${run.seed} --steps ${run.steps} --trace${run.replaySuffix ?? ""}`,
@@ -101,17 +113,19 @@ function newPeople(): People {
 }
 
 function workersOf(
-  { topical, sessions }: Habits,
+  { topical, sessions, terse }: Habits,
   house: { readonly ledger: Ledger; readonly wire: Wire; fail(says: string): void },
 ): readonly SimProcess[] {
   const { ledger } = house;
   for (const [id, slots] of WORKERS) ledger.capacity.addWorker(id, slots);
-  const direct = WORKERS.map(([id, capacity, obeys]) => simWorker(id, { directly: true, capacity, obeys }, ledger));
+  const direct = WORKERS.map(([id, capacity, obeys]) =>
+    simWorker(id, { directly: true, capacity, obeys, terse }, ledger),
+  );
   const framed = { ...FRAME_WORKER, ...house, tenant: TENANT };
   if (sessions) ledger.capacity.addWorker(`${TENANT}.${FRAME_WORKER.ownId}`, FRAME_WORKER.capacity);
   return [
     ...direct,
-    ...(topical ? [simWorker("topical", { directly: false, capacity: 3, obeys: false }, ledger)] : []),
+    ...(topical ? [simWorker("topical", { directly: false, capacity: 3, obeys: false, terse }, ledger)] : []),
     ...(sessions ? [simFrameWorker(framed)] : []),
   ];
 }

@@ -54,6 +54,8 @@ export class Ledger {
   /** Jobs of which the store has forgotten something: they may run again, and what was told of them may be gone. */
   readonly forgotten = new Set<string>();
   readonly sent = new Map<string, SentResult[]>();
+  /** Workers whose topics at least one scheduler has heard after healing. */
+  readonly announced = new Set<string>();
   readonly capacity = new Capacity();
   readonly locks = new LockWatch();
   readonly keys = new KeyWatch();

@@ -6,7 +6,9 @@ import { encodePacket, parsePacket, SUBJECTS } from "@cordum/protocol";
 import { DEAD_LETTER_KIND } from "../../dead-letters/dead-letter.ts";
 import { parseJob } from "../../jobs/job-codec.ts";
 import { JOB_KIND } from "../../jobs/job-store.ts";
+import { WORKERS_SNAPSHOT_KEY } from "../../jobs/keep-workers-snapshot.ts";
 import type { Json } from "../../ports/json.ts";
+import type { Payloads } from "../../ports/payloads.ts";
 import type { Batch, Change, State } from "../../ports/state.ts";
 import type { ProcessPorts } from "../process.ts";
 import { type Mutant, mutant, onBatch, onPorts, onState, overriding } from "./mutating.ts";
@@ -18,6 +20,7 @@ export const MUTANTS_OF_WORKERS: readonly Mutant[] = [
     /^G7/,
     onBatch((batch) => ({ ...batch, changes: batch.changes.map(withOneAttempt) })),
   ),
+  mutant("knows of a fleet what it has heard itself", /^G[49]/, onPorts(withoutSnapshot), { terse: true }),
   mutant("makes another job at each retry of a dead letter", /^G15/, onState(forgettingRetries), { letters: true }),
 ];
 
@@ -90,4 +93,11 @@ function forgettingRetries(state: State): State {
 
 function isMark({ value }: { readonly value: Json }): boolean {
   return value !== null && typeof value === "object" && "retriedAs" in value;
+}
+
+function withoutSnapshot(ports: ProcessPorts): ProcessPorts {
+  const { payloads } = ports;
+  const get: Payloads["get"] = async (key, signal) =>
+    key === WORKERS_SNAPSHOT_KEY ? undefined : payloads.get(key, signal);
+  return { ...ports, payloads: overriding(payloads, { get }) };
 }

@@ -19,7 +19,6 @@ import { type Ledger, note } from "./ledger.ts";
 import { POOL, TOPICS } from "./policies.ts";
 
 const HEARTBEAT_MS = 4_000;
-/** As our SDK does: who starts later must learn of the topics, too. */
 const HANDSHAKE_EVERY = 3;
 const LATE_MS = 20_000;
 
@@ -29,6 +28,8 @@ export interface WorkerOptions {
   readonly capacity: number;
   /** It stops what is cancelled; others take no notice. */
   readonly obeys: boolean;
+  /** It announces its topics when it starts; and after healing until one scheduler has heard it, since there may have been none. */
+  readonly terse: boolean;
 }
 
 type Payload = NonNullable<Parameters<typeof encodePacket>[0]["payload"]>;
@@ -77,7 +78,9 @@ export function simWorker(id: string, options: WorkerOptions, ledger: Ledger): S
           return { kind: "ack" };
         });
       for (let beat = 0; ; beat++) {
-        if (beat % HANDSHAKE_EVERY === 0) await send(ports, id, SUBJECTS.handshake, handshake);
+        const isUnheard = ledger.isHealed && !ledger.announced.has(id);
+        const isDue = options.terse ? beat === 0 || isUnheard : beat % HANDSHAKE_EVERY === 0;
+        if (isDue) await send(ports, id, SUBJECTS.handshake, handshake);
         await send(ports, id, SUBJECTS.heartbeat, heartbeat());
         await ports.clock.sleep(HEARTBEAT_MS, ports.signal);
       }
