@@ -9,7 +9,7 @@
 //     confirmed to its person is in the record. G9. Once all is well again, what is asked for succeeds.
 // G15. One dead letter is retried as one job, and a call for many treats no more than it was asked for (operators.ts). G17. Tenants never mix: not
 //     in lists, streams, workers' jobs or answers (people.ts, readers.ts, frame-worker.ts). G22. A result that was acknowledged is in the record.
-// More: G14 and G16 in explained.ts, G18 in secrecy.ts, G19 in lock-holders.ts, G20 in key-holders.ts, G21 in readers.ts.
+// More: G14 and G16 in explained.ts, G18 in secrecy.ts, G19 in lock-holders.ts, G20 in key-holders.ts, G21 in readers.ts, G25 in topic-watch.ts.
 // G10. Limits on jobs at once are never exceeded. G11. No time ends a job earlier than clocks may be off. G12. Workers are not given more
 //     than they can do (capacity.ts). G13, G24. Slots of limits, and of workers, come back (job-world.ts).
 
@@ -255,14 +255,6 @@ export function checkVerdict(subject: string, bytes: Uint8Array, verdict: Verdic
   ledger.count("result acknowledged");
   if (job.phase.dispatch.id === dispatch?.dispatchId && job.phase.dispatch.workerId === workerId)
     fail(`G22: the result of ${jobId} from ${workerId} was acknowledged and is not in the record`);
-}
-
-/** Notes what a scheduler has learnt. `drives`: it is one. */
-export function noteAnnounced(subject: string, bytes: Uint8Array, drives: boolean, ledger: Ledger): void {
-  if (subject !== SUBJECTS.handshake || !drives || !ledger.isHealed) return;
-  const parsed = parsePacket(bytes);
-  const payload = parsed.kind === "packet" ? parsed.packet.payload : undefined;
-  if (payload?.kind === "handshake") ledger.announced.add(payload.value.componentId);
 }
 
 const SAYS_AN_END = new Set<number>([JobStatus.SUCCEEDED, JobStatus.FAILED_FATAL, JobStatus.CANCELLED]);

@@ -15,21 +15,15 @@ import type { RunSummary, SimRun } from "../run.ts";
 import { World } from "../world.ts";
 import { simFrameWorker } from "./frame-worker.ts";
 import { drawHabits, type Habits } from "./habits.ts";
-import {
-  checkCommit,
-  checkPublish,
-  checkVerdict,
-  forget,
-  jobInvariants,
-  noteAnnounced,
-  type Observed,
-} from "./invariants.ts";
+import { checkCommit, checkPublish, checkVerdict, forget, jobInvariants, type Observed } from "./invariants.ts";
 import { Ledger } from "./ledger.ts";
-import { type Mutation, type NodeOptions, simNode } from "./node.ts";
+import type { Mutation } from "./mutating.ts";
+import { type NodeOptions, simNode } from "./node.ts";
 import { FRESH } from "./people.ts";
 import { unseenBy } from "./readers.ts";
 import { leakInPacket, leakInStore, leakInText } from "./secrecy.ts";
 import { simStranger } from "./stranger.ts";
+import { unknownTopics } from "./topic-watch.ts";
 import { newReader, type People, TENANT } from "./user.ts";
 import { Wire } from "./wire.ts";
 import { simWorker } from "./worker.ts";
@@ -85,11 +79,7 @@ export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Pr
       checkPublish(subject, bytes, observed(who));
       failIf(leakInPacket(subject, bytes));
     },
-    onVerdict: (subject, bytes, verdict, who) => {
-      checkVerdict(subject, bytes, verdict, observed(who));
-      const drives = nodes.some((node) => node.drives && who.startsWith(`${node.name}#`));
-      noteAnnounced(subject, bytes, drives, ledger);
-    },
+    onVerdict: (subject, bytes, verdict, who) => checkVerdict(subject, bytes, verdict, observed(who)),
     onLog: (line) => failIf(leakInText("a log line", line)),
     onFailover: (kept, gone) => forget(kept, gone, ledger),
     replay: `npm run sim -- --seed ${run.seed} --steps ${run.steps} --trace${run.replaySuffix ?? ""}`,
@@ -109,7 +99,8 @@ export async function runJobs(run: SimRun, mutation: Mutation = NO_MUTATION): Pr
 }
 
 function newPeople(): People {
-  return { slotsHeld: () => 0, next: 0, nextFresh: 0, askedAt: new Map(), deeds: 0, reader: newReader() };
+  const nobodys = { slotsHeld: () => 0, unheardOf: () => [] };
+  return { ...nobodys, next: 0, nextFresh: 0, askedAt: new Map(), deeds: 0, reader: newReader() };
 }
 
 function workersOf(
@@ -139,6 +130,8 @@ function missing(world: World, ledger: Ledger, nodes: readonly NodeOptions[]): s
   if (slots > 0) return `G13: ${slots} slots are not given back`;
   const holding = nodes.find(({ people }) => people.slotsHeld() > 0);
   if (holding !== undefined) return `G24: ${holding.name} holds ${holding.people.slotsHeld()} slots of workers`;
+  const unknown = unknownTopics(nodes, ledger);
+  if (unknown !== undefined) return unknown;
   const readers = nodes.filter(({ habits }) => habits.readers);
   const behind = readers.map((node) => unseenBy(node)).find((says) => says !== undefined);
   if (behind !== undefined) return `G21: ${behind}`;

@@ -20,7 +20,10 @@ export const MUTANTS_OF_WORKERS: readonly Mutant[] = [
     /^G7/,
     onBatch((batch) => ({ ...batch, changes: batch.changes.map(withOneAttempt) })),
   ),
-  mutant("knows of a fleet what it has heard itself", /^G[49]/, onPorts(withoutSnapshot), { terse: true }),
+  mutant("knows of a fleet what it has heard itself", /^G25/, onPorts(withoutSnapshot), {
+    terse: true,
+    nodes: 2,
+  }),
   mutant("makes another job at each retry of a dead letter", /^G15/, onState(forgettingRetries), { letters: true }),
 ];
 

@@ -7,7 +7,13 @@ import { Fault } from "../../ports/fault.ts";
 import type { Batch, State } from "../../ports/state.ts";
 import type { ProcessPorts } from "../process.ts";
 import type { Habits } from "./habits.ts";
-import type { Mutation } from "./node.ts";
+
+export interface Mutation {
+  ports(ports: ProcessPorts): ProcessPorts;
+  policy(policy: Policy): Policy;
+  /** What the house must do for the fault to matter. */
+  readonly habits?: Partial<Habits>;
+}
 
 /** By name: what is broken, and the invariants of which one must say so. */
 export interface Mutant {

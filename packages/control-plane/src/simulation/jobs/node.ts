@@ -5,7 +5,6 @@
 import { createKeyAccess } from "../../gateway/key-access.ts";
 import { JobFeed } from "../../jobs/job-feed.ts";
 import type { JobSettings } from "../../jobs/job-parts.ts";
-import type { Policy } from "../../policy/decision.ts";
 import { NO_JUDGE } from "../../ports/schema-judge.ts";
 import { NO_TRACING } from "../../ports/tracing.ts";
 import type { Routing, Timeouts } from "../../scheduling/routing.ts";
@@ -18,10 +17,12 @@ import type { Habits } from "./habits.ts";
 import { holdKeys } from "./key-holders.ts";
 import type { Ledger } from "./ledger.ts";
 import { holdLocks } from "./lock-holders.ts";
+import type { Mutation } from "./mutating.ts";
 import { tendLetters } from "./operators.ts";
 import { answerApprovals, cancelSome, submitAll } from "./people.ts";
 import { MILD_POLICY, POOL, PolicyInForce, STRICT_POLICY } from "./policies.ts";
 import { readAlong, watchSome } from "./readers.ts";
+import { notingAnnounced } from "./topic-watch.ts";
 import { type People, TENANT, type User } from "./user.ts";
 import type { Wire } from "./wire.ts";
 
@@ -50,12 +51,6 @@ export interface NodeOptions {
   readonly mutate: Mutation;
   fail(says: string): void;
 }
-export interface Mutation {
-  ports(ports: ProcessPorts): ProcessPorts;
-  policy(policy: Policy): Policy;
-  /** What the house must do for the fault to matter. */
-  readonly habits?: Partial<Habits>;
-}
 
 export function simNode(options: NodeOptions): SimProcess {
   return {
@@ -63,7 +58,8 @@ export function simNode(options: NodeOptions): SimProcess {
     mayCrash: true,
     async start(given) {
       const stopping = new AbortController();
-      const ports = { ...options.mutate.ports(given), signal: stopping.signal };
+      const heard = options.drives ? notingAnnounced(given, options.ledger) : given;
+      const ports = { ...options.mutate.ports(heard), signal: stopping.signal };
       const source = new PolicyInForce();
       const core = composeCore(
         { ...ports, tracing: NO_TRACING, policy: options.mutate.policy(source), judge: NO_JUDGE },
@@ -74,7 +70,7 @@ export function simNode(options: NodeOptions): SimProcess {
           drives: options.drives,
         },
       );
-      options.people.slotsHeld = () => [...core.parts.registry.held()].length;
+      noteKnowledge(options.people, core, given);
       await core.start();
       ports.onGap(() => core.catchUp());
       const user: User = { ...options, parts: core.parts, ports };
@@ -93,6 +89,12 @@ export function simNode(options: NodeOptions): SimProcess {
       ]);
     },
   };
+}
+
+/** What a test may ask of the node's present life. */
+function noteKnowledge(people: People, { parts: { registry } }: Core, { clock }: ProcessPorts): void {
+  people.slotsHeld = () => [...registry.held()].length;
+  people.unheardOf = () => registry.alive(clock.now()).flatMap(({ id, topics }) => (topics === undefined ? [id] : []));
 }
 
 interface Around {

@@ -36,6 +36,8 @@ export function newReader(): Reader {
 export interface People {
   /** Slots of workers that the node holds in its present life. */
   slotsHeld: () => number;
+  /** Living workers of which the node knows no announcement. */
+  unheardOf: () => readonly string[];
   next: number;
   nextFresh: number;
   /** By idempotency key: when it was first asked for. */
