@@ -101,6 +101,7 @@ export {
   UpdateMemoryResponse,
 } from "./gen/control.ts";
 export { ListValue, NullValue, Struct, Timestamp, Value, type ValueKind } from "./gen/google.ts";
+export { ID_CHARS_MAX } from "./ids.ts";
 export { appendJobRequestFields, type Envelope, jobRequestBytes, wrapJobRequest } from "./job-request-bytes.ts";
 export {
   decodeJobRequest,

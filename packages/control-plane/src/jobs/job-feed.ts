@@ -8,9 +8,11 @@
 // E3. `safeAt` of a change: all that changed up to then was offered before. Whoever goes on from there misses nothing.
 // E4. Nobody waits for a follower. What waits here is bounded; beyond that, followers are told that they missed something.
 
+import { ID_CHARS_MAX } from "@cordum/protocol";
 import type { Subscription } from "../ports/bus.ts";
 import { messageOf } from "../ports/fault.ts";
 import type { EpochMs, Ms } from "../ports/time.ts";
+import { putNewest } from "../records/newest.ts";
 import { JOB_NEWS_SUBJECT, parseNews } from "./announce.ts";
 import { type JobChange, loadChanges, placesSince } from "./changed-since.ts";
 import type { JobParts } from "./job-parts.ts";
@@ -27,7 +29,6 @@ const OFFERED_MAX = 50_000;
 const SCAN_PAGE = 500;
 const SCAN_PAGES_MAX = 100;
 const IN_FLIGHT_MAX = 64;
-const JOB_ID_CHARS_MAX = 256;
 
 export interface Follower {
   /** Of one job: in order. Never throws, never waits. */
@@ -168,7 +169,7 @@ export class JobFeed {
     const room = this.#rooms.get(tenant);
     if (room === undefined || (room.followers.size === 0 && !room.watchers.has(id))) return;
     // Above the bound the next scan finds it.
-    if (room.named.size < NAMED_MAX && id.length <= JOB_ID_CHARS_MAX) room.named.add(id);
+    if (room.named.size < NAMED_MAX && id.length <= ID_CHARS_MAX) room.named.add(id);
     room.reading ??= this.#read(room);
   }
 
@@ -246,17 +247,8 @@ function offer(room: Room, change: JobChange): void {
   const { job, version } = change;
   const before = room.offered.get(job.id);
   if (before?.version === version || (before?.at ?? 0) > job.updatedAt) return;
-  room.offered.delete(job.id);
-  room.offered.set(job.id, { at: job.updatedAt, version });
-  if (room.offered.size > OFFERED_MAX) dropOldest(room.offered);
+  putNewest(room.offered, job.id, { at: job.updatedAt, version }, OFFERED_MAX);
   const safeAt = room.scannedAt - OVERLAP_MS;
   for (const follower of room.followers) follower.heard(change, safeAt);
   for (const watcher of room.watchers.get(job.id) ?? []) watcher.heard(change, safeAt);
-}
-
-function dropOldest(offered: Map<string, unknown>): void {
-  for (const [oldest] of offered) {
-    offered.delete(oldest);
-    return;
-  }
 }

@@ -9,6 +9,7 @@
 //     process or another. F4. A pass over the index begins to listen before it reads, and only a pass during which nothing was dropped ends it.
 
 import type { EpochMs } from "../ports/time.ts";
+import { putNewest } from "../records/newest.ts";
 import { changedSince, type JobChange } from "./changed-since.ts";
 import type { Job } from "./job.ts";
 import { type Follower, type JobFeed, OVERLAP_MS } from "./job-feed.ts";
@@ -154,13 +155,7 @@ export class JobFollower<T> {
   #isNews({ jobId, at, version }: Kept<T>): boolean {
     const before = this.#given.get(jobId);
     if (before !== undefined && (before.at > at || before.version === version)) return false;
-    this.#given.delete(jobId);
-    this.#given.set(jobId, { at, version });
-    if (this.#given.size > GIVEN_MAX)
-      for (const [oldest] of this.#given) {
-        this.#given.delete(oldest);
-        break;
-      }
+    putNewest(this.#given, jobId, { at, version }, GIVEN_MAX);
     return true;
   }
 

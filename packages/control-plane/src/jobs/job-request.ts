@@ -7,6 +7,7 @@
 import { hash } from "node:crypto";
 import { contextKey, decodeJobRequest, encodeJobRequest, type JobRequest } from "@cordum/protocol";
 import type { PolicyInput } from "../policy/decision.ts";
+import { putNewest } from "../records/newest.ts";
 import type { JobNeeds } from "../scheduling/placement.ts";
 import type { Job } from "./job.ts";
 
@@ -117,19 +118,11 @@ function read({ id, request: text }: Job): Read {
   if (known?.text === text) return known;
   const fresh = decode(text);
   if (text.length > LATELY_CHARS_MAX) return fresh;
-  lately.set(id, fresh);
-  if (lately.size > LATELY_MAX) forgetOldest();
+  putNewest(lately, id, fresh, LATELY_MAX);
   return fresh;
 }
 
 function decode(text: string): Read {
   const bytes = Buffer.from(text, "base64");
   return { text, bytes, request: decodeJobRequest(bytes) };
-}
-
-function forgetOldest(): void {
-  for (const oldest of lately.keys()) {
-    lately.delete(oldest);
-    return;
-  }
 }

@@ -6,6 +6,7 @@ import { deadLetterChanges } from "../dead-letters/dead-letter.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Change, State } from "../ports/state.ts";
 import type { Ms } from "../ports/time.ts";
+import { putNewest } from "../records/newest.ts";
 import { RecordStore, type Saved, type Seen } from "../records/record-store.ts";
 import { nameLane } from "../scheduling/backlog-lanes.ts";
 import { alarmOf, isTerminal, type Job } from "./job.ts";
@@ -87,14 +88,9 @@ export class JobStore {
   }
 
   #remember(id: string, { seen }: SavedJob): void {
-    this.#sent.delete(id);
     const isSmall = (seen?.record.request.length ?? 0) <= SENT_CHARS_MAX;
-    if (seen !== undefined && isSmall && "dispatch" in seen.record.phase) this.#sent.set(id, seen);
-    if (this.#sent.size > SENT_MAX)
-      for (const [oldest] of this.#sent) {
-        this.#sent.delete(oldest);
-        break;
-      }
+    if (seen !== undefined && isSmall && "dispatch" in seen.record.phase) putNewest(this.#sent, id, seen, SENT_MAX);
+    else this.#sent.delete(id);
   }
 
   #alsoFor(before: Job | undefined, next: Job, deedOf: DeedOf | undefined): readonly Change[] {

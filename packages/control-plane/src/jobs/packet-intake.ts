@@ -9,6 +9,7 @@ import {
   type BusPacket,
   encodePacket,
   type Heartbeat as HeartbeatOnWire,
+  ID_CHARS_MAX,
   jobRequestBytes,
   type ParsedPacket,
   parsePacket,
@@ -30,8 +31,6 @@ import { submitPacket } from "./submit-packet.ts";
 
 const ACK: Verdict = { kind: "ack" };
 const IN_FLIGHT_MAX = 256;
-const WORKER_ID_CHARS_MAX = 256;
-const JOB_ID_CHARS_MAX = 256;
 
 type Payload = NonNullable<BusPacket["payload"]>;
 type ValueOf<K extends Payload["kind"]> = Extract<Payload, { readonly kind: K }>["value"];
@@ -140,7 +139,7 @@ const handshakes = (parts: JobParts, backlog: Backlog): Handle =>
   );
 
 function complaintOfPresence(workerId: string, bytes: Uint8Array): string | undefined {
-  if (workerId === "" || workerId.length > WORKER_ID_CHARS_MAX) return "worker_id";
+  if (workerId === "" || workerId.length > ID_CHARS_MAX) return "worker_id";
   return bytes.length > PRESENCE_BYTES_MAX ? "presence_bytes" : undefined;
 }
 
@@ -150,7 +149,7 @@ function refusePresence(reason: string, { meter }: JobParts): Verdict {
 }
 
 async function receiveCancel(cancel: ValueOf<"jobCancel">, parts: JobParts, signal: AbortSignal): Promise<Verdict> {
-  if (cancel.jobId.length > JOB_ID_CHARS_MAX) return ACK; // no job has such an id
+  if (cancel.jobId.length > ID_CHARS_MAX) return ACK; // no job has such an id
   const by = cancel.requestedBy === "" ? "bus" : capText(cancel.requestedBy, 128);
   try {
     await cancelJob(cancel.jobId, { tenant: undefined, by, reason: cancel.reason }, parts, signal);

@@ -7,6 +7,7 @@
 import {
   ErrorCode,
   enumName,
+  ID_CHARS_MAX,
   type JobProgress,
   type JobResult,
   JobStatus,
@@ -25,7 +26,6 @@ import { acceptsReport } from "./transition.ts";
 
 const MESSAGE_CHARS_MAX = 4_096;
 const CODE_CHARS_MAX = 128;
-const ID_CHARS_MAX = 256;
 const POINTER_CHARS_MAX = 1_024;
 const ARTIFACTS_MAX = 100;
 const STRAY_CHARS_MAX = 128;

@@ -6,7 +6,13 @@
 // The bytes of the request are kept as they came, so that fields of newer clients survive; only a request that claims what the control
 // plane alone may say is written anew, without it.
 
-import { type BusPacket, encodeJobRequest, type JobRequest, JobPriority as PriorityOnWire } from "@cordum/protocol";
+import {
+  type BusPacket,
+  encodeJobRequest,
+  ID_CHARS_MAX,
+  type JobRequest,
+  JobPriority as PriorityOnWire,
+} from "@cordum/protocol";
 import type { Verdict } from "../ports/bus.ts";
 import { Fault } from "../ports/fault.ts";
 import type { EpochMs } from "../ports/time.ts";
@@ -28,7 +34,6 @@ export interface RequestPacket {
   readonly requestBytes: Uint8Array | undefined;
 }
 
-const ID_CHARS_MAX = 256;
 const TENANT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /** Ids become parts of keys and subjects; run and step ids hold ":" and "@". */
 const JOB_ID = /^[A-Za-z0-9][A-Za-z0-9:._@[\]-]*$/;

@@ -9,6 +9,7 @@ import type { Clock } from "../ports/clock.ts";
 import { Fault } from "../ports/fault.ts";
 import type { SchemaJudge, SchemaVerdict } from "../ports/schema-judge.ts";
 import type { Ms } from "../ports/time.ts";
+import { putNewest } from "../records/newest.ts";
 import { type SchemaAddress, textOfSchema } from "./schema.ts";
 import { type SchemaStore, schemaRecordId } from "./schema-store.ts";
 
@@ -80,14 +81,11 @@ export class KnownSchemas {
     const known = this.#known.get(name);
     const at = clock.mono();
     if (known !== undefined && at - known.at < FRESH_MS) return known.text;
-    this.#known.delete(name);
-    const [oldest] = this.#known.keys();
-    if (this.#known.size >= KNOWN_MAX && oldest !== undefined) this.#known.delete(oldest);
     const text = store.load(name, clock.deadline(NEVER, READ_MS)).then((seen) => {
       return seen === undefined ? undefined : textOfSchema(seen.record.schema);
     });
     const reading = { text, at };
-    this.#known.set(name, reading);
+    putNewest(this.#known, name, reading, KNOWN_MAX);
     text.catch(() => {
       if (this.#known.get(name) === reading) this.#known.delete(name);
     });

@@ -12,6 +12,7 @@ import {
   ComponentRole,
   encodePacket,
   type Heartbeat,
+  ID_CHARS_MAX,
   type Init,
   isTopic,
   type JobProgress,
@@ -50,8 +51,6 @@ export type VouchRefusal =
 /** Which dispatch a packet about a job answers. */
 export type Answered = Pick<Dispatch, "id"> & { readonly attempt: number };
 
-const ID_CHARS_MAX = 256;
-const TRACE_CHARS_MAX = 256;
 const TOPICS_MAX = 256;
 const CAPACITY_MAX = 1_000;
 const OUR_LABELS = "cordum.";
@@ -73,7 +72,7 @@ export function hearWorker(subject: string, bytes: Uint8Array, worker: SessionWo
 }
 
 function hear({ traceId }: BusPacket, payload: BusPacketPayload, worker: SessionWorker): Said {
-  const trace = traceId.slice(0, TRACE_CHARS_MAX).toWellFormed();
+  const trace = traceId.slice(0, ID_CHARS_MAX).toWellFormed();
   switch (payload.kind) {
     case "heartbeat":
       return hearHeartbeat(payload.value, worker);

@@ -5,7 +5,7 @@
 //     sends.
 // R2. An alert that cannot be published is a line in the log, and changes nothing for the packet.
 
-import { AlertSeverity, ErrorCode, encodePacket, SENDERS, SUBJECTS, timestampOf } from "@cordum/protocol";
+import { AlertSeverity, ErrorCode, encodePacket, ID_CHARS_MAX, SENDERS, SUBJECTS, timestampOf } from "@cordum/protocol";
 import type { Bus, Subject } from "../../ports/bus.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { messageOf } from "../../ports/fault.ts";
@@ -31,7 +31,6 @@ export interface RefusalParts {
 const TOLD_MAX = 20;
 const SPAN_MS: Ms = 10_000;
 const ALERT_TIMEOUT_MS: Ms = 2_000;
-const SENDER_CHARS_MAX = 256;
 
 export class Refusals {
   readonly #parts: RefusalParts;
@@ -100,7 +99,7 @@ function codeOf(reason: RefusalReason): Code {
 }
 
 function shown({ senderId, ...rest }: Refusal): Refusal {
-  return { ...rest, senderId: senderId.slice(0, SENDER_CHARS_MAX) };
+  return { ...rest, senderId: senderId.slice(0, ID_CHARS_MAX) };
 }
 
 function alertPacket(code: Code, refusal: Refusal, now: Ms): Uint8Array {

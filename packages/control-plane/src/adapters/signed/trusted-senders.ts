@@ -4,7 +4,7 @@
 // S1. The form is { "<sender id>": ["<PEM>", …] | "unsigned" }: several keys while a sender changes from one to the next; "unsigned" for a
 //     sender that cannot sign and is taken at its word. Never for a part of the control plane: its word moves every job.
 
-import { parseVerifyingKey, SENDERS, type VerifyingKey } from "@cordum/protocol";
+import { ID_CHARS_MAX, parseVerifyingKey, SENDERS, type VerifyingKey } from "@cordum/protocol";
 
 /** Keys of a sender, any of which may sign; or the leave to send without a signature. */
 export type SenderKeys = readonly VerifyingKey[] | "unsigned";
@@ -16,7 +16,6 @@ export type ParsedTrust =
 export const CONTROL_PLANE: ReadonlySet<string> = new Set(Object.values(SENDERS));
 
 const KEYS_MAX = 8;
-const SENDER_CHARS_MAX = 256;
 const FAULTS_MAX = 20;
 
 /** Faults are sentences for an operator; none shows a key. A file that names nobody is a fault: it would refuse everybody. */
@@ -27,7 +26,7 @@ export function parseTrustedSenders(text: string): ParsedTrust {
   const faults: string[] = [];
   const senders = new Map<string, SenderKeys>();
   for (const [senderId, given] of entries) {
-    const read = senderId.length > SENDER_CHARS_MAX || senderId === "" ? SENDER_FAULT : readKeys(senderId, given);
+    const read = senderId.length > ID_CHARS_MAX || senderId === "" ? SENDER_FAULT : readKeys(senderId, given);
     if ("fault" in read) faults.push(`${JSON.stringify(senderId.slice(0, 80))}: ${read.fault}`);
     else senders.set(senderId, read.keys);
   }
@@ -45,7 +44,7 @@ function entriesOf(text: string): readonly (readonly [string, unknown])[] | unde
 }
 
 type ReadKeys = { readonly keys: SenderKeys } | { readonly fault: string };
-const SENDER_FAULT: ReadKeys = { fault: `a sender id has 1 to ${SENDER_CHARS_MAX} characters` };
+const SENDER_FAULT: ReadKeys = { fault: `a sender id has 1 to ${ID_CHARS_MAX} characters` };
 
 function readKeys(senderId: string, given: unknown): ReadKeys {
   if (given === "unsigned") {

@@ -8,7 +8,7 @@
 //     the store is bounded too, and dropped with a count: this stream has no memory, those of events do.
 // X3. A frame is written once for all who get the same. X4. Without listeners there are no subscriptions.
 
-import { type BusPacket, parsePacket, SUBJECTS } from "@cordum/protocol";
+import { type BusPacket, ID_CHARS_MAX, parsePacket, SUBJECTS } from "@cordum/protocol";
 import { JOB_NEWS_SUBJECT, parseNews } from "../../jobs/announce.ts";
 import { isTerminal, type Job } from "../../jobs/job.ts";
 import type { JobParts } from "../../jobs/job-parts.ts";
@@ -16,6 +16,7 @@ import { workerBehind } from "../../jobs/report.ts";
 import type { About, Subscription } from "../../ports/bus.ts";
 import { messageOf } from "../../ports/fault.ts";
 import type { Ms } from "../../ports/time.ts";
+import { putNewest } from "../../records/newest.ts";
 import { frameOf, resultOf, submitOf } from "./packet-frame.ts";
 
 export interface Listener {
@@ -37,7 +38,6 @@ const WAITING_MAX = 2_048;
 const AT_ONCE_MAX = 64;
 const PAUSE_MS: Ms = 5;
 const KNOWN_MAX = 10_000;
-const JOB_ID_CHARS_MAX = 256;
 /** A job that is older than that when we first hear of it is not new. */
 const NEW_MS: Ms = 60_000;
 
@@ -144,7 +144,7 @@ export class PacketTap {
   }
 
   #keep(heard: Heard): void {
-    if (heard.jobId !== undefined && heard.jobId.length > JOB_ID_CHARS_MAX) return;
+    if (heard.jobId !== undefined && heard.jobId.length > ID_CHARS_MAX) return;
     if (this.#waiting.length >= WAITING_MAX) {
       this.#parts.meter.count("cordum_gateway_ws_packets_dropped_total");
       return;
@@ -222,13 +222,7 @@ export class PacketTap {
 
   #know(job: Job): Known {
     const known = this.#known.get(job.id) ?? { isSubmitTold: false, isEndTold: false };
-    this.#known.delete(job.id);
-    this.#known.set(job.id, known);
-    if (this.#known.size > KNOWN_MAX)
-      for (const [oldest] of this.#known) {
-        this.#known.delete(oldest);
-        break;
-      }
+    putNewest(this.#known, job.id, known, KNOWN_MAX);
     return known;
   }
 }
