@@ -90,6 +90,23 @@ describe("the snapshot of workers", () => {
     expect(known()).toEqual(new Set(["job.echo"]));
   });
 
+  it.each(["the first", "the second"] as const)(
+    "corrects %s process, which has missed the last announcement",
+    async (which) => {
+      scene = await openJobScene({ shared: true });
+      const second = await scene.addCore();
+      const [missed, heard] = which === "the first" ? [scene.core, second] : [second, scene.core];
+      await addWorker(scene, { topics: [] });
+      await scene.pass(6_000);
+      const now = scene.clock.now();
+      missed.parts.registry.announce("w1", ["job.old"], now - 20_000);
+      heard.parts.registry.announce("w1", ["job.new"], now);
+      await scene.pass(42_000);
+      for (const { parts } of [missed, heard])
+        expect(parts.registry.find("w1", scene.clock.now())?.topics).toEqual(new Set(["job.new"]));
+    },
+  );
+
   it("brings nobody back to life, and takes nothing from what cannot be read", async () => {
     scene = await openJobScene({ shared: true, payloads: readOnly });
     const put = (text: string): Promise<void> =>

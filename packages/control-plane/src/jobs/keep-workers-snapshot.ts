@@ -4,7 +4,7 @@
 // K1. Of several processes one writes, by rank; when it is gone the next does, a few seconds later. `captured_at` tells how old it is.
 // K2. Workers of the official libraries say only once which topics they serve, when they start. Whoever starts later, or has missed it,
 //     learns it here: it may be the only one that may use a worker's last slot. That may be the writer, too: it reads before it writes,
-//     and whoever finds that the snapshot lacks topics that it has heard of writes once itself.
+//     and whoever finds that the snapshot lacks what it has heard, or has what was said before, writes once itself.
 // K3. What a worker has in hand is known by the processes that are there. Who is alone waits for the worker's own word before it places
 //     anything with it: the last snapshot may be older than the last jobs it got.
 
@@ -68,7 +68,7 @@ export class WorkersSnapshot {
         const isNews = registry.recallTopics(recalled, now);
         if ((mayPlace && registry.recall(recalled, now)) || isNews)
           this.#backlog.hint(drives ? registry.find(workerId, now) : undefined);
-        lacks ||= recalled.topics.length === 0 && registry.find(workerId, now)?.topics !== undefined;
+        lacks ||= registry.knowsLater(recalled, now);
       }
     } catch (error) {
       if (!signal.aborted) log.warn("workers.snapshot_not_read", { reason: messageOf(error) });

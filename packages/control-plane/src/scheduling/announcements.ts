@@ -1,5 +1,5 @@
 // Which topics workers have announced.
-// Owns:          the last announcement of each; when it is forgotten.
+// Owns:          the last announcement of each; when it is forgotten; which of two is the later one.
 // Must not know: who is alive beyond being told.
 // An announcement outlives its worker's silence: it may come back without saying it again.
 
@@ -9,33 +9,41 @@ import type { EpochMs, Ms } from "../ports/time.ts";
 const KEEP_MS: Ms = 3_600_000;
 const ANNOUNCED_MAX = 10_000;
 
-interface Announcement {
+/** Two processes note the same announcement at different times, by so much at most. */
+const CLOCKS_DIFFER_MS: Ms = 5_000;
+
+export interface Announcement {
   readonly topics: ReadonlySet<string>;
-  readonly at: EpochMs;
+  /** When the process that heard it did. */
+  readonly saidAt: EpochMs;
+}
+
+interface Kept extends Announcement {
+  readonly keptSince: EpochMs;
 }
 
 type IsAlive = (workerId: string) => boolean;
 
 export class Announcements {
   /** Oldest first. */
-  readonly #announced = new Map<string, Announcement>();
+  readonly #announced = new Map<string, Kept>();
 
   /** True when that is news. Where there are too many, the oldest of a worker that is not alive goes. */
-  note(workerId: string, topics: readonly string[], now: EpochMs, isAlive: IsAlive): boolean {
-    const before = this.topicsOf(workerId);
+  note(workerId: string, announcement: Announcement, now: EpochMs, isAlive: IsAlive): boolean {
+    const before = this.of(workerId);
     this.#announced.delete(workerId);
-    this.#announced.set(workerId, { topics: new Set(topics), at: now });
+    this.#announced.set(workerId, { ...announcement, keptSince: now });
     if (this.#announced.size > ANNOUNCED_MAX) this.#dropOldest(isAlive);
-    return before?.size !== new Set(topics).size || !topics.every((topic) => before.has(topic));
+    return before === undefined || !isSame(before.topics, announcement.topics);
   }
 
-  topicsOf(workerId: string): ReadonlySet<string> | undefined {
-    return this.#announced.get(workerId)?.topics;
+  of(workerId: string): Announcement | undefined {
+    return this.#announced.get(workerId);
   }
 
   expire(now: EpochMs, isAlive: IsAlive): void {
-    for (const [id, { at }] of this.#announced) {
-      if (now - at <= KEEP_MS) break;
+    for (const [id, { keptSince }] of this.#announced) {
+      if (now - keptSince <= KEEP_MS) break;
       if (!isAlive(id)) this.#announced.delete(id);
     }
   }
@@ -47,4 +55,14 @@ export class Announcements {
       return;
     }
   }
+}
+
+/** Whether `one` says something else than `other`, and was said after it for all that clocks differ. */
+export function isLater(one: Announcement | undefined, other: Announcement | undefined): boolean {
+  if (one === undefined || other === undefined) return one !== undefined;
+  return one.saidAt - other.saidAt > CLOCKS_DIFFER_MS && !isSame(one.topics, other.topics);
+}
+
+function isSame(one: ReadonlySet<string>, other: ReadonlySet<string>): boolean {
+  return one.size === other.size && [...one].every((topic) => other.has(topic));
 }

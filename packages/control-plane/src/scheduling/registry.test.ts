@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { HEARTBEAT } from "../testing/blanks.ts";
 import { Placers } from "./placers.ts";
-import { type Heartbeat, Registry } from "./registry.ts";
+import { type Heartbeat, type Recalled, Registry } from "./registry.ts";
 
 const NOW = 1_800_000_000_000;
 
@@ -66,6 +66,46 @@ describe("silence", () => {
     expect(registry.find("first", NOW)?.topics).toBeUndefined();
     registry.hear({ ...HEARTBEAT, workerId: "stranger9999" }, NOW);
     expect(registry.find("stranger9999", NOW)?.topics).toEqual(new Set(["job.echo"]));
+  });
+});
+
+describe("what another process has heard a worker announce", () => {
+  const recalled = (topics: readonly string[], saidAt: number): Recalled => ({
+    heartbeat: HEARTBEAT,
+    seenAt: NOW,
+    announcement: { topics: new Set(topics), saidAt },
+  });
+  const topicsIn = (registry: Registry) => registry.find("w1", NOW)?.topics;
+
+  it("counts where this process has heard nothing, or what was said before", () => {
+    const registry = registryWith({});
+    expect(registry.recallTopics(recalled(["job.old"], 0), NOW)).toBe(true);
+    expect(registry.recallTopics(recalled(["job.new"], NOW - 60_000), NOW)).toBe(true);
+    expect(topicsIn(registry)).toEqual(new Set(["job.new"]));
+    expect(registry.recallTopics(recalled(["job.old"], NOW - 66_000), NOW)).toBe(false);
+    registry.announce("w1", ["job.newest"], NOW);
+    expect(registry.recallTopics(recalled(["job.new"], NOW - 60_000), NOW)).toBe(false);
+    expect(topicsIn(registry)).toEqual(new Set(["job.newest"]));
+    expect(registry.find("w1", NOW)?.pools).toEqual(new Set(["default", "@job.newest"]));
+  });
+
+  it("does not count where their clocks may have made it look later, nor forever where one was far ahead", () => {
+    const registry = registryWith({});
+    registry.announce("w1", ["job.new"], NOW);
+    expect(registry.recallTopics(recalled(["job.old"], NOW + 4_000), NOW)).toBe(false);
+    expect(registry.knowsLater(recalled(["job.old"], NOW - 4_000), NOW)).toBe(false);
+    expect(registry.recallTopics(recalled(["job.ahead"], NOW + 3_600_000), NOW)).toBe(true);
+    expect(registry.recallTopics(recalled(["job.new"], NOW + 6_000), NOW + 6_000)).toBe(true);
+  });
+
+  it("is known to be less than this process has heard of a worker that is alive", () => {
+    const registry = registryWith({});
+    expect(registry.knowsLater(recalled([], 0), NOW)).toBe(false);
+    registry.announce("w1", ["job.new"], NOW);
+    expect(registry.knowsLater({ ...recalled([], 0), announcement: undefined }, NOW)).toBe(true);
+    expect(registry.knowsLater(recalled(["job.old"], NOW - 6_000), NOW)).toBe(true);
+    expect(registry.knowsLater(recalled(["job.new"], NOW - 6_000), NOW)).toBe(false);
+    expect(registry.knowsLater(recalled(["job.old"], NOW - 6_000), NOW + 31_000)).toBe(false);
   });
 });
 

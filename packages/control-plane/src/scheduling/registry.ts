@@ -14,8 +14,9 @@
 //     knows a fleet at once, and brings nobody back to life.
 
 import type { EpochMs, Ms } from "../ports/time.ts";
-import { Announcements } from "./announcements.ts";
+import { type Announcement, Announcements, isLater } from "./announcements.ts";
 import type { Placers } from "./placers.ts";
+import { RecentIds } from "./recent-ids.ts";
 import { virtualPool } from "./routing.ts";
 
 export const WORKER_TTL_MS: Ms = 30_000;
@@ -23,8 +24,7 @@ export const WORKER_TTL_MS: Ms = 30_000;
 export const WORKERS_MAX = 10_000;
 /** Slots of a worker that does not say how many it has. */
 const UNSTATED_CAPACITY = 100;
-/** Of each of two generations: the older is dropped whole, which costs less than finding the oldest one each time. */
-const RELEASED_MAX = 4_096;
+const RELEASED_MAX = 8_192;
 /** Labels that a gateway sets for the workers that are connected to it. */
 export const TENANT_LABEL = "cordum.tenant";
 export const SESSION_LABEL = "cordum.session";
@@ -59,6 +59,7 @@ export interface Worker {
   readonly tenant: string | undefined;
   /** Announced topics; undefined when it announced none. */
   readonly topics: ReadonlySet<string> | undefined;
+  readonly announcedAt: EpochMs | undefined;
   readonly pools: ReadonlySet<string>;
   /** Where deliveries have found it: on its own subject (assumed until shown otherwise), on its topics, or nowhere. */
   readonly listens: Listens;
@@ -74,8 +75,7 @@ export type Listens = "directly" | "on_topic" | "nowhere";
 export interface Recalled {
   readonly heartbeat: Heartbeat;
   readonly seenAt: EpochMs;
-  /** Announced; none: it announced nothing. */
-  readonly topics: readonly string[];
+  readonly announcement: Announcement | undefined;
 }
 
 /** A slot of a worker that a dispatch takes. */
@@ -90,7 +90,7 @@ interface Entry {
   seenAt: EpochMs;
   /** It has not spoken to this process yet, see G5. */
   isHearsay: boolean;
-  topics: ReadonlySet<string> | undefined;
+  announcement: Announcement | undefined;
   pools: ReadonlySet<string>;
   listens: Listens;
   /** Deliveries in a row that found nobody, and when the next may be tried. */
@@ -109,8 +109,7 @@ export class Registry {
   /** Workers of which a job holds a slot, by dispatch: more than one while commits for the same job race. */
   readonly #slotsOf = new Map<string, Map<string, string>>();
   /** Jobs whose slot was given back lately, because this process handled their result before it overheard it. */
-  #released = new Set<string>();
-  #releasedBefore = new Set<string>();
+  readonly #released = new RecentIds(RELEASED_MAX);
   #listeningSince: EpochMs | undefined;
   #listener: (worker: Pick<Worker, "pools">) => void = () => undefined;
   #drained: ReadonlySet<string> = new Set();
@@ -148,16 +147,16 @@ export class Registry {
   hear(heartbeat: Heartbeat, now: EpochMs): boolean {
     const id = heartbeat.workerId;
     const known = this.#entries.get(id);
-    const topics = this.#announcements.topicsOf(id);
-    const pools = poolsOf(heartbeat.pool, topics);
+    const announcement = this.#announcements.of(id);
     if (known === undefined) {
-      this.#entries.set(id, newEntry({ heartbeat, seenAt: now, isHearsay: false, topics, pools }));
+      this.#entries.set(id, newEntry({ heartbeat, seenAt: now, isHearsay: false, announcement }));
       return true;
     }
+    const pools = poolsOf(heartbeat.pool, announcement);
     const wasGone = known.isHearsay || known.heartbeat.instance !== heartbeat.instance || this.#isSilent(known, now);
     const ended = wasGone ? [] : known.ended.filter((at) => now - at < CROSSING_MS);
     const isBack = known.heartbeat.labels[SESSION_LABEL] !== heartbeat.labels[SESSION_LABEL];
-    Object.assign(known, { heartbeat, seenAt: now, isHearsay: false, topics, pools, ended });
+    Object.assign(known, { heartbeat, seenAt: now, isHearsay: false, announcement, pools, ended });
     if (isBack) Object.assign(known, { listens: "directly", misses: 0 });
     if (wasGone || (known.listens === "nowhere" && now >= known.tryAgainAt)) known.listens = "directly";
     return wasGone;
@@ -165,30 +164,38 @@ export class Registry {
 
   /** A handshake: the worker says which topics it serves. True when that is news. */
   announce(workerId: string, topics: readonly string[], now: EpochMs): boolean {
-    if (topics.length === 0 || !this.#announcements.note(workerId, topics, now, this.#isKnown)) return false;
-    const announced = new Set(topics);
+    if (topics.length === 0) return false;
+    return this.#note(workerId, { topics: new Set(topics), saidAt: now }, now);
+  }
+
+  #note(workerId: string, announcement: Announcement, now: EpochMs): boolean {
+    const isNews = this.#announcements.note(workerId, announcement, now, this.#isKnown);
     const entry = this.#entries.get(workerId);
-    if (entry !== undefined) {
-      const pools = poolsOf(entry.heartbeat.pool, announced);
-      Object.assign(entry, { topics: announced, pools, listens: "directly", misses: 0 });
-    }
-    return true;
+    if (entry === undefined) return isNews;
+    const news = { pools: poolsOf(entry.heartbeat.pool, announcement), listens: "directly", misses: 0 };
+    Object.assign(entry, { announcement }, isNews ? news : {});
+    return isNews;
   }
 
   /** What another process knew of a worker, see G5: false when this process knows better, or it is too old. */
   recall({ heartbeat, seenAt }: Recalled, now: EpochMs): boolean {
-    const { workerId, pool } = heartbeat;
-    const isOld = now - seenAt > WORKER_TTL_MS;
-    if (isOld || this.#entries.has(workerId) || !this.hasRoomFor(workerId)) return false;
-    const topics = this.#announcements.topicsOf(workerId);
-    const about = { heartbeat, seenAt: Math.min(seenAt, now), isHearsay: true, topics, pools: poolsOf(pool, topics) };
+    const { workerId } = heartbeat;
+    if (now - seenAt > WORKER_TTL_MS || this.#entries.has(workerId) || !this.hasRoomFor(workerId)) return false;
+    const announcement = this.#announcements.of(workerId);
+    const about = { heartbeat, seenAt: Math.min(seenAt, now), isHearsay: true, announcement };
     this.#entries.set(workerId, newEntry(about));
     return true;
   }
 
-  /** The topics that another process heard a worker announce, which may do so only once. False when this process has heard it, too. */
-  recallTopics({ heartbeat: { workerId }, topics }: Recalled, now: EpochMs): boolean {
-    return this.#announcements.topicsOf(workerId) === undefined && this.announce(workerId, topics, now);
+  /** What another process heard a worker announce, which may do so only once. False when this process has heard that, or later. */
+  recallTopics({ heartbeat: { workerId }, announcement }: Recalled, now: EpochMs): boolean {
+    if (announcement === undefined || !isLater(announcement, this.#announcements.of(workerId))) return false;
+    return this.#note(workerId, { ...announcement, saidAt: Math.min(announcement.saidAt, now) }, now);
+  }
+
+  /** Whether another process knows less than this one of what a living worker has announced. */
+  knowsLater({ heartbeat: { workerId }, announcement }: Recalled, now: EpochMs): boolean {
+    return this.find(workerId, now) !== undefined && isLater(this.#announcements.of(workerId), announcement);
   }
 
   /** Takes a slot before the dispatch is committed. The caller has chosen a worker that is alive. */
@@ -277,7 +284,7 @@ export class Registry {
 
   /** A result was overheard: whoever has handled it, the worker has one job less. */
   noteEnded(jobId: string, workerId: string, now: EpochMs): void {
-    if (this.release(jobId, now) || this.#released.delete(jobId) || this.#releasedBefore.delete(jobId)) return;
+    if (this.release(jobId, now) || this.#released.delete(jobId)) return;
     this.#entries.get(workerId)?.ended.push(now);
   }
 
@@ -292,7 +299,7 @@ export class Registry {
 
   #end(jobId: string, dispatchId: string, now: EpochMs): void {
     const entry = this.#drop(jobId, dispatchId);
-    this.#noteReleased(jobId);
+    this.#released.add(jobId);
     if (entry === undefined) return;
     entry.ended.push(now);
     this.#listener(entry);
@@ -306,14 +313,6 @@ export class Registry {
     if (slots.size === 0) this.#slotsOf.delete(jobId);
     const entry = this.#entries.get(workerId);
     return entry?.slots.delete(dispatchId) ? entry : undefined;
-  }
-
-  #noteReleased(jobId: string): void {
-    if (this.#released.size === RELEASED_MAX) {
-      this.#releasedBefore = this.#released;
-      this.#released = new Set();
-    }
-    this.#released.add(jobId);
   }
 
   /** Slots that this placer may take now: of its share, and of what the worker has left. */
@@ -345,18 +344,19 @@ export class Registry {
   }
 }
 
-function newEntry(about: Pick<Entry, "heartbeat" | "seenAt" | "isHearsay" | "topics" | "pools">): Entry {
-  return { ...about, listens: "directly", misses: 0, tryAgainAt: 0, slots: new Map(), ended: [] };
+function newEntry(about: Pick<Entry, "heartbeat" | "seenAt" | "isHearsay" | "announcement">): Entry {
+  const pools = poolsOf(about.heartbeat.pool, about.announcement);
+  return { ...about, pools, listens: "directly", misses: 0, tryAgainAt: 0, slots: new Map(), ended: [] };
 }
 
 function missDelayMs(misses: number): Ms {
   return Math.min(60_000, 5_000 * 2 ** Math.min(misses, 10));
 }
 
-function poolsOf(pool: string, topics: ReadonlySet<string> | undefined): ReadonlySet<string> {
+function poolsOf(pool: string, announcement: Announcement | undefined): ReadonlySet<string> {
   const pools = new Set<string>();
   if (pool !== "") pools.add(pool);
-  for (const topic of topics ?? []) pools.add(virtualPool(topic));
+  for (const topic of announcement?.topics ?? []) pools.add(virtualPool(topic));
   return pools;
 }
 
@@ -388,7 +388,8 @@ function view(id: string, entry: Entry, room: number, isDrained: boolean): Worke
     heartbeat,
     seenAt: entry.seenAt,
     tenant: tenantOf(heartbeat),
-    topics: entry.topics,
+    topics: entry.announcement?.topics,
+    announcedAt: entry.announcement?.saidAt,
     pools: entry.pools,
     listens: entry.listens,
     isDraining,

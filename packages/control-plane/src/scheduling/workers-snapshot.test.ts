@@ -54,7 +54,8 @@ describe("the snapshot of workers", () => {
     const labels = JSON.parse('{"cordum.instance":"i1","__proto__":"x"}');
     const [worker] = alive({ topics: ["job.echo"], instance: "i1", labels, region: "eu", type: "gpu", memoryLoad: 40 });
     const read = readSnapshot(JSON.stringify(snapshotOf(worker === undefined ? [] : [worker], routing({}), NOW)));
-    expect(read).toEqual([{ heartbeat: worker?.heartbeat, seenAt: NOW, topics: ["job.echo"] }]);
+    const announcement = { topics: new Set(["job.echo"]), saidAt: NOW };
+    expect(read).toEqual([{ heartbeat: worker?.heartbeat, seenAt: NOW, announcement }]);
   });
 
   it("sums pools, and over the pools of a topic; says which topics nobody serves", () => {

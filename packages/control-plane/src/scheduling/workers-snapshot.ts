@@ -2,10 +2,11 @@
 // Owns:          the document that the original writes, from what this process has heard; reading it.
 // Must not know: where it is stored, how often, what a process does with what it reads.
 // Source: spec, scheduler, "Registry and snapshot" and "Later additions". `draining`, `workers_omitted`, `gpu_utilization`,
-// `ready_topics` and `seen_at` are ours. Members are added, never changed: programs of others read it, and processes of two versions.
+// `ready_topics`, `announced_at` and `seen_at` are ours. Members are added, never changed: programs of others read it, and processes of two versions.
 // V1. What is read was written by somebody else, maybe long ago: whoever does not look like a worker is left out.
 
 import type { EpochMs } from "../ports/time.ts";
+import type { Announcement } from "./announcements.ts";
 import { type Heartbeat, INSTANCE_LABEL, type Recalled, type Worker } from "./registry.ts";
 import { poolsFor, type Routing } from "./routing.ts";
 
@@ -50,6 +51,7 @@ interface ShownWorker {
   readonly labels: { readonly [label: string]: string };
   /** What it has announced; absent when it has announced nothing. */
   readonly ready_topics?: readonly string[];
+  readonly announced_at?: string;
   readonly seen_at: string;
   readonly draining?: true;
 }
@@ -105,7 +107,7 @@ function topicSum(topic: string, routing: Routing, sums: ReadonlyMap<string, Poo
   return { pool: pools[0] ?? "", workers, capacity, available: workers > 0 };
 }
 
-function shownWorker({ id, heartbeat, isDraining, topics, seenAt }: Worker): ShownWorker {
+function shownWorker({ id, heartbeat, isDraining, topics, announcedAt, seenAt }: Worker): ShownWorker {
   return {
     worker_id: id,
     pool: heartbeat.pool,
@@ -119,6 +121,7 @@ function shownWorker({ id, heartbeat, isDraining, topics, seenAt }: Worker): Sho
     type: heartbeat.type,
     labels: heartbeat.labels,
     ...(topics === undefined ? {} : { ready_topics: [...topics] }),
+    ...(announcedAt === undefined ? {} : { announced_at: new Date(announcedAt).toISOString() }),
     seen_at: new Date(seenAt).toISOString(),
     ...(isDraining ? { draining: true } : {}),
   };
@@ -155,7 +158,14 @@ function recall(worker: Members): Recalled | undefined {
     capabilities: textsOf(worker.capabilities),
     labels: worker.draining === true ? { ...labels, draining: "true" } : labels,
   };
-  return { heartbeat, seenAt, topics: textsOf(worker.ready_topics) };
+  return { heartbeat, seenAt, announcement: announcementIn(worker) };
+}
+
+/** One without a time was said before any other. */
+function announcementIn({ ready_topics, announced_at }: Members): Announcement | undefined {
+  const topics = new Set(textsOf(ready_topics));
+  const saidAt = Date.parse(textOf(announced_at));
+  return topics.size === 0 ? undefined : { topics, saidAt: Number.isFinite(saidAt) ? saidAt : 0 };
 }
 
 function membersOf(value: unknown): Members {
