@@ -33,6 +33,10 @@ describe("failures", () => {
     const hintFor = (code: string): string => tell(answered({ status: 404, code })).text.split("\n")[1] ?? "";
     expect(hintFor("WORKER_NOT_FOUND")).toContain("`cordum workers`");
     expect(hintFor("JOB_NOT_FOUND")).toContain("`cordum job list`");
+    expect(hintFor("DEAD_LETTER_NOT_FOUND")).toContain("`cordum dlq`");
+    expect(hintFor("CONFIG_NOT_FOUND")).toContain("`cordum config effective`");
+    expect(hintFor("SCHEMA_NOT_FOUND")).toContain("`cordum schemas list`");
+    expect(hintFor("ROUTE_NOT_FOUND")).toContain("`cordum status`");
   });
 
   it("name the trace of what the server must explain", () => {

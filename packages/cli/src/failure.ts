@@ -76,6 +76,18 @@ const BY_CODE: ReadonlyMap<string, Judgement> = new Map<string, Judgement>([
     "WAIT_TIMEOUT",
     { exit: "TIMEOUT", hint: "The job goes on. `cordum job watch <id>` waits for it again; --timeout waits longer." },
   ],
+  ["DEAD_LETTER_NOT_FOUND", { exit: "NOT_FOUND", hint: "`cordum dlq` shows the jobs that ended without success." }],
+  ["REMEDIATION_NOT_FOUND", { exit: "NOT_FOUND", hint: "`cordum job get <id>` shows what policy offers instead." }],
+  ["JOB_NOT_REMEDIABLE", { exit: "CONFLICT", hint: "`cordum job get <id>` shows why it was denied." }],
+  [
+    "CONFIG_NOT_FOUND",
+    { exit: "NOT_FOUND", hint: "Nothing is set there. `cordum config effective` shows what holds all the same." },
+  ],
+  ["SCHEMA_NOT_FOUND", { exit: "NOT_FOUND", hint: "`cordum schemas list` shows those that there are." }],
+  [
+    "ROUTE_NOT_FOUND",
+    { exit: "NOT_FOUND", hint: "This server cannot do that: it may be older. `cordum status` says its version." },
+  ],
   ["WORKER_NOT_FOUND", { exit: "NOT_FOUND", hint: "`cordum workers` shows those that the server knows." }],
   ["KEY_NOT_FOUND", { exit: "NOT_FOUND", hint: "`cordum keys list` shows the keys that your key can see." }],
   ["KEY_ENDED", { exit: "CONFLICT", hint: "`cordum keys create` makes a new one." }],

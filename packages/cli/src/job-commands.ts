@@ -10,6 +10,12 @@ export const MOMENTS = "2h (ago), a date or time such as 2026-01-31T12:00Z, or U
 
 export function addJobs(program: Command, machine: Machine): void {
   const job = program.command("job").alias("jobs").description("hand in, look at, wait for and cancel jobs");
+  addSubmit(job, machine);
+  addOneAndMany(job, machine);
+  addExplaining(program, machine);
+}
+
+function addSubmit(job: Command, machine: Machine): void {
   const submit = job
     .command("submit")
     .argument("[topic]", "topic, e.g. job.echo")
@@ -31,6 +37,9 @@ export function addJobs(program: Command, machine: Machine): void {
     .option("--wait", "wait for the end and print the result")
     .option("--timeout <time>", "how long --wait waits (default 5m)");
   remote(submit, machine, async () => (await import("./commands/submit.ts")).submitJob);
+}
+
+function addOneAndMany(job: Command, machine: Machine): void {
   const one = (name: string, description: string) => job.command(name).argument("<job>").description(description);
   remote(one("get", "all about one job"), machine, async () => (await import("./commands/jobs.ts")).getJob);
   remote(one("status", "the state alone"), machine, async () => (await import("./commands/jobs.ts")).printState);
@@ -55,6 +64,11 @@ export function addJobs(program: Command, machine: Machine): void {
     .option("--wait", "wait until it is known what its worker did")
     .option("--timeout <time>", "how long --wait waits (default 2m)");
   remote(cancel, machine, async () => (await import("./commands/jobs.ts")).cancelJob);
+  const remediate = one(
+    "remediate",
+    "submit a job that policy held back in the form that it offers instead; print the new id",
+  ).option("--remediation <id>", "which, where policy offers several: `cordum job get <job>` shows them");
+  remote(remediate, machine, async () => (await import("./commands/dead-letters.ts")).remediateJob);
   const watch = job
     .command("watch")
     .argument("[job]")
@@ -68,6 +82,9 @@ export function addJobs(program: Command, machine: Machine): void {
     ]);
     return (session, jobId) => (jobId === undefined ? watchAll(session) : watchJob(session, jobId));
   });
+}
+
+function addExplaining(program: Command, machine: Machine): void {
   const why = program.command("why").argument("<job>").description("why a job does not run, and what would free it");
   remote(why, machine, async () => (await import("./commands/explain.ts")).printWhy);
   const trace = program

@@ -37,6 +37,7 @@ export {
   type Constraints,
   type DeadLetter,
   isTerminal,
+  JOB_STATES,
   type JobDecision,
   type JobDetail,
   type JobEvent,

@@ -1,4 +1,4 @@
-// `cordum dlq`, `dlq groups`, `dlq retry`, `dlq delete`
+// `cordum dlq`, `dlq groups`, `dlq retry`, `dlq delete`, `job remediate`
 // Owns:          from options to filters, from answers to text; going on until a filter is through.
 // Must not know: how a letter is retried or removed.
 // L1. Many at once need a filter, or `--all`: an empty command line changes nothing. L2. What is refused is shown, and ends with a code of its
@@ -68,6 +68,17 @@ export async function resolveOne(session: Session, verb: Verb, jobId: string): P
   }
   const retried = await client.deadLetters.retry(jobId, { signal });
   terminal.print(given.flag("json") ? json(retried) : oneLine(retried.job_id));
+}
+
+/** In the form that policy offers instead. */
+export async function remediateJob(session: Session, jobId: string): Promise<void> {
+  const { client, given, terminal, signal } = session;
+  const remediationId = given.text("remediation");
+  const made = await client.jobs.remediate(jobId, {
+    signal,
+    ...(remediationId === undefined ? {} : { remediationId }),
+  });
+  terminal.print(given.flag("json") ? json(made) : oneLine(made.job_id));
 }
 
 export async function resolveLetters(session: Session, verb: Verb): Promise<void> {

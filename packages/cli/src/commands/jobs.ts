@@ -2,7 +2,7 @@
 // Owns:          from options to questions, from answers to text.
 // Must not know: how they travel.
 
-import type { CancelledJob, JobQuery, StopOrder } from "@cordum/sdk";
+import { type CancelledJob, isTerminal, JOB_STATES, type JobQuery, type StopOrder } from "@cordum/sdk";
 import { CommandFailure } from "../failure.ts";
 import { describeJob, describeStop, jobTable } from "../render/job.ts";
 import { json } from "../render/json.ts";
@@ -44,10 +44,17 @@ export async function listJobs({ client, given, terminal, runtime, signal }: Ses
   const { items, isAll } = await take(client.list(query, { signal, pageSize }), limit, (count) => {
     if (isForAll && count % ALL_PAGE === 0) terminal.note(`${count} jobs so far`);
   });
+  if (items.length === 0 && query.state !== undefined) refuseUnknown(query.state);
   if (given.flag("json")) return terminal.print(json(items));
   if (items.length === 0) return terminal.note("no jobs");
   terminal.print(jobTable(items, runtime.now()));
   if (!isAll) terminal.note(`the newest ${limit}; --limit shows more, --all shows all`);
+}
+
+/** Only where nothing was found: the server may be newer. */
+function refuseUnknown(state: string): void {
+  if (JOB_STATES.some((known) => known === state) || isTerminal(state)) return;
+  throw new CommandFailure("USAGE", `no job is in a state ${state}; the states are ${JOB_STATES.join(", ")}`);
 }
 
 /** With `--wait` until it is known what its worker did, or that nobody knows. */

@@ -1,5 +1,5 @@
 // The commands that read, explain and clean up, against one `cordum dev`.
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -74,8 +74,36 @@ describe("cordum job list", () => {
     expect((await cordum("job", "list", "--tenant", "another")).code).toBe(3);
     const few = await cordum("job", "list", "--topic", "job.listed", "--limit", "1");
     expect(few.err).toBe("the newest 1; --limit shows more, --all shows all");
+    const typo = await cordum("job", "list", "--state", "faild");
+    expect(typo).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("no job is in a state FAILD; the states are PENDING, "),
+    });
+    expect(await list("--topic", "job.listed", "--state", "output_quarantined")).toEqual([]);
     const wrong = await cordum("job", "list", "--since", "yesterday");
     expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining("--since expects a time")]);
+  });
+});
+
+describe("cordum job remediate", () => {
+  it("submits a job in the form that policy offers instead, by its id where there are several", async () => {
+    const file = join(home, ".cordum", "policy.yaml");
+    const policy = readFileSync(file, "utf8");
+    const offers = ["echo", "nobody.serves"].map((name) => `{id: ${name}, replacement_topic: job.${name}}`);
+    writeFileSync(
+      file,
+      policy.replace("decision: deny\n", `decision: deny\n    remediations: [${offers.join(", ")}]\n`),
+    );
+    const remedies = async () => (await cordum("job", "get", await submit("job.blocked.it"))).out;
+    await expect.poll(remedies, { timeout: 20_000, interval: 200 }).toMatch(/^remedies {3}echo, nobody\.serves$/m);
+    const id = await submit("job.blocked.it");
+    const unsaid = await cordum("job", "remediate", id);
+    expect(unsaid).toMatchObject({ code: 1, err: expect.stringContaining("one of echo, nobody.serves") });
+    const unknown = await cordum("job", "remediate", id, "--remediation", "other");
+    expect(unknown).toMatchObject({ code: 4, err: expect.stringContaining("`cordum job get <id>`") });
+    const made = await cordum("job", "remediate", id, "--remediation", "echo", "--json");
+    expect((await cordum("job", "watch", JSON.parse(made.out).job_id)).code).toBe(0);
+    expect((await cordum("job", "remediate", await submit("job.echo"))).code).toBe(5);
   });
 });
 

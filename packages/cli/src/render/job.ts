@@ -2,7 +2,7 @@
 // Owns:          which members are shown, in which order, with which words.
 // Must not know: how a job was fetched.
 
-import type { Constraints, JobDetail, JobRecord, JobStep, StopOrder, StrayResult } from "@cordum/sdk";
+import type { Constraints, JobDetail, JobRecord, JobStep, Remediation, StopOrder, StrayResult } from "@cordum/sdk";
 import { oneLine, printable, type Terminal } from "../terminal.ts";
 import { json } from "./json.ts";
 import { table } from "./table.ts";
@@ -88,7 +88,7 @@ export function describeJob(job: JobDetail): string {
     ],
     ["reason", job.safety_reason],
     ["limits", job.safety_constraints === null ? "" : describeConstraints(job.safety_constraints)],
-    ["remedies", job.safety_remediations?.map((remedy) => remedy.title || remedy.id).join(", ")],
+    ["remedies", job.safety_remediations?.map(describeRemedy).join(", ")],
     ["approval", describeApproval(job)],
     ["trace", job.trace_id],
     ["error", [job.error_code, job.error_message].filter((part) => part !== undefined && part !== "").join(": ")],
@@ -101,6 +101,11 @@ export function describeJob(job: JobDetail): string {
   if (job.context !== null) lines.push("context", indent(json(job.context)));
   if (job.result !== null) lines.push("result", indent(json(job.result)));
   return lines.join("\n");
+}
+
+/** With the id by which it is chosen. */
+function describeRemedy({ id, title = "" }: Remediation): string {
+  return title === "" ? id : `${id} (${title})`;
 }
 
 /** What the job went through: the moment, or how long after the first one, and why. */

@@ -3,19 +3,20 @@
 // Must not know: how they travel.
 // A member marked optional is absent when it is empty. Times of jobs are Unix microseconds, as everywhere in this API.
 
-/** States of a job. Newer servers may have more. */
-export type JobState =
-  | "PENDING"
-  | "APPROVAL_REQUIRED"
-  | "SCHEDULED"
-  | "DISPATCHED"
-  | "RUNNING"
-  | "SUCCEEDED"
-  | "FAILED"
-  | "CANCELLED"
-  | "TIMEOUT"
-  | "DENIED"
-  | (string & Record<never, never>);
+/** States of a job in the order of its life. Newer servers may have more. */
+export const JOB_STATES = [
+  "PENDING",
+  "APPROVAL_REQUIRED",
+  "SCHEDULED",
+  "DISPATCHED",
+  "RUNNING",
+  "SUCCEEDED",
+  "FAILED",
+  "CANCELLED",
+  "TIMEOUT",
+  "DENIED",
+] as const;
+export type JobState = (typeof JOB_STATES)[number] | (string & Record<never, never>);
 
 const TERMINAL_STATES: ReadonlySet<string> = new Set([
   "SUCCEEDED",
