@@ -40,4 +40,11 @@ describe("npm run sim:long", { timeout: 60_000 }, () => {
   it("refuses what is no number", async () => {
     expect(await output(start("--seeds", "many"))).toMatchObject({ code: 2, text: expect.stringContaining("whole") });
   });
+
+  it("says how it is used, to whoever asks and to whoever asks for what there is not", async () => {
+    const usage = expect.stringContaining("npm run sim:long -- [options]");
+    expect(await output(start("--help"))).toMatchObject({ code: 0, text: usage });
+    expect(await output(start("--often"))).toMatchObject({ code: 2, text: usage });
+    expect(await output(start("--world", "none"))).toMatchObject({ code: 2, text: usage });
+  });
 });

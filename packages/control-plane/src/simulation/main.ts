@@ -1,58 +1,44 @@
-// npm run sim -- --seed N --steps M [--world jobs|toy] [--bug name] [--seeds K [--all]] [--trace]
+// npm run sim -- [options]: see USAGE
 // Owns:          the command: runs one seed (or K, counting up), prints trace hash, what was done and what went wrong. With --all a
 //                failing seed is one line and the next follows.
 // Must not know: any world's inside.
 
-import { parseArgs } from "node:util";
-import { runJobs } from "./jobs/job-world.ts";
-import { type RunSummary, type SimRun, summarize } from "./run.ts";
-import { BUGS, type Bug } from "./toy/counter.ts";
-import { runToy } from "./toy/toy-world.ts";
+import { summarize } from "./run.ts";
+import { wishOf } from "./words.ts";
 import { SimulationFailure } from "./world.ts";
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string", default: "1" },
-    seeds: { type: "string", default: "1" },
-    steps: { type: "string", default: "4000" },
-    world: { type: "string", default: "jobs" },
-    bug: { type: "string", default: "none" },
-    trace: { type: "boolean", default: false },
-    all: { type: "boolean", default: false },
-  },
-});
+const USAGE = `npm run sim -- [options]
+  --seed <n>     the first seed: 1
+  --seeds <k>    how many, counting up: 1
+  --steps <m>    steps with faults, before healing: 4000
+  --world <w>    jobs, or toy: a small world that shows the simulation itself
+  --bug <name>   planted in the toy world
+  --trace        print every step
+  --all          go on after a failing seed`;
 
-const bug: Bug = BUGS.find((name) => name === values.bug) ?? "none";
-const worlds = new Map<string, (run: SimRun) => Promise<RunSummary>>([
-  ["jobs", (run) => runJobs(run)],
-  ["toy", (run) => runToy(run, bug)],
-]);
+const flag = { type: "boolean" } as const;
+const {
+  seed: first,
+  seeds,
+  steps: stepsMax,
+  world,
+  own,
+} = wishOf(USAGE, { seed: 1, seeds: 1, steps: 4_000 }, { bug: { type: "string" }, trace: flag, all: flag });
 const startedAt = performance.now();
 let steps = 0;
 let failed = 0;
 
-const world = worlds.get(values.world);
-const numbers = [values.seed, values.seeds, values.steps].map(Number);
-if (!numbers.every((number) => Number.isSafeInteger(number) && number >= 0)) {
-  console.error("--seed, --seeds and --steps are whole numbers");
-  process.exit(2);
-}
-if (world === undefined) {
-  console.error(`no world ${values.world}; there are ${[...worlds.keys()].join(", ")}`);
-  process.exit(2);
-}
-for (let nth = 0; nth < Number(values.seeds); nth++) {
-  const seed = Number(values.seed) + nth;
+for (let seed = first; seed < first + seeds; seed++) {
   try {
-    const print = values.trace ? { print: (line: string) => console.log(line) } : {};
-    const summary = await world({ seed, steps: Number(values.steps), ...print });
+    const print = own.trace === true ? { print: (line: string) => console.log(line) } : {};
+    const summary = await world({ seed, steps: stepsMax, ...print });
     steps += summary.world.steps;
     console.log(`seed ${seed}: ${summarize(summary)}`);
   } catch (error) {
     if (!(error instanceof SimulationFailure)) throw error;
     failed++;
-    console.error(values.all ? `seed ${seed}: ${error.message.split("\n", 1)[0]}` : error.message);
-    if (!values.all) process.exit(1);
+    console.error(own.all === true ? `seed ${seed}: ${error.message.split("\n", 1)[0]}` : error.message);
+    if (own.all !== true) process.exit(1);
   }
 }
 const seconds = (performance.now() - startedAt) / 1_000;
