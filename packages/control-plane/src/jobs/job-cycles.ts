@@ -40,19 +40,18 @@ export async function runCycles(parts: JobParts, { backlog, snapshot }: Cycled, 
     everyCycle(async () => backlog.tick(), parts, signals.stopping),
     everyCycle(() => oldSlots.turn(signals.work), parts, signals.stopping, OLD_SLOTS_MS),
     measureForever(parts, backlog, signals.stopping),
-    everyCycle(() => snapshot.turn(signals.work), parts, signals.stopping, parts.settings.workersSnapshotMs),
+    keepSnapshot(parts, snapshot, signals),
   ]);
 }
 
-/** For a process that only looks at workers: those that are silent are forgotten. */
-export function forgetSilentWorkers(parts: JobParts, signal: AbortSignal): Promise<void> {
-  return everyCycle(
-    async () => {
-      parts.registry.expire(parts.clock.now());
-    },
-    parts,
-    signal,
-  );
+/** For a process that only looks at workers: those that are silent are forgotten. Runs until `stopping` fires. */
+export async function followWorkers(parts: JobParts, snapshot: WorkersSnapshot, signals: StopSignals): Promise<void> {
+  const forget = async (): Promise<void> => void parts.registry.expire(parts.clock.now());
+  await Promise.all([everyCycle(forget, parts, signals.stopping), keepSnapshot(parts, snapshot, signals)]);
+}
+
+function keepSnapshot(parts: JobParts, snapshot: WorkersSnapshot, { stopping, work }: StopSignals): Promise<void> {
+  return everyCycle(() => snapshot.turn(work), parts, stopping, parts.settings.workersSnapshotMs);
 }
 
 async function everyCycle(

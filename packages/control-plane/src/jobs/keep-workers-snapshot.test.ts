@@ -107,6 +107,18 @@ describe("the snapshot of workers", () => {
     },
   );
 
+  it("has what only a gateway has heard, since no scheduler was there", async () => {
+    scene = await openJobScene({ shared: true, drives: false });
+    await addWorker(scene, { answer: () => ({ status: JobStatus.SUCCEEDED }) });
+    await scene.pass(31_000);
+    expect(await written()).toBeUndefined();
+    const scheduler = await scene.addCore({ drives: true });
+    const known = () => scheduler.parts.registry.find("w1", scene.clock.now())?.topics;
+    expect(known()).toBeUndefined();
+    await scene.pass(42_000);
+    expect(known()).toEqual(new Set(["job.echo"]));
+  });
+
   it("brings nobody back to life, and takes nothing from what cannot be read", async () => {
     scene = await openJobScene({ shared: true, payloads: readOnly });
     const put = (text: string): Promise<void> =>

@@ -1,10 +1,11 @@
 // Keeping the snapshot of workers where the original keeps it, and learning from it.
 // Owns:          its key; which process writes it, and when others read it.
 // Must not know: what it says (scheduling/workers-snapshot.ts).
-// K1. Of several processes one writes, by rank; when it is gone the next does, a few seconds later. `captured_at` tells how old it is.
+// K1. Of several schedulers one writes, by rank; when it is gone the next does, a few seconds later. `captured_at` tells how old it is.
 // K2. Workers of the official libraries say only once which topics they serve, when they start. Whoever starts later, or has missed it,
 //     learns it here: it may be the only one that may use a worker's last slot. That may be the writer, too: it reads before it writes,
-//     and whoever finds that the snapshot lacks what it has heard, or has what was said before, writes once itself.
+//     and whoever finds that the snapshot lacks what it has heard, or has what was said before, writes once itself. A gateway without a
+//     scheduler may be the only one that has heard a worker which started while all schedulers were away.
 // K3. What a worker has in hand is known by the processes that are there. Who is alone waits for the worker's own word before it places
 //     anything with it: the last snapshot may be older than the last jobs it got.
 
@@ -49,8 +50,8 @@ export class WorkersSnapshot {
   }
 
   #isWriter(): boolean {
-    const { registry, clock } = this.#parts;
-    return registry.isKeeperOf(WORKERS_SNAPSHOT_KEY, clock.now());
+    const { registry, clock, drives } = this.#parts;
+    return drives && registry.isKeeperOf(WORKERS_SNAPSHOT_KEY, clock.now());
   }
 
   /** Whether it has all topics that this process has heard of. Never rejects: whatever is not learnt here, workers say in time. */

@@ -14,7 +14,7 @@ import { DEAD_LETTER_KIND, DEAD_LETTER_SHAPE, deadLetterLayout } from "../dead-l
 import { Announcer } from "../jobs/announce.ts";
 import { Backlog } from "../jobs/backlog.ts";
 import { JOB_SHAPE } from "../jobs/job.ts";
-import { forgetSilentWorkers, runCycles, runProgress } from "../jobs/job-cycles.ts";
+import { followWorkers, runCycles, runProgress } from "../jobs/job-cycles.ts";
 import { jobLayout } from "../jobs/job-indexes.ts";
 import { DEFAULT_JOB_SETTINGS, type JobParts, type JobSettings, type SchedulingConfig } from "../jobs/job-parts.ts";
 import { wakeSlot } from "../jobs/job-slots.ts";
@@ -172,7 +172,7 @@ export function composeCore(ports: CorePorts, config: CoreConfig): Core {
       if (!config.drives) {
         await snapshot.read(stopping.signal);
         subscriptions = workers;
-        cycles = Promise.all([...settings, forgetSilentWorkers(parts, stopping.signal)]);
+        cycles = Promise.all([...settings, followWorkers(parts, snapshot, signals)]);
         return;
       }
       peers = await listenToPeers(parts, { backlog, onNewcomer: (signal) => snapshot.newcomer(signal) });

@@ -98,6 +98,8 @@ export interface SceneOptions {
   readonly seed?: number;
   /** The bus is one that other processes use, too: then cores know of each other. */
   readonly shared?: boolean;
+  /** False: a gateway without a scheduler. */
+  readonly drives?: boolean;
   /** Stands between the core and the real thing: loses, delays, fails. */
   readonly state?: (real: State) => State;
   readonly bus?: (real: Bus) => Bus;
@@ -122,7 +124,7 @@ export interface JobScene extends AsyncDisposable {
   /** Batches that were committed, by all cores. */
   readonly committed: readonly Batch[];
   /** Another process of the control plane, over the same state and bus. */
-  addCore(): Promise<Core>;
+  addCore(over?: Pick<SceneOptions, "drives">): Promise<Core>;
   submit(over?: Partial<SubmitCommand>): Promise<Submitted>;
   load(id: string): Promise<Job>;
   /** Moves time until the job is in the state; throws after `limitMs` (default 60 s). */
@@ -190,9 +192,9 @@ class Stage implements JobScene {
     return this.#notes.counts;
   }
 
-  async addCore(): Promise<Core> {
+  async addCore(over: Pick<SceneOptions, "drives"> = {}): Promise<Core> {
     const { log, meter } = this.#notes;
-    const { scheduling, settings, ...between } = this.#options;
+    const { scheduling, settings, drives = true, ...between } = { ...this.#options, ...over };
     const watched = watching(this.state, this.committed);
     const core = composeCore(
       {
@@ -208,7 +210,7 @@ class Stage implements JobScene {
       },
       {
         scheduling: scheduling ?? { routing: OPEN_ROUTING, timeouts: NO_TIMEOUTS },
-        drives: true,
+        drives,
         retention: DEFAULT_RETENTION,
         // Time stands still while a test submits: who waits for a slot would wait for ever.
         settings: { ...DEFAULT_JOB_SETTINGS, patienceMs: 0, longPatienceMs: 0, ...settings },

@@ -54,7 +54,7 @@ export class Ledger {
   /** Jobs of which the store has forgotten something: they may run again, and what was told of them may be gone. */
   readonly forgotten = new Set<string>();
   readonly sent = new Map<string, SentResult[]>();
-  /** Workers whose topics at least one scheduler has heard after healing. */
+  /** Workers whose topics at least one node has heard after healing. */
   readonly announced = new Set<string>();
   readonly capacity = new Capacity();
   readonly locks = new LockWatch();

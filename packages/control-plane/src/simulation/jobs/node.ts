@@ -58,8 +58,10 @@ export function simNode(options: NodeOptions): SimProcess {
     mayCrash: true,
     async start(given) {
       const stopping = new AbortController();
-      const heard = options.drives ? notingAnnounced(given, options.ledger) : given;
-      const ports = { ...options.mutate.ports(heard), signal: stopping.signal };
+      const ports = {
+        ...options.mutate.ports(notingAnnounced(given, options.ledger)),
+        signal: stopping.signal,
+      };
       const source = new PolicyInForce();
       const core = composeCore(
         { ...ports, tracing: NO_TRACING, policy: options.mutate.policy(source), judge: NO_JUDGE },

@@ -1,7 +1,7 @@
-// What the schedulers of a simulated house know of the topics that workers announce.
-// Owns:          which workers a scheduler has heard after healing; what must hold of that.
-// Must not know: how schedulers tell each other.
-// G25. What one scheduler has heard a worker announce, all know in time: a worker may say it only once.
+// What the nodes of a simulated house know of the topics that workers announce.
+// Owns:          which workers a node has heard after healing; what must hold of that.
+// Must not know: how nodes tell each other.
+// G25. What one node has heard a worker announce, all know in time: a worker may say it only once.
 
 import { parsePacket, SUBJECTS } from "@cordum/protocol";
 import type { Bus } from "../../ports/bus.ts";
@@ -9,7 +9,7 @@ import type { ProcessPorts } from "../process.ts";
 import type { Ledger } from "./ledger.ts";
 import { overriding } from "./mutating.ts";
 
-/** The ports of a scheduler, which notes whom it hears. */
+/** The ports of a node, which notes whom it hears. */
 export function notingAnnounced(ports: ProcessPorts, ledger: Ledger): ProcessPorts {
   const { bus } = ports;
   const subscribe: Bus["subscribe"] = (spec, handle) =>
@@ -31,16 +31,15 @@ function announcerIn(bytes: Uint8Array): string | undefined {
   return payload.value.componentId;
 }
 
-interface Scheduler {
+interface Node {
   readonly name: string;
-  readonly drives: boolean;
   readonly people: { unheardOf(): readonly string[] };
 }
 
 /** G25. */
-export function unknownTopics(schedulers: readonly Scheduler[], ledger: Ledger): string | undefined {
-  for (const { name, drives, people } of schedulers) {
-    const unheard = drives ? people.unheardOf().find((id) => ledger.announced.has(id)) : undefined;
+export function unknownTopics(nodes: readonly Node[], ledger: Ledger): string | undefined {
+  for (const { name, people } of nodes) {
+    const unheard = people.unheardOf().find((id) => ledger.announced.has(id));
     if (unheard !== undefined) return `G25: ${name} does not know the topics of ${unheard}`;
   }
   return undefined;

@@ -28,7 +28,7 @@ export interface WorkerOptions {
   readonly capacity: number;
   /** It stops what is cancelled; others take no notice. */
   readonly obeys: boolean;
-  /** It announces its topics when it starts; and after healing until one scheduler has heard it, since there may have been none. */
+  /** It announces its topics when it starts; and after healing until one node has heard it, since there may have been none. */
   readonly terse: boolean;
 }
 
