@@ -78,7 +78,7 @@ const BY_CODE: ReadonlyMap<string, Judgement> = new Map<string, Judgement>([
   ],
   ["DEAD_LETTER_NOT_FOUND", { exit: "NOT_FOUND", hint: "`cordum dlq` shows the jobs that ended without success." }],
   ["REMEDIATION_NOT_FOUND", { exit: "NOT_FOUND", hint: "`cordum job get <id>` shows what policy offers instead." }],
-  ["JOB_NOT_REMEDIABLE", { exit: "CONFLICT", hint: "`cordum job get <id>` shows why it was denied." }],
+  ["JOB_NOT_REMEDIABLE", { exit: "CONFLICT", hint: "`cordum job get <id>` shows what policy has said." }],
   [
     "CONFIG_NOT_FOUND",
     { exit: "NOT_FOUND", hint: "Nothing is set there. `cordum config effective` shows what holds all the same." },
